@@ -1,0 +1,26 @@
+//! What a backend must offer an EGNN, and every backend's version of it.
+//!
+//! - [`device`]: a name such as `cpu`, `wgpu:1` or `cuda` becomes a Burn device, chosen at run
+//!   time; a list of what is available, and why something is not.
+//! - [`memory`]: bytes in use and their peak, per backend.
+//!
+//! Nothing here knows what is computed; that is `isograd-core`.
+//!
+//! ```
+//! use isograd_backends::device::{DeviceName, dispatch, RunOn};
+//! use isograd_backends::memory::MeasuredBackend;
+//!
+//! struct BackendName;
+//! impl RunOn for BackendName {
+//!     type Output = String;
+//!     fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> String {
+//!         B::name(&device)
+//!     }
+//! }
+//! let name = dispatch(&"cpu".parse::<DeviceName>().unwrap(), BackendName).unwrap();
+//! assert!(name.starts_with("flex"));
+//! ```
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod device;
+pub mod memory;

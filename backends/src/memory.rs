@@ -1,0 +1,140 @@
+//! Bytes in use and their peak, per backend.
+//!
+//! On the CPU the numbers come from [`CountingAllocator`], which the program installs as its
+//! global allocator; on a GPU from the backend's own memory pool.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use burn::backend::Autodiff;
+use burn::tensor::backend::Backend;
+
+/// A backend that can tell how much memory its tensors take.
+pub trait MeasuredBackend: Backend {
+    /// The largest number of bytes held so far (CPU: since [`reset_peak`]; GPU: reserved by the
+    /// pool, which only grows), or `None` where the backend cannot tell.
+    fn peak_bytes(_device: &Self::Device) -> Option<u64> {
+        None
+    }
+}
+
+impl MeasuredBackend for burn_flex::Flex {
+    fn peak_bytes(_device: &Self::Device) -> Option<u64> {
+        (PEAK.load(Relaxed) > 0).then(|| PEAK.load(Relaxed).saturating_sub(BASE.load(Relaxed)) as u64)
+    }
+}
+
+#[cfg(feature = "wgpu")]
+impl MeasuredBackend for burn_wgpu::Wgpu {
+    fn peak_bytes(device: &Self::Device) -> Option<u64> {
+        use cubecl::Runtime;
+        burn_wgpu::WgpuRuntime::client(device).memory_usage().ok().map(|usage| usage.bytes_reserved)
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl MeasuredBackend for burn_cuda::Cuda {
+    fn peak_bytes(device: &Self::Device) -> Option<u64> {
+        use cubecl::Runtime;
+        cubecl::cuda::CudaRuntime::client(device).memory_usage().ok().map(|usage| usage.bytes_reserved)
+    }
+}
+
+impl<B: MeasuredBackend> MeasuredBackend for Autodiff<B> {
+    fn peak_bytes(device: &Self::Device) -> Option<u64> {
+        B::peak_bytes(device)
+    }
+}
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+static BASE: AtomicUsize = AtomicUsize::new(0);
+
+/// Starts a new measurement on the CPU: what is allocated now counts as zero.
+pub fn reset_peak() {
+    let live = LIVE.load(Relaxed);
+    BASE.store(live, Relaxed);
+    PEAK.store(live, Relaxed);
+}
+
+/// The system's allocator, counting live bytes and their peak.
+///
+/// ```
+/// use isograd_backends::memory::CountingAllocator;
+///
+/// #[global_allocator]
+/// static ALLOCATOR: CountingAllocator = CountingAllocator;
+/// # fn main() {}
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct CountingAllocator;
+
+fn grow(bytes: usize) {
+    let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
+    if live > PEAK.load(Relaxed) {
+        PEAK.fetch_max(live, Relaxed);
+    }
+}
+
+fn shrink(bytes: usize) {
+    LIVE.fetch_sub(bytes, Relaxed);
+}
+
+// SAFETY: every call is passed on to `System` unchanged; only counters are kept beside it.
+#[allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait")]
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps GlobalAlloc's contract, which is System's.
+        let pointer = unsafe { System.alloc(layout) };
+        if !pointer.is_null() {
+            grow(layout.size());
+        }
+        pointer
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as in `alloc`.
+        let pointer = unsafe { System.alloc_zeroed(layout) };
+        if !pointer.is_null() {
+            grow(layout.size());
+        }
+        pointer
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as in `alloc`.
+        unsafe { System.dealloc(pointer, layout) };
+        shrink(layout.size());
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: as in `alloc`.
+        let new_pointer = unsafe { System.realloc(pointer, layout, new_size) };
+        if !new_pointer.is_null() {
+            if new_size >= layout.size() {
+                grow(new_size - layout.size());
+            } else {
+                shrink(layout.size() - new_size);
+            }
+        }
+        new_pointer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[global_allocator]
+    static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+    #[test]
+    fn the_peak_includes_what_was_freed_again() {
+        reset_peak();
+        let block = vec![1u8; 1 << 24];
+        drop(block);
+        let peak = burn_flex::Flex::peak_bytes(&Default::default()).unwrap();
+        assert!(peak >= 1 << 24, "{peak}");
+        assert!(peak < 1 << 25, "{peak}");
+    }
+}

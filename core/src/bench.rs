@@ -1,0 +1,7 @@
+//! Benchmarks that a user can run: one training step on a synthetic graph, and neighbour lists.
+
+mod neighbours;
+mod step;
+
+pub use neighbours::{NeighbourRate, neighbour_rates};
+pub use step::{StepConfig, StepReport, bench_step};

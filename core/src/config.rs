@@ -1,0 +1,12 @@
+//! The config file: TOML, read strictly, filled with documented defaults, validated.
+//!
+//! [`Config::load`] reads a file and `--set` overrides into [`Config`], in which every key has a
+//! value; [`Config::to_toml`] writes it back as the run directory's `config.toml`.
+
+mod load;
+mod sections;
+
+pub use sections::{
+    Config, DataConfig, ElementList, Elements, HeadSharing, ModelConfig, OverBudget, ParallelConfig, Preset, RunConfig,
+    SourceConfig, SplitBy, TrainConfig,
+};

@@ -1,0 +1,272 @@
+//! From text to a [`Config`]: parsing, overrides, presets, checks.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Config, ModelConfig, Preset, SourceConfig};
+use crate::model::{Basis, Envelope, ForceHead};
+use crate::{Error, Result};
+
+impl Config {
+    /// Reads a config file, applies overrides of the form `section.key=value`, fills in every
+    /// default and checks the result.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the file and the key, or [`Error::Io`].
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path, "read"))?;
+        let stem = path.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
+        let mut config = Self::parse(&text, overrides, &path.display().to_string())?;
+        if config.run.out.as_os_str().is_empty() {
+            config.run.out = PathBuf::from("runs").join(stem);
+        }
+        Ok(config)
+    }
+
+    /// As [`Config::load`], from text; `place` stands for the file in errors.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the place and the key.
+    pub fn parse(text: &str, overrides: &[String], place: &str) -> Result<Self> {
+        let fail = |message: String| Error::Config { place: place.to_owned(), message };
+        let mut table: toml::Table = toml::from_str(text).map_err(|e| fail(explain(&e)))?;
+        for text in overrides {
+            set(&mut table, text).map_err(|message| Error::Config { place: format!("--set {text}"), message })?;
+        }
+        let config: Result<Self, toml::de::Error> =
+            if overrides.is_empty() { toml::from_str(text) } else { table.try_into() };
+        let mut config = config.map_err(|error| fail(explain(&error)))?;
+        config.fill();
+        config.check().map_err(|(key, message)| fail(format!("{key} {message}")))?;
+        Ok(config)
+    }
+
+    /// The complete config as TOML, which loads to the same config again.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: every config can be written.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::Internal(format!("writing a config: {error}")))
+    }
+
+    /// A hash of everything that decides the course of training: not of where results go, how
+    /// long, or on which device.
+    pub fn training_hash(&self) -> String {
+        #[derive(Serialize)]
+        struct Course<'a>(&'a super::DataConfig, &'a ModelConfig, &'a crate::loss::LossConfig, super::TrainConfig);
+        let mut train = self.train.clone();
+        train.device = isograd_backends::device::DeviceName::Cpu;
+        train.workers = 0;
+        (train.epochs, train.seconds) = (None, None);
+        let course = Course(&self.data, &self.model, &self.loss, train);
+        let text = serde_json::to_string(&course).unwrap_or_default();
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
+    /// Moves the single-source keys into `sources`, and fills what the preset decides.
+    fn fill(&mut self) {
+        let data = &mut self.data;
+        if data.sources.is_empty() && !data.files.is_empty() {
+            data.sources.push(SourceConfig {
+                name: "data".into(),
+                files: std::mem::take(&mut data.files),
+                keys: data.keys.take().unwrap_or_default(),
+                units: data.units.take().unwrap_or_default(),
+                references: data.references.take(),
+            });
+        }
+        let model = &mut self.model;
+        let (width, layers, basis, envelope, updates) = match model.preset {
+            Preset::Atomistic => (128, 4, Basis::Bessel { size: 16 }, Envelope::Polynomial, false),
+            Preset::Paper => (50, 3, Basis::SquaredDistance, Envelope::Cosine, true),
+        };
+        model.width.get_or_insert(width);
+        model.layers.get_or_insert(layers);
+        model.cutoff.get_or_insert(5.0);
+        model.basis.get_or_insert(basis);
+        model.envelope.get_or_insert(envelope);
+        model.attention.get_or_insert(false);
+        model.coordinate_updates.get_or_insert(updates);
+        model.forces.get_or_insert(ForceHead::Direct);
+        if self.train.epochs.is_none() && self.train.seconds.is_none() {
+            self.train.epochs = Some(100);
+        }
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let data = &self.data;
+        if data.sources.is_empty() {
+            return Err(("data.files", "is missing, expected a list of structure files (or [[data.sources]])".into()));
+        }
+        if !data.files.is_empty() || data.keys.is_some() || data.units.is_some() || data.references.is_some() {
+            return Err((
+                "data.sources",
+                "and the keys of a single source (files, keys, units, references) exclude each \
+                         other; move them into a [[data.sources]] entry"
+                    .into(),
+            ));
+        }
+        for (index, source) in data.sources.iter().enumerate() {
+            if source.files.is_empty() {
+                return Err(("data.sources", format!("`{}` has no files", source.name)));
+            }
+            if data.sources[..index].iter().any(|other| other.name == source.name) {
+                return Err(("data.sources", format!("has two entries named `{}`", source.name)));
+            }
+        }
+        let between = |key, value: f64, low: f64, high: f64| {
+            if value >= low && value <= high {
+                return Ok(());
+            }
+            Err((key, format!("is {value}, expected {low} to {high}")))
+        };
+        between("data.validation_fraction", data.validation_fraction, 0.001, 0.9)?;
+        between("data.shortest_distance", data.shortest_distance, 0.0, 4.0)?;
+        between("data.largest_force", data.largest_force, 1e-6, 1e9)?;
+        between("loss.energy_weight", self.loss.energy_weight, 0.0, 1e9)?;
+        between("loss.force_weight", self.loss.force_weight, 0.0, 1e9)?;
+        between("loss.huber_delta", self.loss.huber_delta, 1e-9, 1e9)?;
+        if self.loss.energy_weight == 0.0 && self.loss.force_weight == 0.0 {
+            return Err(("loss", "has no weight on energies and none on forces: nothing to train".into()));
+        }
+        let train = &self.train;
+        let positive =
+            |key, value: usize| if value == 0 { Err((key, "is 0, expected at least 1".into())) } else { Ok(()) };
+        positive("train.epochs", train.epochs.unwrap_or(1))?;
+        positive("train.batch_graphs", train.batch_graphs)?;
+        positive("train.batch_atoms", train.batch_atoms)?;
+        positive("train.batch_edges", train.batch_edges)?;
+        positive("train.accumulate", train.accumulate)?;
+        positive("train.validate_every", train.validate_every)?;
+        positive("train.workers", train.workers)?;
+        positive("run.keep", self.run.keep)?;
+        positive("run.log_every", self.run.log_every)?;
+        between("train.seconds", train.seconds.unwrap_or(1.0), 1e-3, 1e9)?;
+        between("train.learning_rate", train.learning_rate, 1e-12, 10.0)?;
+        between("train.clip_norm", train.clip_norm, 0.0, 1e12)?;
+        between("train.ema_decay", train.ema_decay, 0.0, 0.999_999_9)?;
+        between("train.optimizer.beta_1", train.optimizer.beta_1, 0.0, 0.999_999)?;
+        between("train.optimizer.beta_2", train.optimizer.beta_2, 0.0, 0.999_999_9)?;
+        between("train.optimizer.epsilon", train.optimizer.epsilon, 1e-20, 1.0)?;
+        between("train.optimizer.weight_decay", train.optimizer.weight_decay, 0.0, 10.0)?;
+        train.schedule.check()?;
+        let parallel = &self.parallel;
+        if parallel.ranks != 1 {
+            return Err(("parallel.ranks", format!("is {}; this version trains in one process", parallel.ranks)));
+        }
+        if parallel.zero != 0 {
+            return Err(("parallel.zero", format!("is {}; this version does not shard, expected 0", parallel.zero)));
+        }
+        if parallel.recompute != "none" {
+            let message =
+                format!("is \"{}\"; this version keeps all activations, expected \"none\"", parallel.recompute);
+            return Err(("parallel.recompute", message));
+        }
+        Ok(())
+    }
+}
+
+/// Puts `a.b=value` into a table; the value is TOML, or else a bare string.
+fn set(table: &mut toml::Table, text: &str) -> Result<(), String> {
+    let (path, value) = text.split_once('=').ok_or("expected section.key=value")?;
+    let value = value.trim();
+    let parsed: Result<toml::Table, _> = toml::from_str(&format!("value = {value}"));
+    let value = match parsed {
+        Ok(mut table) => table.remove("value").ok_or("expected one value")?,
+        Err(_) => toml::Value::String(value.to_owned()),
+    };
+    let keys: Vec<&str> = path.split('.').map(str::trim).collect();
+    let (last, parents) = keys.split_last().ok_or("expected section.key=value")?;
+    let mut place = table;
+    for key in parents {
+        let entry = place.entry(*key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        place = entry.as_table_mut().ok_or_else(|| format!("`{key}` is not a section"))?;
+    }
+    place.insert((*last).to_owned(), value);
+    Ok(())
+}
+
+/// The parser's message, with a suggestion where a key is unknown.
+fn explain(error: &toml::de::Error) -> String {
+    let message = error.to_string().trim_end().to_owned();
+    let mut quoted = error.message().split('`').skip(1).step_by(2);
+    let Some(unknown) = error.message().starts_with("unknown").then(|| quoted.next()).flatten() else {
+        return message;
+    };
+    let near = quoted.max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
+    match near.filter(|near| strsim::jaro_winkler(near, unknown) > 0.7) {
+        Some(near) => format!("{message}\ndid you mean `{near}`?"),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "[data]\nfiles = [\"a.xyz\"]\n";
+
+    fn message(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        Config::parse(text, &overrides, "c.toml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_filled_config_is_a_config_again() {
+        let config = Config::parse(SMALL, &[], "c.toml").unwrap();
+        let again = Config::parse(&config.to_toml().unwrap(), &[], "c.toml").unwrap();
+        assert_eq!(config, again);
+        assert_eq!(config.model.width, Some(128));
+        assert_eq!(config.training_hash(), again.training_hash());
+    }
+
+    #[test]
+    fn overrides_win_and_presets_fill() {
+        let set = ["model.preset=paper", "model.width=64", "train.device=wgpu:1", "run.out=runs/x", "train.epochs = 3"];
+        let config = Config::parse(SMALL, &set.map(String::from), "c.toml").unwrap();
+        assert_eq!((config.model.width, config.model.layers), (Some(64), Some(3)));
+        assert_eq!(config.model.basis, Some(Basis::SquaredDistance));
+        assert_eq!(config.train.device.to_string(), "wgpu:1");
+        assert_eq!(config.train.epochs, Some(3));
+        assert_eq!(config.run.out, Path::new("runs/x"));
+    }
+
+    #[test]
+    fn unknown_keys_get_a_suggestion() {
+        let text = format!("{SMALL}[model]\nwidht = 3\n");
+        let message = message(&text, &[]);
+        assert!(message.contains("widht") && message.contains("did you mean `width`?"), "{message}");
+        assert!(message.contains("line 4"), "{message}");
+        assert!(self::message(SMALL, &["modle.width=3"]).contains("did you mean `model`?"));
+    }
+
+    #[test]
+    fn values_out_of_range_name_the_key() {
+        for (set, expected) in [
+            ("train.batch_graphs=0", "train.batch_graphs is 0"),
+            ("data.validation_fraction=1.5", "data.validation_fraction is 1.5"),
+            ("train.learning_rate=nan", "train.learning_rate is NaN"),
+            ("parallel.ranks=2", "parallel.ranks is 2"),
+            ("train.device=gpu", "unknown device `gpu`"),
+            ("loss.kind=rmse", "unknown variant `rmse`"),
+            ("train", "expected section.key=value"),
+            ("data.files.x=1", "`files` is not a section"),
+        ] {
+            let message = message(SMALL, &[set]);
+            assert!(message.contains(expected), "{set}: {message}");
+        }
+        assert!(message("[data]\n", &[]).contains("data.files is missing"));
+        assert!(message("[model]\n", &[]).contains("data"));
+    }
+
+    #[test]
+    fn the_hash_ignores_where_results_go_but_not_the_course() {
+        let hash = |set: &str| Config::parse(SMALL, &[set.to_owned()], "c").unwrap().training_hash();
+        assert_eq!(hash("run.out=a"), hash("run.out=b"));
+        assert_eq!(hash("train.device=cpu"), hash("train.device=wgpu"));
+        assert_eq!(hash("train.epochs=1"), hash("train.epochs=2"));
+        assert_ne!(hash("train.seed=1"), hash("train.seed=2"));
+        assert_ne!(hash("model.width=1"), hash("model.width=2"));
+    }
+}

@@ -1,0 +1,353 @@
+//! The sections of the config file, key by key, with their defaults.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use isograd_backends::device::DeviceName;
+use serde::{Deserialize, Serialize};
+
+use crate::graph::Budget;
+use crate::loss::LossConfig;
+use crate::model::{Basis, Envelope, ForceHead};
+use crate::structure::audit::{Limits, Suspicious};
+use crate::structure::{Element, Keys, Source, Units};
+use crate::train::{OptimizerConfig, ScheduleConfig};
+
+/// A whole config file, complete and validated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where structures come from.
+    pub data: DataConfig,
+    /// What is trained.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// What is minimised.
+    #[serde(default)]
+    pub loss: LossConfig,
+    /// How it is trained.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// Over how many processes.
+    #[serde(default)]
+    pub parallel: ParallelConfig,
+    /// Where results go.
+    #[serde(default)]
+    pub run: RunConfig,
+}
+
+/// The `[data]` section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Files of the only source; several sources are given as `[[data.sources]]` instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PathBuf>,
+    /// Label keys of the only source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Keys>,
+    /// Units of the only source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
+    /// Reference energies (eV per atom) of the only source; fitted where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub references: Option<BTreeMap<Element, f64>>,
+    /// Sources with their own files, keys, units and reference energies.
+    pub sources: Vec<SourceConfig>,
+    /// Share of the frames of each source held out for validation. Default 0.1.
+    pub validation_fraction: f64,
+    /// What stays on one side of the split: `frame` (each frame for itself), `formula` (frames of
+    /// one chemical formula together), or the name of a comment key (frames of one value together).
+    /// Default `frame`.
+    pub split_by: SplitBy,
+    /// `refuse` to train on suspicious frames, or `filter` them with a count. Default `refuse`.
+    pub suspicious: Suspicious,
+    /// Two atoms closer than this (angstrom) make a frame suspicious. Default 0.4.
+    pub shortest_distance: f64,
+    /// A force component above this (eV/angstrom) makes a frame suspicious. Default 100.
+    pub largest_force: f64,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            files: Vec::new(),
+            keys: None,
+            units: None,
+            references: None,
+            sources: Vec::new(),
+            validation_fraction: 0.1,
+            split_by: SplitBy::Frame,
+            suspicious: Suspicious::Refuse,
+            shortest_distance: limits.shortest_distance,
+            largest_force: limits.largest_force,
+        }
+    }
+}
+
+impl DataConfig {
+    /// The limits beyond which a frame is suspicious.
+    pub fn limits(&self) -> Limits {
+        Limits { shortest_distance: self.shortest_distance, largest_force: self.largest_force }
+    }
+}
+
+/// One entry of `[[data.sources]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Name in tables and errors.
+    pub name: String,
+    /// Structure files, relative to the working directory.
+    pub files: Vec<PathBuf>,
+    /// Where labels stand in the files.
+    #[serde(default)]
+    pub keys: Keys,
+    /// What the numbers mean.
+    #[serde(default)]
+    pub units: Units,
+    /// Reference energies (eV per atom); fitted on the training part where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<BTreeMap<Element, f64>>,
+}
+
+impl SourceConfig {
+    /// How its structures are read; `split_by` may add a grouping key.
+    pub fn source(&self, split_by: &SplitBy) -> Source {
+        let mut keys = self.keys.clone();
+        if let SplitBy::Key(key) = split_by {
+            keys.group = Some(key.clone());
+        }
+        Source { keys, units: self.units }
+    }
+}
+
+/// What stays on one side of the train/validation split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum SplitBy {
+    /// Each frame for itself.
+    Frame,
+    /// Frames of one chemical formula together.
+    Formula,
+    /// Frames of one value of this comment key together.
+    Key(String),
+}
+
+impl From<String> for SplitBy {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "frame" => Self::Frame,
+            "formula" => Self::Formula,
+            _ => Self::Key(text),
+        }
+    }
+}
+
+impl From<SplitBy> for String {
+    fn from(split: SplitBy) -> String {
+        match split {
+            SplitBy::Frame => "frame".into(),
+            SplitBy::Formula => "formula".into(),
+            SplitBy::Key(key) => key,
+        }
+    }
+}
+
+/// A named set of model hyper-parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// For potentials: width 128, 4 layers, 16 Bessel functions, polynomial envelope, direct forces.
+    #[default]
+    Atomistic,
+    /// The sizes of the scaling study arXiv:2504.08112: width 50, 3 layers, squared distance, cosine
+    /// envelope, coordinate updates.
+    Paper,
+}
+
+/// The `[model]` section. Keys that are left out come from the preset.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// `atomistic` or `paper`. Default `atomistic`.
+    pub preset: Preset,
+    /// Width F of node features and messages.
+    pub width: Option<usize>,
+    /// Number of layers L.
+    pub layers: Option<usize>,
+    /// Cutoff in angstrom. Default 5.
+    pub cutoff: Option<f64>,
+    /// `{ kind = "bessel", size = 16 }` or `{ kind = "squared_distance" }`.
+    pub basis: Option<Basis>,
+    /// `polynomial`, `cosine` or `none`.
+    pub envelope: Option<Envelope>,
+    /// Weigh messages by `sigmoid(m . a + b)`. Default false.
+    pub attention: Option<bool>,
+    /// Let layers move coordinates.
+    pub coordinate_updates: Option<bool>,
+    /// `direct` or `displacement`. Default `direct`.
+    pub forces: Option<ForceHead>,
+    /// `auto` (those in the data) or a list of symbols. Default `auto`.
+    pub elements: Elements,
+    /// `shared` (one head) or `per_source`. Default `shared`.
+    pub heads: HeadSharing,
+}
+
+/// Which elements the model knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Elements {
+    /// `"auto"`.
+    Word(ElementList),
+    /// A list of symbols.
+    List(Vec<Element>),
+}
+
+impl Default for Elements {
+    fn default() -> Self {
+        Self::Word(ElementList::Auto)
+    }
+}
+
+/// The one word that may stand for a list of elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ElementList {
+    /// Those that occur in the data.
+    Auto,
+}
+
+/// Whether sources share a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadSharing {
+    /// One head for all sources.
+    #[default]
+    Shared,
+    /// A head for each source over the shared trunk.
+    PerSource,
+}
+
+/// What happens to a structure that is over the batch budget on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OverBudget {
+    /// It becomes a batch of its own, with a warning.
+    #[default]
+    Warn,
+    /// Training is refused.
+    Error,
+}
+
+/// The `[train]` section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Passes over the training data. Default 100; without a limit if only `seconds` is given.
+    pub epochs: Option<usize>,
+    /// Wall-clock budget of training in seconds; the schedule follows time and training ends with
+    /// it. Default: none.
+    pub seconds: Option<f64>,
+    /// Most graphs in a batch. Default 32.
+    pub batch_graphs: usize,
+    /// Most atoms in a batch. Default 4096.
+    pub batch_atoms: usize,
+    /// Most edges in a batch. Default 131072.
+    pub batch_edges: usize,
+    /// `warn` or `error` for a structure over the budget on its own. Default `warn`.
+    pub over_budget: OverBudget,
+    /// Batches whose gradients are added before a step. Default 1.
+    pub accumulate: usize,
+    /// Peak learning rate. Default 1e-3.
+    pub learning_rate: f64,
+    /// How the learning rate changes.
+    pub schedule: ScheduleConfig,
+    /// AdamW.
+    pub optimizer: OptimizerConfig,
+    /// Largest global norm of the gradient; 0 turns clipping off. Default 10.
+    pub clip_norm: f64,
+    /// Decay of the exponential moving average of the weights; 0 turns it off. Default 0.999.
+    pub ema_decay: f64,
+    /// Epochs between validations. Default 1.
+    pub validate_every: usize,
+    /// Validations without improvement after which training ends; 0 means never. Default 0.
+    pub early_stopping: usize,
+    /// Seed of weights, split and order. Default 0.
+    pub seed: u64,
+    /// `cpu`, `wgpu`, `vulkan`, `metal`, `cuda`, with an optional index. Default `cpu`.
+    pub device: DeviceName,
+    /// Background threads that prepare batches. Default 1.
+    pub workers: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: None,
+            seconds: None,
+            batch_graphs: 32,
+            batch_atoms: 4096,
+            batch_edges: 1 << 17,
+            over_budget: OverBudget::Warn,
+            accumulate: 1,
+            learning_rate: 1e-3,
+            schedule: ScheduleConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            clip_norm: 10.0,
+            ema_decay: 0.999,
+            validate_every: 1,
+            early_stopping: 0,
+            seed: 0,
+            device: DeviceName::Cpu,
+            workers: 1,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// What one batch may hold.
+    pub fn budget(&self) -> Budget {
+        Budget { graphs: self.batch_graphs, atoms: self.batch_atoms, edges: self.batch_edges }
+    }
+}
+
+/// The `[parallel]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParallelConfig {
+    /// Number of processes. This version trains in one. Default 1.
+    pub ranks: usize,
+    /// ZeRO stage. This version knows stage 0, nothing sharded. Default 0.
+    pub zero: u8,
+    /// Which activations are recomputed. This version keeps all, `none`. Default `none`.
+    pub recompute: String,
+}
+
+impl Default for ParallelConfig {
+    fn default() -> Self {
+        Self { ranks: 1, zero: 0, recompute: "none".into() }
+    }
+}
+
+/// The `[run]` section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// The run directory. Default `runs/` and the name of the config file.
+    pub out: PathBuf,
+    /// Steps between snapshots, beside the one at each validation; 0 means none in between.
+    /// Default 1000.
+    pub snapshot_every: usize,
+    /// How many snapshots are kept, beside the best weights. Default 2.
+    pub keep: usize,
+    /// Steps between lines of `metrics.jsonl`, beside the one at each validation. Default 50.
+    pub log_every: usize,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self { out: PathBuf::new(), snapshot_every: 1000, keep: 2, log_every: 50 }
+    }
+}

@@ -1,0 +1,100 @@
+//! The one error type of this crate: what is wrong, where, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+use isograd_backends::device::DeviceError;
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong between a config file and a trained model.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A config file, or a `--set` override, is wrong.
+    #[error("{place}: {message}")]
+    Config {
+        /// File, and the key or line in it.
+        place: String,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// A structure file is wrong.
+    #[error("{file}:{line}: frame {frame}: {message}")]
+    Frame {
+        /// The file.
+        file: String,
+        /// Line, counted from 1.
+        line: usize,
+        /// Frame, counted from 0 as ASE counts.
+        frame: usize,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// A data source as a whole cannot be trained on.
+    #[error("data source `{name}`: {message}")]
+    Source {
+        /// The source's name in the config.
+        name: String,
+        /// What is wrong and the remedy.
+        message: String,
+    },
+    /// A structure does not fit what is asked of it.
+    #[error("{0}")]
+    Structure(String),
+    /// A run directory or snapshot cannot be used.
+    #[error("{path}: {message}", path = path.display())]
+    Run {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong and the remedy.
+        message: String,
+    },
+    /// The operating system refused a file operation.
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried: `read`, `write`, ...
+        action: &'static str,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// The requested device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Training went wrong although the input looked right.
+    #[error("{0}")]
+    Diverged(String),
+    /// A broken invariant of this program.
+    #[error("internal error: {0}; this is likely a bug in isograd, please report it")]
+    Internal(String),
+}
+
+impl Error {
+    /// Whether the user's input is to blame (exit code 2), rather than the work (exit code 1).
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Config { .. }
+            | Self::Frame { .. }
+            | Self::Source { .. }
+            | Self::Structure(_)
+            | Self::Run { .. }
+            | Self::Device(_) => true,
+            Self::Io { source, .. } => {
+                matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
+            }
+            Self::Diverged(_) | Self::Internal(_) => false,
+        }
+    }
+
+    /// Turns an I/O error into one that names the path and the action.
+    pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { path, action, source }
+    }
+
+    /// An error about a run directory or snapshot.
+    pub fn run(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Self::Run { path: path.as_ref().to_owned(), message: message.into() }
+    }
+}

@@ -1,0 +1,114 @@
+//! The order of structures in an epoch, and how they are packed into batches.
+//!
+//! Both are pure functions of the seed and the epoch, so that the sampler's whole state is a pair
+//! of numbers (epoch, batch) in the snapshot.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// The most that one batch may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Graphs.
+    pub graphs: usize,
+    /// Atoms of all graphs together.
+    pub atoms: usize,
+    /// Edges of all graphs together.
+    pub edges: usize,
+}
+
+/// The size of one graph.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Atoms.
+    pub atoms: usize,
+    /// Edges.
+    pub edges: usize,
+}
+
+impl Budget {
+    /// Whether a single graph is over the budget on its own.
+    pub fn is_exceeded_by(&self, sizes: Sizes) -> bool {
+        sizes.atoms > self.atoms || sizes.edges > self.edges
+    }
+}
+
+/// A permutation of `0..count`, the same for the same seed and epoch on every machine.
+pub fn epoch_order(seed: u64, epoch: usize, count: usize) -> Vec<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(epoch as u64);
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(&mut rng);
+    order
+}
+
+/// Cuts `order` into batches within the budget, without changing the order. A graph that is over
+/// the budget on its own becomes a batch of its own.
+pub fn pack(order: &[usize], sizes: &[Sizes], budget: Budget) -> Vec<Vec<usize>> {
+    let mut batches = Vec::new();
+    let mut batch = Vec::new();
+    let mut filled = Sizes::default();
+    for &index in order {
+        let sum = Sizes { atoms: filled.atoms + sizes[index].atoms, edges: filled.edges + sizes[index].edges };
+        if !batch.is_empty() && (batch.len() == budget.graphs || budget.is_exceeded_by(sum)) {
+            batches.push(std::mem::take(&mut batch));
+            filled = sizes[index];
+        } else {
+            filled = sum;
+        }
+        batch.push(index);
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_epoch_is_a_permutation_that_depends_on_seed_and_epoch() {
+        let order = epoch_order(3, 7, 100);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+        assert_eq!(order, epoch_order(3, 7, 100));
+        assert_ne!(order, epoch_order(3, 8, 100));
+        assert_ne!(order, epoch_order(4, 7, 100));
+    }
+
+    proptest! {
+        #[test]
+        fn batches_keep_the_order_and_the_budget(
+            sizes in prop::collection::vec((1usize..40, 0usize..300), 0..60),
+            graphs in 1usize..6, atoms in 1usize..100, edges in 1usize..600,
+        ) {
+            let sizes: Vec<Sizes> = sizes.into_iter().map(|(atoms, edges)| Sizes { atoms, edges }).collect();
+            let order: Vec<usize> = (0..sizes.len()).rev().collect();
+            let budget = Budget { graphs, atoms, edges };
+            let batches = pack(&order, &sizes, budget);
+            prop_assert_eq!(batches.concat(), order);
+            for batch in &batches {
+                let total = batch.iter().fold(Sizes::default(), |sum, &k| Sizes {
+                    atoms: sum.atoms + sizes[k].atoms,
+                    edges: sum.edges + sizes[k].edges,
+                });
+                prop_assert!(batch.len() <= graphs);
+                prop_assert!(batch.len() == 1 || !budget.is_exceeded_by(total));
+            }
+            // Greedy: no batch could have taken the first graph of the next one.
+            for pair in batches.windows(2) {
+                let mut total = sizes[pair[1][0]];
+                for &k in &pair[0] {
+                    total.atoms += sizes[k].atoms;
+                    total.edges += sizes[k].edges;
+                }
+                prop_assert!(pair[0].len() == graphs || budget.is_exceeded_by(total));
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The whole model: embedding, layers, readouts.
+
+use burn::module::{Module, Param};
+use burn::tensor::backend::Backend;
+use burn::tensor::{IndexingUpdateOp, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::dense::{Mlp, uniform};
+use super::layer::{Edges, Flow, Gate, Layer, sum_by_receiver};
+use super::{EgnnConfig, ForceHead, radial};
+use crate::graph::GraphBatch;
+
+/// What a model says about a batch.
+#[derive(Debug, Clone)]
+pub struct Prediction<B: Backend> {
+    /// Energy of each graph in eV, without reference energies, `[B]`.
+    pub energies: Tensor<B, 1>,
+    /// Force on each atom in eV/angstrom, `[N, 3]`.
+    pub forces: Tensor<B, 2>,
+}
+
+/// The readouts of one head.
+#[derive(Module, Debug)]
+pub struct Head<B: Backend> {
+    /// Energy of an atom from its features, `[F]` to one value.
+    pub energy: Mlp<B>,
+    /// phi_F, where forces are direct.
+    pub force: Option<Gate<B>>,
+}
+
+/// An E(n)-equivariant graph neural network with energy and force heads.
+///
+/// ```
+/// use burn_flex::Flex;
+/// use isograd_core::graph::{GraphBatch, HostBatch, HostGraph, neighbour_list};
+/// use isograd_core::model::{Basis, Egnn, EgnnConfig, Envelope, ForceHead};
+/// use isograd_core::structure::Geometry;
+///
+/// let config = EgnnConfig {
+///     elements: vec!["H".parse().unwrap()],
+///     width: 8,
+///     layers: 2,
+///     cutoff: 3.0,
+///     basis: Basis::Bessel { size: 4 },
+///     envelope: Envelope::Cosine,
+///     attention: false,
+///     coordinate_updates: false,
+///     forces: ForceHead::Direct,
+///     heads: 1,
+///     scale: 1.0,
+/// };
+/// let geometry = Geometry { positions: vec![[0.0; 3], [0.0, 0.0, 0.74]], ..Default::default() };
+/// let edges = neighbour_list(&geometry, config.cutoff).unwrap();
+/// let graph = HostGraph { species: vec![0, 0], edges, ..Default::default() };
+/// let device = Default::default();
+/// let batch = GraphBatch::<Flex>::new(&HostBatch::new(&[0], &[graph]), &device);
+/// let prediction = Egnn::new(&config, 1, &device).forward(&batch);
+/// assert_eq!(prediction.energies.dims(), [1]);
+/// assert_eq!(prediction.forces.dims(), [2, 3]);
+/// ```
+#[derive(Module, Debug)]
+pub struct Egnn<B: Backend> {
+    /// First features of each element, `[elements, F]`.
+    pub embedding: Param<Tensor<B, 2>>,
+    /// The L layers.
+    pub layers: Vec<Layer<B>>,
+    /// The readouts, one per head.
+    pub heads: Vec<Head<B>>,
+    /// Hyper-parameters.
+    #[module(skip)]
+    pub config: EgnnConfig,
+}
+
+impl<B: Backend> Egnn<B> {
+    /// A model with fresh weights, the same for the same seed on every device.
+    ///
+    /// # Panics
+    /// If the config does not [`validate`](EgnnConfig::validate).
+    pub fn new(config: &EgnnConfig, seed: u64, device: &B::Device) -> Self {
+        if let Err((key, message)) = config.validate() {
+            panic!("EgnnConfig: {key} {message}");
+        }
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let last = config.layers - 1;
+        let moves = |layer| config.coordinate_updates && (layer < last || config.forces == ForceHead::Displacement);
+        Self {
+            // Normal rows of unit variance, as torch.nn.Embedding; a uniform of that variance here.
+            embedding: uniform([config.elements.len(), config.width], 3f64.sqrt(), rng, device),
+            layers: (0..config.layers).map(|layer| Layer::new(config, moves(layer), rng, device)).collect(),
+            heads: (0..config.heads).map(|_| Head::new(config, rng, device)).collect(),
+            config: config.clone(),
+        }
+    }
+
+    /// Energies and forces of a batch.
+    pub fn forward(&self, graph: &GraphBatch<B>) -> Prediction<B> {
+        let mut flow = Flow { features: self.embedding.val().select(0, graph.species.clone()), displacement: None };
+        let mut edges = Edges::new(&self.config, graph, None);
+        let mut messages = None;
+        for layer in &self.layers {
+            (flow, messages) = layer.forward(graph, edges.as_ref(), flow);
+            if layer.coordinate.is_some() {
+                edges = Edges::new(&self.config, graph, flow.displacement.as_ref());
+            }
+        }
+        let forces = match (self.config.forces, edges, messages) {
+            (ForceHead::Displacement, ..) => flow.displacement,
+            (ForceHead::Direct, Some(edges), Some(messages)) => Some(self.direct_forces(graph, &edges, messages)),
+            (ForceHead::Direct, ..) => None,
+        };
+        let forces = forces.unwrap_or_else(|| Tensor::zeros([graph.atoms, 3], &flow.features.device()));
+        Prediction { energies: self.energies(graph, flow.features), forces }
+    }
+
+    fn energies(&self, graph: &GraphBatch<B>, features: Tensor<B, 2>) -> Tensor<B, 1> {
+        let parts = graph.heads.iter().map(|part| {
+            let atoms = rows(&features, part.atoms.clone(), graph.atoms);
+            self.heads[part.head].energy.forward(atoms)
+        });
+        let atoms = Tensor::cat(parts.collect(), 0).squeeze_dim(1).mul_scalar(self.config.scale);
+        let device = atoms.device();
+        Tensor::zeros([graph.graphs], &device).select_assign(
+            0,
+            graph.graph_of_atom.clone(),
+            atoms,
+            IndexingUpdateOp::Add,
+        )
+    }
+
+    fn direct_forces(&self, graph: &GraphBatch<B>, edges: &Edges<B>, messages: Tensor<B, 2>) -> Tensor<B, 2> {
+        let parts = graph.heads.iter().filter(|part| !part.edges.is_empty()).filter_map(|part| {
+            let sent = rows(&messages, part.edges.clone(), graph.edges);
+            self.heads[part.head].force.as_ref().map(|force| force.forward(sent))
+        });
+        let strengths = Tensor::cat(parts.collect(), 0);
+        let directions = edges.vectors.clone() / radial::distance(edges.squared.clone());
+        sum_by_receiver(graph, directions * strengths).mul_scalar(self.config.scale)
+    }
+}
+
+impl<B: Backend> Head<B> {
+    fn new(config: &EgnnConfig, rng: &mut impl Rng, device: &B::Device) -> Self {
+        let width = config.width;
+        Self {
+            energy: Mlp::new([width, width, 1], true, rng, device),
+            force: (config.forces == ForceHead::Direct).then(|| Gate::new(width, rng, device)),
+        }
+    }
+}
+
+/// The rows of a range; the tensor itself where the range is all of it.
+fn rows<B: Backend>(tensor: &Tensor<B, 2>, range: std::ops::Range<usize>, all: usize) -> Tensor<B, 2> {
+    if range == (0..all) { tensor.clone() } else { tensor.clone().slice([range]) }
+}

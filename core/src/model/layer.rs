@@ -1,0 +1,215 @@
+//! One layer: messages along edges, an optional scalar per edge, new node features, moved
+//! coordinates (Satorras et al. 2021, eq. 3 to 6).
+
+use burn::module::{Module, Param};
+use burn::tensor::backend::Backend;
+use burn::tensor::{IndexingUpdateOp, Tensor, activation};
+use rand::Rng;
+
+use super::activation::silu;
+use super::dense::{Dense, Mlp, uniform};
+use super::{EgnnConfig, radial};
+use crate::graph::GraphBatch;
+
+/// What flows from layer to layer.
+#[derive(Debug, Clone)]
+pub struct Flow<B: Backend> {
+    /// Node features, `[N, F]`.
+    pub features: Tensor<B, 2>,
+    /// How far coordinate updates have moved each atom, `[N, 3]`; `None` before the first one.
+    pub displacement: Option<Tensor<B, 2>>,
+}
+
+/// The message perceptron phi_e, SiLU after both linear maps. The first one is split into parts for
+/// receiver, sender and edge, so that the large products run over N rows instead of E.
+#[derive(Module, Debug)]
+pub struct EdgeMlp<B: Backend> {
+    /// `W_i [F, F]`.
+    pub receiver: Dense<B>,
+    /// `W_j [F, F]` and `b_1 [F]`.
+    pub sender: Dense<B>,
+    /// `W_g [K, F]`.
+    pub edge: Dense<B>,
+    /// `W_2 [F, F]` and `b_2 [F]`.
+    pub second: Dense<B>,
+}
+
+impl<B: Backend> EdgeMlp<B> {
+    fn new(config: &EgnnConfig, rng: &mut impl Rng, device: &B::Device) -> Self {
+        let (width, features) = (config.width, config.basis.size());
+        let fan_in = 2 * width + features;
+        Self {
+            receiver: Dense::new([width, width], fan_in, false, rng, device),
+            sender: Dense::new([width, width], fan_in, true, rng, device),
+            edge: Dense::new([features, width], fan_in, false, rng, device),
+            second: Dense::new([width, width], width, true, rng, device),
+        }
+    }
+
+    /// Messages `[E, F]` from node features `[N, F]` and edge features `[E, K]`, before envelope and
+    /// attention.
+    fn forward(&self, graph: &GraphBatch<B>, nodes: &Tensor<B, 2>, edges: Tensor<B, 2>) -> Tensor<B, 2> {
+        let receiver = self.receiver.forward(nodes.clone()).select(0, graph.receivers.clone());
+        let sender = self.sender.forward(nodes.clone()).select(0, graph.senders.clone());
+        let first = silu(receiver + sender + self.edge.forward(edges));
+        silu(self.second.forward(first))
+    }
+}
+
+/// A scalar per edge from its message: `SiLU(m W_3 + b_3) . w_4`.
+#[derive(Module, Debug)]
+pub struct Gate<B: Backend> {
+    /// Linear, SiLU, Linear to one value, no bias at the end.
+    pub mlp: Mlp<B>,
+}
+
+impl<B: Backend> Gate<B> {
+    pub(super) fn new(width: usize, rng: &mut impl Rng, device: &B::Device) -> Self {
+        Self { mlp: Mlp::new([width, width, 1], false, rng, device) }
+    }
+
+    /// `[E, 1]` from messages `[E, F]`.
+    pub fn forward(&self, messages: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.mlp.forward(messages)
+    }
+}
+
+/// The weight of a message from the message itself: `sigmoid(m . a + b)`.
+#[derive(Module, Debug)]
+pub struct Attention<B: Backend> {
+    /// `a [F, 1]`.
+    pub weight: Param<Tensor<B, 2>>,
+    /// `b [1]`.
+    pub bias: Param<Tensor<B, 1>>,
+}
+
+impl<B: Backend> Attention<B> {
+    fn new(width: usize, rng: &mut impl Rng, device: &B::Device) -> Self {
+        let bound = 1.0 / (width as f64).sqrt();
+        Self { weight: uniform([width, 1], bound, rng, device), bias: uniform([1], bound, rng, device) }
+    }
+
+    fn forward(&self, messages: Tensor<B, 2>) -> Tensor<B, 2> {
+        let score = messages.clone().matmul(self.weight.val()) + self.bias.val().unsqueeze();
+        messages * activation::sigmoid(score)
+    }
+}
+
+/// One layer of the EGNN.
+#[derive(Module, Debug)]
+pub struct Layer<B: Backend> {
+    /// phi_e.
+    pub message: EdgeMlp<B>,
+    /// Weight of each message.
+    pub attention: Option<Attention<B>>,
+    /// phi_x, where the layer moves coordinates.
+    pub coordinate: Option<Gate<B>>,
+    /// The half of phi_h's first linear map that reads the node, `[F, F]` with bias.
+    pub node: Dense<B>,
+    /// The half that reads the sum of messages, `[F, F]`.
+    pub gathered: Dense<B>,
+    /// The second linear map of phi_h, `[F, F]` with bias.
+    pub update: Dense<B>,
+}
+
+impl<B: Backend> Layer<B> {
+    /// A new layer; `moves` says whether it updates coordinates.
+    pub fn new(config: &EgnnConfig, moves: bool, rng: &mut impl Rng, device: &B::Device) -> Self {
+        let width = config.width;
+        Self {
+            message: EdgeMlp::new(config, rng, device),
+            attention: config.attention.then(|| Attention::new(width, rng, device)),
+            coordinate: moves.then(|| Gate::new(width, rng, device)),
+            node: Dense::new([width, width], 2 * width, true, rng, device),
+            gathered: Dense::new([width, width], 2 * width, false, rng, device),
+            update: Dense::new([width, width], width, true, rng, device),
+        }
+    }
+
+    /// The next flow, and the messages `[E, F]` for readouts on edges. Without edges (`None`) no
+    /// message is sent and nothing moves.
+    pub fn forward(
+        &self,
+        graph: &GraphBatch<B>,
+        edges: Option<&Edges<B>>,
+        flow: Flow<B>,
+    ) -> (Flow<B>, Option<Tensor<B, 2>>) {
+        let messages = edges.map(|edges| self.messages(graph, edges, &flow.features));
+        let gathered = match &messages {
+            Some(messages) => sum_by_receiver(graph, messages.clone()),
+            None => flow.features.zeros_like(),
+        };
+        let displacement = match (&self.coordinate, edges, &messages) {
+            (Some(gate), Some(edges), Some(messages)) => {
+                let pull = edges.vectors.clone() * gate.forward(messages.clone());
+                let moved = sum_by_receiver(graph, pull) * graph.inverse_degree.clone();
+                Some(match flow.displacement {
+                    Some(displacement) => displacement - moved,
+                    None => moved.neg(),
+                })
+            }
+            _ => flow.displacement,
+        };
+        let hidden = silu(self.node.forward(flow.features.clone()) + self.gathered.forward(gathered));
+        let features = flow.features + self.update.forward(hidden);
+        (Flow { features, displacement }, messages)
+    }
+
+    fn messages(&self, graph: &GraphBatch<B>, edges: &Edges<B>, nodes: &Tensor<B, 2>) -> Tensor<B, 2> {
+        let mut messages = self.message.forward(graph, nodes, edges.features.clone());
+        if let Some(envelope) = &edges.envelope {
+            messages = messages * envelope.clone();
+        }
+        match &self.attention {
+            Some(attention) => attention.forward(messages),
+            None => messages,
+        }
+    }
+}
+
+/// What layers know of the edges; made anew whenever coordinates have moved.
+#[derive(Debug, Clone)]
+pub struct Edges<B: Backend> {
+    /// `r_ij`, `[E, 3]`.
+    pub vectors: Tensor<B, 2>,
+    /// Squared distances, `[E, 1]`.
+    pub squared: Tensor<B, 2>,
+    /// Basis, `[E, K]`.
+    pub features: Tensor<B, 2>,
+    /// Envelope, `[E, 1]`.
+    pub envelope: Option<Tensor<B, 2>>,
+}
+
+impl<B: Backend> Edges<B> {
+    /// Edges of a graph whose atoms have moved by `displacement` `[N, 3]`; `None` without edges.
+    pub fn new(config: &EgnnConfig, graph: &GraphBatch<B>, displacement: Option<&Tensor<B, 2>>) -> Option<Self> {
+        if graph.edges == 0 {
+            return None;
+        }
+        let vectors = match displacement {
+            Some(moved) => {
+                let sender = moved.clone().select(0, graph.senders.clone());
+                graph.vectors.clone() + sender - moved.clone().select(0, graph.receivers.clone())
+            }
+            None => graph.vectors.clone(),
+        };
+        let squared = (vectors.clone() * vectors.clone()).sum_dim(1);
+        Some(Self {
+            features: radial::features(config.basis, config.cutoff, squared.clone()),
+            envelope: radial::envelope(config.envelope, config.cutoff, squared.clone()),
+            vectors,
+            squared,
+        })
+    }
+}
+
+/// Sums rows of `[E, C]` over the edges of each receiver: `[N, C]`.
+pub(super) fn sum_by_receiver<B: Backend>(graph: &GraphBatch<B>, values: Tensor<B, 2>) -> Tensor<B, 2> {
+    let columns = values.dims()[1];
+    Tensor::zeros([graph.atoms, columns], &values.device()).select_assign(
+        0,
+        graph.receivers.clone(),
+        values,
+        IndexingUpdateOp::Add,
+    )
+}

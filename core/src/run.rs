@@ -1,0 +1,15 @@
+//! The run directory: resolved config, metrics, snapshots, best weights, summary, report.
+
+mod atomic;
+mod directory;
+mod log;
+pub mod report;
+mod snapshot;
+mod summary;
+mod weights;
+
+pub use directory::RunDirectory;
+pub use log::{LogLine, MetricsLog};
+pub use snapshot::{Snapshot, State};
+pub use summary::{Best, Summary, TrainSummary};
+pub use weights::{NamedTensor, load_potential, save_potential};

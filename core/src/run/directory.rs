@@ -1,0 +1,107 @@
+//! Where things lie in a run directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::{Error, Result};
+
+use super::atomic::write_file;
+
+/// A run directory and the names in it.
+#[derive(Debug, Clone)]
+pub struct RunDirectory {
+    root: PathBuf,
+}
+
+impl RunDirectory {
+    /// Makes a new run directory with the resolved config in it.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if there is a run in it already, [`Error::Io`] if it cannot be written.
+    pub fn create(root: &Path, config: &Config) -> Result<Self> {
+        let run = Self { root: root.to_owned() };
+        if run.exists() {
+            return Err(Error::run(
+                root,
+                "holds a run already; continue it with --resume, choose another place with --out, or delete it",
+            ));
+        }
+        fs::create_dir_all(run.snapshots()).map_err(Error::io(run.snapshots(), "create"))?;
+        run.save_config(config)?;
+        Ok(run)
+    }
+
+    /// Opens a run directory.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if it is not one.
+    pub fn open(root: &Path) -> Result<Self> {
+        let run = Self { root: root.to_owned() };
+        if !run.exists() {
+            return Err(Error::run(
+                root,
+                "is not a run directory: it has no config.toml (expected what `isograd train` made)",
+            ));
+        }
+        Ok(run)
+    }
+
+    /// Whether the directory holds a run.
+    pub fn exists(&self) -> bool {
+        self.config_file().exists()
+    }
+
+    /// Writes the resolved config.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save_config(&self, config: &Config) -> Result<()> {
+        write_file(&self.config_file(), config.to_toml()?.as_bytes())
+    }
+
+    /// Replaces a file in the directory, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+        write_file(&self.root.join(name), content)
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `config.toml`, the resolved config.
+    pub fn config_file(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// `metrics.jsonl`.
+    pub fn metrics_file(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    /// `snapshots/`.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
+    /// The weights file in `best/`.
+    pub fn best_weights(&self) -> PathBuf {
+        self.root.join("best").join("model.safetensors")
+    }
+
+    /// The best weights, for a command that needs them.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if no validation was reached yet.
+    pub fn trained(&self) -> Result<PathBuf> {
+        let path = self.best_weights();
+        if path.exists() {
+            return Ok(path);
+        }
+        Err(Error::run(&self.root, "has no best/model.safetensors: the run has not reached its first validation"))
+    }
+}

@@ -1,0 +1,48 @@
+//! `summary.json`: the outcome of a run in a few numbers; its keys are a contract with scripts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::train::Metrics;
+
+/// The best validation of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Steps made by then.
+    pub step: usize,
+    /// What models are compared by, see `Metrics::score`.
+    pub score: f64,
+    /// The errors.
+    pub validation: Metrics,
+}
+
+/// How training went.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrainSummary {
+    /// Seconds trained, over all sessions.
+    pub seconds: f64,
+    /// Steps made.
+    pub steps: usize,
+    /// Epochs completed.
+    pub epochs: usize,
+    /// Mean edges per second.
+    pub edges_per_second: f64,
+    /// Most bytes held.
+    pub peak_bytes: Option<u64>,
+    /// Share of the time spent waiting for data.
+    pub data_wait_share: f64,
+}
+
+/// The whole of `summary.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Summary {
+    /// The best validation.
+    pub best: Best,
+    /// Errors of predicting reference energies and zero forces.
+    pub baseline: Metrics,
+    /// How training went.
+    pub train: TrainSummary,
+    /// Scalars in the model.
+    pub parameters: usize,
+    /// Where it was trained.
+    pub device: String,
+}

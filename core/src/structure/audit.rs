@@ -1,0 +1,321 @@
+//! A look at a whole source before anything is trained on it: what is there, what is missing, and
+//! which frames are refused or filtered.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Element, Structure};
+use crate::graph::shortest_distance;
+
+/// What to do with a frame that cannot be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suspicious {
+    /// Stop before training, and say why.
+    #[default]
+    Refuse,
+    /// Leave the frame out, and count it.
+    Filter,
+}
+
+/// The limits beyond which a frame is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Shortest distance between two atoms, in angstrom.
+    pub shortest_distance: f64,
+    /// Largest force component, in eV/angstrom.
+    pub largest_force: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { shortest_distance: 0.4, largest_force: 100.0 }
+    }
+}
+
+/// Why a frame is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// There are no atoms.
+    Empty,
+    /// A position, label or cell entry is NaN or infinite.
+    NotFinite,
+    /// Neither an energy nor forces.
+    NoLabels,
+    /// Two atoms are closer than the limit.
+    Overlap,
+    /// A force is larger than the limit.
+    LargeForce,
+    /// The lattice vectors of the periodic directions do not span them.
+    FlatCell,
+}
+
+impl Fault {
+    /// The fault in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Empty => "without atoms",
+            Self::NotFinite => "with NaN or infinity",
+            Self::NoLabels => "with neither energy nor forces",
+            Self::Overlap => "with overlapping atoms",
+            Self::LargeForce => "with a force above the limit",
+            Self::FlatCell => "with a flat or missing periodic cell",
+        }
+    }
+}
+
+/// The first fault of a structure, and its shortest distance (within 4 angstrom) where that could
+/// be measured.
+pub fn inspect(structure: &Structure, limits: &Limits) -> (Option<Fault>, Option<f64>) {
+    if structure.is_empty() {
+        return (Some(Fault::Empty), None);
+    }
+    let geometry = &structure.geometry;
+    let finite = geometry.positions.as_flattened().iter().all(|v| v.is_finite())
+        && structure.energy.is_none_or(f64::is_finite)
+        && structure.forces.iter().flatten().flatten().all(|v| v.is_finite())
+        && structure.stress.iter().flatten().flatten().all(|v| v.is_finite());
+    if !finite {
+        return (Some(Fault::NotFinite), None);
+    }
+    let Ok(shortest) = shortest_distance(geometry) else {
+        return (Some(Fault::FlatCell), None);
+    };
+    let fault = if shortest.is_some_and(|distance| distance < limits.shortest_distance) {
+        Some(Fault::Overlap)
+    } else if structure.forces.iter().flatten().flatten().any(|v| v.abs() > limits.largest_force) {
+        Some(Fault::LargeForce)
+    } else if structure.energy.is_none() && structure.forces.is_none() {
+        Some(Fault::NoLabels)
+    } else {
+        None
+    };
+    (fault, shortest)
+}
+
+/// The numbers of the table that is printed for each source before training.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    /// Frames in the files.
+    pub frames: usize,
+    /// Atoms in the frames that are kept.
+    pub atoms: usize,
+    /// Atoms per kept frame: fewest and most.
+    pub atoms_per_frame: Option<(usize, usize)>,
+    /// How many kept atoms there are of each element.
+    pub elements: BTreeMap<Element, usize>,
+    /// Kept frames with an energy.
+    pub with_energy: usize,
+    /// Kept frames with forces.
+    pub with_forces: usize,
+    /// Kept frames with a stress.
+    pub with_stress: usize,
+    /// Kept frames that repeat in one direction or more.
+    pub periodic: usize,
+    /// Root mean square of all force components, eV/angstrom.
+    pub force_rms: Option<f64>,
+    /// Largest force component, eV/angstrom.
+    pub force_maximum: Option<f64>,
+    /// Shortest distance between two atoms, angstrom.
+    pub shortest_distance: Option<f64>,
+    /// Energy per atom, lowest and highest, eV.
+    pub energy_per_atom: Option<(f64, f64)>,
+    /// Frames whose energy is exactly zero.
+    pub zero_energies: usize,
+    /// Frames whose forces are all exactly zero (several atoms).
+    pub zero_forces: usize,
+    /// Frames that were not trusted, by reason.
+    pub faults: BTreeMap<Fault, usize>,
+    /// Where the first frame of each fault is.
+    #[serde(skip)]
+    pub first: BTreeMap<Fault, String>,
+    #[serde(skip)]
+    force_squares: f64,
+    #[serde(skip)]
+    force_components: usize,
+}
+
+impl Summary {
+    /// Takes one inspected frame into account; `place` is its file and frame.
+    pub fn add(
+        &mut self,
+        structure: &Structure,
+        fault: Option<Fault>,
+        shortest: Option<f64>,
+        place: impl Fn() -> String,
+    ) {
+        self.frames += 1;
+        if let Some(fault) = fault {
+            *self.faults.entry(fault).or_default() += 1;
+            self.first.entry(fault).or_insert_with(place);
+            return;
+        }
+        let atoms = structure.len();
+        self.atoms += atoms;
+        self.atoms_per_frame = Some(widen(self.atoms_per_frame, atoms));
+        for &element in &structure.elements {
+            *self.elements.entry(element).or_default() += 1;
+        }
+        self.periodic += usize::from(structure.geometry.periodic.contains(&true));
+        self.with_stress += usize::from(structure.stress.is_some());
+        self.shortest_distance = minimum(self.shortest_distance, shortest);
+        if let Some(energy) = structure.energy {
+            self.with_energy += 1;
+            self.zero_energies += usize::from(energy == 0.0);
+            self.energy_per_atom = Some(widen(self.energy_per_atom, energy / atoms as f64));
+        }
+        if let Some(forces) = &structure.forces {
+            self.with_forces += 1;
+            let components = forces.as_flattened();
+            let largest = components.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+            self.zero_forces += usize::from(largest == 0.0 && atoms > 1);
+            self.force_maximum = Some(self.force_maximum.unwrap_or(0.0).max(largest));
+            self.force_squares += components.iter().map(|v| v * v).sum::<f64>();
+            self.force_components += components.len();
+            self.force_rms = Some((self.force_squares / self.force_components as f64).sqrt());
+        }
+    }
+
+    /// Frames that are kept.
+    pub fn kept(&self) -> usize {
+        self.frames - self.faults.values().sum::<usize>()
+    }
+
+    /// What makes the whole source unfit for training on forces and energies, if anything, with
+    /// the remedy. `filter` says whether single bad frames may be left out.
+    pub fn verdict(&self, on_suspicious: Suspicious, needs_forces: bool) -> Result<(), String> {
+        if self.frames == 0 {
+            return Err("there is not a single frame in its files".into());
+        }
+        if on_suspicious == Suspicious::Refuse && !self.faults.is_empty() {
+            let list: Vec<String> = self
+                .faults
+                .iter()
+                .map(|(fault, count)| format!("{count} {} (first: {})", fault.words(), self.first[fault]))
+                .collect();
+            return Err(format!(
+                "of {} frames, {}; correct them, or leave them out with `suspicious = \"filter\"` in [data]",
+                self.frames,
+                list.join(", ")
+            ));
+        }
+        if self.kept() == 0 {
+            return Err("not a single frame is left after filtering".into());
+        }
+        if needs_forces && self.with_forces == 0 {
+            return Err("no frame has forces; name their column with `keys.forces`, or train on energies alone with \
+                        `loss.force_weight = 0`"
+                .into());
+        }
+        if self.with_energy == 0 {
+            return Err("no frame has an energy; name its key with `keys.energy`".into());
+        }
+        if self.zero_energies == self.with_energy {
+            return Err("every energy is exactly zero; name the right key with `keys.energy`".into());
+        }
+        if needs_forces && self.zero_forces == self.with_forces {
+            return Err("all forces are exactly zero; name the right column with `keys.forces`".into());
+        }
+        Ok(())
+    }
+
+    /// Things that are allowed but should be seen: sentences with counts.
+    pub fn warnings(&self) -> Vec<String> {
+        let kept = self.kept();
+        let mut out = Vec::new();
+        for (fault, count) in &self.faults {
+            out.push(format!("{count} frames {} were left out (first: {})", fault.words(), self.first[fault]));
+        }
+        for (what, count) in [("an energy", self.with_energy), ("forces", self.with_forces)] {
+            if count > 0 && count < kept {
+                out.push(format!("{} of {kept} frames are without {what}", kept - count));
+            }
+        }
+        for (what, count) in
+            [("an energy of exactly zero", self.zero_energies), ("forces of exactly zero", self.zero_forces)]
+        {
+            if count > 0 {
+                out.push(format!("{count} of {kept} frames have {what}"));
+            }
+        }
+        if self.force_rms.is_some_and(|rms| rms > 20.0 || (rms > 0.0 && rms < 1e-3)) {
+            out.push("the size of the forces is unusual for eV/angstrom; check `units`".into());
+        }
+        out
+    }
+}
+
+fn widen<T: PartialOrd + Copy>(range: Option<(T, T)>, value: T) -> (T, T) {
+    let (low, high) = range.unwrap_or((value, value));
+    (if value < low { value } else { low }, if value > high { value } else { high })
+}
+
+fn minimum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).reduce(f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Source;
+    use super::*;
+
+    fn audit(text: &str) -> Summary {
+        let mut summary = Summary::default();
+        for structure in Source::default().read(text.as_bytes(), "t") {
+            let structure = structure.unwrap();
+            let (fault, shortest) = inspect(&structure, &Limits::default());
+            summary.add(&structure, fault, shortest, || "t: frame 0".into());
+        }
+        summary
+    }
+
+    fn dimer(distance: f64, energy: &str, force: &str) -> String {
+        format!(
+            "2\nProperties=species:S:1:pos:R:3:forces:R:3 energy={energy}\nH 0 0 0 {force} 0 0\nH {distance} 0 0 0 0 0\n"
+        )
+    }
+
+    #[test]
+    fn every_fault_is_found() {
+        let text =
+            [dimer(0.3, "-1", "1"), dimer(1.0, "nan", "1"), dimer(1.0, "-1", "101"), dimer(1.0, "-1", "1")].concat();
+        let summary = audit(&(text + "2\n\nH 0 0 0\nH 1 0 0\n"));
+        let expected = [(Fault::NotFinite, 1), (Fault::NoLabels, 1), (Fault::Overlap, 1), (Fault::LargeForce, 1)];
+        assert_eq!(summary.faults, expected.into());
+        assert_eq!((summary.frames, summary.kept()), (5, 1));
+        assert!(summary.verdict(Suspicious::Refuse, true).unwrap_err().contains("1 with overlapping atoms"));
+        assert!(summary.verdict(Suspicious::Filter, true).is_ok());
+    }
+
+    #[test]
+    fn overlap_through_the_periodic_boundary_is_found() {
+        let text = "2\nLattice=\"5 0 0 0 5 0 0 0 5\" energy=-1\nH 0.1 0 0\nH 4.9 0 0\n";
+        assert_eq!(audit(text).faults.get(&Fault::Overlap), Some(&1));
+    }
+
+    #[test]
+    fn labels_that_are_missing_or_zero_are_refused() {
+        let cases = [
+            (dimer(1.0, "0.0", "1"), "every energy is exactly zero"),
+            (dimer(1.0, "-1", "0"), "all forces are exactly zero"),
+            ("2\nenergy=-1\nH 0 0 0\nH 1 0 0\n".into(), "no frame has forces"),
+            (String::new(), "not a single frame"),
+        ];
+        for (text, expected) in cases {
+            let message = audit(&text).verdict(Suspicious::Refuse, true).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_the_table() {
+        let summary = audit(&(dimer(1.0, "-2", "3") + &dimer(0.8, "-4", "4")));
+        assert_eq!((summary.frames, summary.atoms, summary.with_energy, summary.with_forces), (2, 4, 2, 2));
+        assert_eq!(summary.force_maximum, Some(4.0));
+        assert!((summary.force_rms.unwrap() - (25.0f64 / 12.0).sqrt()).abs() < 1e-12);
+        assert!((summary.shortest_distance.unwrap() - 0.8).abs() < 1e-12);
+        assert_eq!(summary.energy_per_atom, Some((-2.0, -1.0)));
+    }
+}

@@ -1,0 +1,241 @@
+//! A data source: under which keys its labels stand, in which units, and how a frame of it becomes
+//! a [`Structure`] in eV and angstrom.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::extxyz::{Data, Frame, FrameReader};
+use super::{Cell, Element, Geometry, Structure, Units, open};
+use crate::{Error, Result};
+
+/// Names of the labels in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// Comment key of the total energy. Default `energy`.
+    pub energy: String,
+    /// Column of the forces. Default `forces`.
+    pub forces: String,
+    /// Comment key of the stress: 9 numbers, or 6 in Voigt order xx yy zz yz xz xy. Default `stress`.
+    pub stress: String,
+    /// Comment key of the virial (9 or 6 numbers), used where there is no stress; stress is
+    /// minus virial over volume. Default `virial`.
+    pub virial: String,
+    /// Comment key whose equal values stay together in the split. Default: none.
+    pub group: Option<String>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            energy: "energy".into(),
+            forces: "forces".into(),
+            stress: "stress".into(),
+            virial: "virial".into(),
+            group: None,
+        }
+    }
+}
+
+/// How to read the structures of one source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Source {
+    /// Where the labels stand.
+    pub keys: Keys,
+    /// What the numbers mean.
+    pub units: Units,
+}
+
+impl Source {
+    /// Streams the structures of one file, in eV and angstrom.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be opened; each item is an error of its own frame.
+    pub fn read_file(&self, path: &Path) -> Result<impl Iterator<Item = Result<Structure>> + use<>> {
+        Ok(self.read(open(path)?, &path.display().to_string()))
+    }
+
+    /// Streams the structures of an extended-XYZ stream; `name` stands for the file in errors.
+    pub fn read<R: BufRead>(&self, input: R, name: &str) -> impl Iterator<Item = Result<Structure>> + use<R> {
+        let name = name.to_owned();
+        let source = self.clone();
+        FrameReader::new(input, name.clone()).map(move |frame| source.structure(&frame?, &name))
+    }
+
+    /// Converts one frame; `file` stands in errors.
+    ///
+    /// # Errors
+    /// [`Error::Frame`] where elements, positions, cell or labels cannot be understood.
+    pub fn structure(&self, frame: &Frame, file: &str) -> Result<Structure> {
+        self.convert(frame).map_err(|message| Error::Frame {
+            file: file.to_owned(),
+            line: frame.line + 1,
+            frame: frame.index,
+            message,
+        })
+    }
+
+    fn convert(&self, frame: &Frame) -> Result<Structure, String> {
+        let length = self.units.length.in_angstrom();
+        let positions =
+            vectors(frame, "pos")?.or(vectors(frame, "positions")?).ok_or("no column `pos` with the positions")?;
+        let cell = cell(frame)?.map(|rows| Cell(rows.map(|row| row.map(|v| v * length))));
+        let geometry = Geometry {
+            positions: positions.into_iter().map(|p| p.map(|v| v * length)).collect(),
+            cell,
+            periodic: periodic(frame, cell.is_some())?,
+        };
+        if geometry.periodic.contains(&true) && cell.is_none() {
+            return Err("pbc is true but there is no Lattice".into());
+        }
+        let energy = match frame.comment.get(&self.keys.energy) {
+            None => None,
+            Some(value) => {
+                Some(value.number().ok_or_else(|| not_numbers(&self.keys.energy, value.text(), "one number"))?)
+            }
+        };
+        let forces = vectors(frame, &self.keys.forces)?;
+        Ok(Structure {
+            stress: self.stress(frame, &geometry)?,
+            geometry,
+            elements: elements(frame)?,
+            energy: energy.map(|energy| energy * self.units.energy.in_ev()),
+            forces: forces.map(|f| f.into_iter().map(|f| f.map(|v| v * self.units.force_factor())).collect()),
+            group: self.keys.group.as_ref().and_then(|key| frame.comment.get(key)).map(|value| value.text().to_owned()),
+        })
+    }
+
+    fn stress(&self, frame: &Frame, geometry: &Geometry) -> Result<Option<[[f64; 3]; 3]>, String> {
+        if let Some(tensor) = tensor(frame, &self.keys.stress)? {
+            return Ok(Some(tensor.map(|row| row.map(|v| v * self.units.stress_factor()))));
+        }
+        let Some(tensor) = tensor(frame, &self.keys.virial)? else { return Ok(None) };
+        let volume = geometry.cell.map_or(0.0, |cell| cell.volume());
+        if volume == 0.0 {
+            return Err(format!("`{}` needs a cell with a volume", self.keys.virial));
+        }
+        Ok(Some(tensor.map(|row| row.map(|v| -v * self.units.energy.in_ev() / volume))))
+    }
+}
+
+fn not_numbers(key: &str, text: &str, expected: &str) -> String {
+    let shown: String = text.chars().take(60).collect();
+    format!("`{key}={shown}`: expected {expected}")
+}
+
+fn vectors(frame: &Frame, name: &str) -> Result<Option<Vec<[f64; 3]>>, String> {
+    let column = frame.column(name);
+    column
+        .map(|column| column.as_vectors().ok_or_else(|| format!("column `{name}`: expected three numbers per atom")))
+        .transpose()
+}
+
+fn elements(frame: &Frame) -> Result<Vec<Element>, String> {
+    let column = ["species", "element", "symbols", "Z", "numbers"].iter().find_map(|name| frame.column(name));
+    let column = column.ok_or("no column `species` (or `Z`) with the elements")?;
+    match &column.data {
+        Data::Text(symbols) if column.width == 1 => symbols.iter().map(|symbol| symbol.parse()).collect(),
+        Data::Integer(numbers) if column.width == 1 => numbers
+            .iter()
+            .map(|&number| {
+                Element::from_number(number).ok_or_else(|| format!("{number} is no atomic number (1 to 118)"))
+            })
+            .collect(),
+        _ => Err(format!("column `{}`: expected one symbol or atomic number per atom", column.name)),
+    }
+}
+
+fn cell(frame: &Frame) -> Result<Option<[[f64; 3]; 3]>, String> {
+    let Some(value) = frame.comment.get("Lattice") else { return Ok(None) };
+    let numbers = value.numbers().filter(|n| n.iter().all(|v| v.is_finite()));
+    match numbers.as_deref() {
+        Some(&[a, b, c]) => Ok(Some([[a, 0.0, 0.0], [0.0, b, 0.0], [0.0, 0.0, c]])),
+        Some(nine) if nine.len() == 9 => Ok(Some(square(nine))),
+        _ => {
+            Err(not_numbers("Lattice", value.text(), "9 finite numbers, the three lattice vectors one after the other"))
+        }
+    }
+}
+
+fn square(nine: &[f64]) -> [[f64; 3]; 3] {
+    std::array::from_fn(|row| std::array::from_fn(|column| nine[3 * row + column]))
+}
+
+fn periodic(frame: &Frame, has_cell: bool) -> Result<[bool; 3], String> {
+    let Some(value) = frame.comment.get("pbc") else { return Ok([has_cell; 3]) };
+    match value.booleans().as_deref() {
+        Some(&[a, b, c]) => Ok([a, b, c]),
+        Some(&[all]) => Ok([all; 3]),
+        _ => Err(not_numbers("pbc", value.text(), "three of T or F")),
+    }
+}
+
+fn tensor(frame: &Frame, key: &str) -> Result<Option<[[f64; 3]; 3]>, String> {
+    let Some(value) = frame.comment.get(key) else { return Ok(None) };
+    match value.numbers().as_deref() {
+        Some(nine) if nine.len() == 9 => Ok(Some(square(nine))),
+        Some(&[xx, yy, zz, yz, xz, xy]) => Ok(Some([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])),
+        _ => Err(not_numbers(key, value.text(), "9 numbers, or 6 in the order xx yy zz yz xz xy")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EnergyUnit, LengthUnit, StressSign, StressUnit};
+    use super::*;
+    use approx::assert_relative_eq;
+
+    fn one(source: &Source, text: &str) -> Result<Structure> {
+        source.read(text.as_bytes(), "t.xyz").next().unwrap()
+    }
+
+    const PERIODIC: &str = "1\nLattice=\"2 0 0 0 2 0 0 0 2\" Properties=Z:I:1:pos:R:3:F:R:3 E=-0.5 \
+                            stress=\"1 2 3 4 5 6\"\n8 1 0 0 0.1 0 0\n";
+
+    #[test]
+    fn units_and_signs_are_converted_once() {
+        let keys = Keys { energy: "E".into(), forces: "F".into(), ..Default::default() };
+        let units = Units {
+            energy: EnergyUnit::Hartree,
+            length: LengthUnit::Bohr,
+            stress: StressUnit::Kilobar,
+            stress_sign: StressSign::CompressionPositive,
+            forces_are_gradients: true,
+        };
+        let structure = one(&Source { keys, units }, PERIODIC).unwrap();
+        assert_relative_eq!(structure.energy.unwrap(), -13.605_693_122_994, max_relative = 1e-12);
+        assert_relative_eq!(structure.forces.unwrap()[0][0], -5.142_206_7, max_relative = 1e-7);
+        assert_relative_eq!(structure.geometry.positions[0][0], 0.529_177_210_903, max_relative = 1e-12);
+        assert_relative_eq!(structure.geometry.cell.unwrap().0[2][2], 1.058_354_421_806, max_relative = 1e-12);
+        let stress = structure.stress.unwrap();
+        assert_relative_eq!(stress[0][1], -6.0 * 6.241_509_1e-4, max_relative = 1e-7);
+        assert_relative_eq!(stress[2][1], -4.0 * 6.241_509_1e-4, max_relative = 1e-7);
+        assert_eq!(structure.geometry.periodic, [true; 3]);
+        assert_eq!(structure.elements[0].symbol(), "O");
+    }
+
+    #[test]
+    fn a_virial_becomes_a_stress() {
+        let text = "1\nLattice=\"2 0 0 0 2 0 0 0 2\" virial=\"8 0 0 0 8 0 0 0 8\"\nO 0 0 0\n";
+        assert_eq!(one(&Source::default(), text).unwrap().stress.unwrap()[1][1], -1.0);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_named() {
+        for (text, expected) in [
+            ("1\nenergy=abc\nH 0 0 0\n", "`energy=abc`: expected one number"),
+            ("1\npbc=\"T T T\"\nH 0 0 0\n", "no Lattice"),
+            ("1\nLattice=\"1 2\"\nH 0 0 0\n", "9 finite numbers"),
+            ("1\n\nXx 0 0 0\n", "not the symbol of an element"),
+            ("1\nProperties=species:S:1:forces:R:3\nH 0 0 0\n", "no column `pos`"),
+            ("1\nProperties=pos:R:3\n0 0 0\n", "no column `species`"),
+            ("1\nProperties=species:S:1:pos:R:3:forces:R:1\nH 0 0 0 1\n", "column `forces`: expected three"),
+            ("1\nstress=\"1 2\"\nH 0 0 0\n", "9 numbers, or 6"),
+        ] {
+            let message = one(&Source::default(), text).unwrap_err().to_string();
+            assert!(message.starts_with("t.xyz:2: frame 0: ") && message.contains(expected), "{message}");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! From the `[data]` section to data sets: reading, auditing, splitting, reference energies, sizes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::potential::{PotentialInfo, PotentialSource};
+use crate::config::{Config, DataConfig, Elements, HeadSharing, OverBudget, SourceConfig, SplitBy};
+use crate::graph::{HostGraph, Sizes, epoch_order, neighbour_list};
+use crate::loss::{Fit, References, fit_references};
+use crate::model::EgnnConfig;
+use crate::structure::audit::{Limits, Summary, inspect};
+use crate::structure::{Element, Source, Structure};
+use crate::{Error, Result};
+
+/// Frames that are inspected together, in parallel.
+const CHUNK: usize = 1024;
+
+/// A stream number of the order's generator that no epoch reaches: the split's own.
+const SPLIT_STREAM: usize = usize::MAX;
+
+/// Labelled structures and all that it takes to turn one into a graph.
+pub struct Dataset {
+    /// The structures.
+    pub structures: Vec<Structure>,
+    /// Source of each structure, an index into the potential's sources.
+    pub sources: Vec<usize>,
+    /// Atoms and edges of each structure.
+    pub sizes: Vec<Sizes>,
+    info: Arc<PotentialInfo>,
+}
+
+impl Dataset {
+    /// Measures structures, in parallel, and checks that the potential knows their elements.
+    ///
+    /// # Errors
+    /// [`Error::Structure`] for an unknown element or an impossible cell.
+    pub fn new(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<PotentialInfo>) -> Result<Self> {
+        let sizes = structures.par_iter().map(|structure| {
+            info.species(&structure.elements)?;
+            let edges = neighbour_list(&structure.geometry, info.model.cutoff)?.len();
+            Ok(Sizes { atoms: structure.len(), edges })
+        });
+        let sizes = sizes.collect::<Result<_>>()?;
+        Ok(Self { structures, sources, sizes, info })
+    }
+
+    /// Number of structures.
+    pub fn len(&self) -> usize {
+        self.structures.len()
+    }
+
+    /// Whether there are no structures.
+    pub fn is_empty(&self) -> bool {
+        self.structures.is_empty()
+    }
+
+    /// The graph of one structure, its energy target without the reference energies.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`], which has already checked every structure.
+    pub fn graph(&self, index: usize) -> Result<HostGraph> {
+        self.info.graph(&self.structures[index], self.sources[index])
+    }
+
+    /// The reference energy of one structure, in eV.
+    pub fn reference_energy(&self, index: usize) -> f64 {
+        self.info.sources[self.sources[index]].references.energy(&self.structures[index].elements)
+    }
+
+    /// What the potential says of itself.
+    pub fn info(&self) -> &PotentialInfo {
+        &self.info
+    }
+}
+
+/// What was found in one source and made of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceReport {
+    /// Its name.
+    pub name: String,
+    /// What its frames hold.
+    pub summary: Summary,
+    /// Frames to train on.
+    pub training: usize,
+    /// Frames held out.
+    pub validation: usize,
+    /// Its reference energies and how well they fit.
+    pub fit: Fit,
+    /// Whether the reference energies were given rather than fitted.
+    pub given: bool,
+}
+
+/// Everything that training needs to know of the data.
+pub struct Prepared {
+    /// What the potential will say of itself.
+    pub info: Arc<PotentialInfo>,
+    /// To train on.
+    pub training: Arc<Dataset>,
+    /// Held out.
+    pub validation: Arc<Dataset>,
+    /// One report per source.
+    pub reports: Vec<SourceReport>,
+    /// Sentences that the user should see.
+    pub warnings: Vec<String>,
+}
+
+/// Reads and checks one source; used by training and by `data info`.
+///
+/// # Errors
+/// [`Error::Frame`] or [`Error::Io`] where a file cannot be read.
+pub fn survey<P: AsRef<Path>>(source: &Source, files: &[P], limits: &Limits) -> Result<(Vec<Structure>, Summary)> {
+    let mut kept = Vec::new();
+    let mut summary = Summary::default();
+    for file in files {
+        let file = file.as_ref();
+        let mut frames = source.read_file(file)?.enumerate().peekable();
+        while frames.peek().is_some() {
+            let chunk = frames.by_ref().take(CHUNK).map(|(index, frame)| Ok((index, frame?)));
+            let chunk: Vec<(usize, Structure)> = chunk.collect::<Result<_>>()?;
+            let findings: Vec<_> = chunk.par_iter().map(|(_, structure)| inspect(structure, limits)).collect();
+            for ((index, structure), (fault, shortest)) in chunk.into_iter().zip(findings) {
+                summary.add(&structure, fault, shortest, || format!("{}: frame {index}", file.display()));
+                if fault.is_none() {
+                    kept.push(structure);
+                }
+            }
+        }
+    }
+    Ok((kept, summary))
+}
+
+/// Reads, audits, splits and measures everything that the config names.
+///
+/// # Errors
+/// [`Error::Source`] where a source is not fit for training, [`Error::Frame`] where a file is
+/// damaged, [`Error::Config`] where config and data do not fit.
+pub fn prepare(config: &Config) -> Result<Prepared> {
+    let data = &config.data;
+    let mut warnings = Vec::new();
+    let mut parts = Vec::new();
+    for (index, source) in data.sources.iter().enumerate() {
+        let (kept, summary) = survey(&source.source(&data.split_by), &source.files, &data.limits())?;
+        let wrong = |message| Error::Source { name: source.name.clone(), message };
+        summary.verdict(data.suspicious, config.loss.force_weight > 0.0).map_err(wrong)?;
+        warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
+        let (training, validation) = split(kept, data, config.train.seed, index).map_err(wrong)?;
+        let fit = references(source, &training);
+        warnings.extend(reference_warnings(source, &fit, &validation));
+        parts.push((source, summary, training, validation, fit));
+    }
+
+    let elements = elements(config, parts.iter().flat_map(|part| part.1.elements.keys().copied()).collect())?;
+    let scale = scale(parts.iter().flat_map(|part| &part.2), &parts[0].4);
+    let per_source = config.model.heads == HeadSharing::PerSource;
+    let sources = parts.iter().enumerate().map(|(index, (source, _, _, _, fit))| PotentialSource {
+        name: source.name.clone(),
+        keys: source.keys.clone(),
+        units: source.units,
+        references: fit.references.clone(),
+        head: if per_source { index } else { 0 },
+    });
+    let info = Arc::new(PotentialInfo { model: egnn_config(config, elements, scale)?, sources: sources.collect() });
+
+    let mut reports = Vec::new();
+    let (mut training, mut validation) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for (index, (source, summary, train, held_out, fit)) in parts.into_iter().enumerate() {
+        reports.push(SourceReport {
+            name: source.name.clone(),
+            summary,
+            training: train.len(),
+            validation: held_out.len(),
+            fit,
+            given: source.references.is_some(),
+        });
+        for (target, structures) in [(&mut training, train), (&mut validation, held_out)] {
+            target.1.extend(std::iter::repeat_n(index, structures.len()));
+            target.0.extend(structures);
+        }
+    }
+    let training = Arc::new(Dataset::new(training.0, training.1, info.clone())?);
+    let validation = Arc::new(Dataset::new(validation.0, validation.1, info.clone())?);
+    warnings.extend(over_budget(config, &[&training, &validation])?);
+    Ok(Prepared { info, training, validation, reports, warnings })
+}
+
+/// Holds out whole groups until the validation share is reached; the order of groups depends on the
+/// seed alone.
+fn split(
+    structures: Vec<Structure>,
+    data: &DataConfig,
+    seed: u64,
+    source: usize,
+) -> Result<(Vec<Structure>, Vec<Structure>), String> {
+    let mut group_of = Vec::with_capacity(structures.len());
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    for (index, structure) in structures.iter().enumerate() {
+        let name = match &data.split_by {
+            SplitBy::Frame => {
+                group_of.push(index);
+                continue;
+            }
+            SplitBy::Formula => structure.formula(),
+            SplitBy::Key(key) => structure.group.clone().ok_or_else(|| {
+                format!("a frame has no `{key}` in its comment, which data.split_by = \"{key}\" needs")
+            })?,
+        };
+        let next = numbers.len();
+        group_of.push(*numbers.entry(name).or_insert(next));
+    }
+    let groups = if data.split_by == SplitBy::Frame { structures.len() } else { numbers.len() };
+    if groups < 2 {
+        return Err(format!(
+            "training and validation need at least two groups (data.split_by = \"{}\"), found {groups}",
+            String::from(data.split_by.clone())
+        ));
+    }
+    let mut sizes = vec![0usize; groups];
+    for &group in &group_of {
+        sizes[group] += 1;
+    }
+    let target = (data.validation_fraction * structures.len() as f64).round().max(1.0) as usize;
+    let mut held_out = BTreeSet::new();
+    let mut count = 0;
+    for group in epoch_order(seed.wrapping_add(source as u64), SPLIT_STREAM, groups) {
+        if count >= target || held_out.len() + 1 == groups {
+            break;
+        }
+        count += sizes[group];
+        held_out.insert(group);
+    }
+    let mut sides = (Vec::new(), Vec::new());
+    for (structure, group) in structures.into_iter().zip(group_of) {
+        if held_out.contains(&group) { &mut sides.1 } else { &mut sides.0 }.push(structure);
+    }
+    Ok(sides)
+}
+
+/// Given references with their residual on the training part, or fitted ones.
+fn references(source: &SourceConfig, training: &[Structure]) -> Fit {
+    let Some(given) = &source.references else {
+        return fit_references(training.iter());
+    };
+    let references = References(given.clone());
+    let residuals = training.iter().filter_map(|structure| {
+        let energy = structure.energy? - references.energy(&structure.elements);
+        Some((energy / structure.len() as f64).powi(2))
+    });
+    let (count, sum) = residuals.fold((0usize, 0.0), |(count, sum), square| (count + 1, sum + square));
+    Fit { rank: given.len(), structures: count, residual_rms: (sum / count.max(1) as f64).sqrt(), references }
+}
+
+fn reference_warnings(source: &SourceConfig, fit: &Fit, validation: &[Structure]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let name = &source.name;
+    if source.references.is_none() && fit.rank < fit.references.0.len() {
+        warnings.push(format!(
+            "source `{name}`: its compositions determine {} of {} reference energies; the others are the smallest that fit",
+            fit.rank,
+            fit.references.0.len()
+        ));
+    }
+    let missing: BTreeSet<&str> = validation
+        .iter()
+        .flat_map(|structure| &structure.elements)
+        .filter(|element| !fit.references.0.contains_key(element))
+        .map(|element| element.symbol())
+        .collect();
+    if !missing.is_empty() {
+        let list = missing.into_iter().collect::<Vec<_>>().join(", ");
+        warnings.push(format!("source `{name}`: {list} occur in validation but have no reference energy"));
+    }
+    warnings
+}
+
+fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
+    let Elements::List(listed) = &config.model.elements else {
+        return Ok(found.into_iter().collect());
+    };
+    match found.iter().find(|element| !listed.contains(element)) {
+        Some(element) => Err(Error::Config {
+            place: "model.elements".into(),
+            message: format!("lacks {element}, which occurs in the data; add it, or use \"auto\""),
+        }),
+        None => Ok(listed.clone()),
+    }
+}
+
+/// What the model's outputs are multiplied by: the root mean square force component, or, without
+/// forces, what the references leave of the energy.
+fn scale<'a>(training: impl Iterator<Item = &'a Structure>, fit: &Fit) -> f64 {
+    let components = training.flat_map(|structure| structure.forces.iter().flatten().flatten());
+    let (count, squares) = components.fold((0usize, 0.0), |(count, sum), force| (count + 1, sum + force * force));
+    let forces = (squares / count.max(1) as f64).sqrt();
+    [forces, fit.residual_rms].into_iter().find(|scale| *scale > 1e-6).unwrap_or(1.0)
+}
+
+fn egnn_config(config: &Config, elements: Vec<Element>, scale: f64) -> Result<EgnnConfig> {
+    let model = &config.model;
+    let unfilled = || Error::Internal("a model key was not filled from its preset".into());
+    let egnn = EgnnConfig {
+        elements,
+        width: model.width.ok_or_else(unfilled)?,
+        layers: model.layers.ok_or_else(unfilled)?,
+        cutoff: model.cutoff.ok_or_else(unfilled)?,
+        basis: model.basis.ok_or_else(unfilled)?,
+        envelope: model.envelope.ok_or_else(unfilled)?,
+        attention: model.attention.ok_or_else(unfilled)?,
+        coordinate_updates: model.coordinate_updates.ok_or_else(unfilled)?,
+        forces: model.forces.ok_or_else(unfilled)?,
+        heads: if model.heads == HeadSharing::PerSource { config.data.sources.len() } else { 1 },
+        scale,
+    };
+    egnn.validate().map_err(|(key, message)| Error::Config { place: format!("model.{key}"), message })?;
+    Ok(egnn)
+}
+
+/// Structures that are over the batch budget on their own: a warning, or an error.
+fn over_budget(config: &Config, sets: &[&Dataset]) -> Result<Option<String>> {
+    let budget = config.train.budget();
+    let over: Vec<Sizes> =
+        sets.iter().flat_map(|set| &set.sizes).copied().filter(|&sizes| budget.is_exceeded_by(sizes)).collect();
+    let Some(largest) = over.iter().max_by_key(|sizes| sizes.edges) else { return Ok(None) };
+    let message = format!(
+        "{} structures are over the batch budget on their own (the largest: {} atoms, {} edges; the budget: {} atoms, {} \
+         edges)",
+        over.len(),
+        largest.atoms,
+        largest.edges,
+        budget.atoms,
+        budget.edges
+    );
+    match config.train.over_budget {
+        OverBudget::Warn => Ok(Some(format!("{message}; each is a batch of its own"))),
+        OverBudget::Error => Err(Error::Config {
+            place: "train.batch_atoms, train.batch_edges".into(),
+            message: format!("{message}; raise the budget, or allow it with train.over_budget = \"warn\""),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn structures(groups: &[usize]) -> Vec<Structure> {
+        let structure = |group: &usize| Structure { group: Some(group.to_string()), ..Default::default() };
+        groups.iter().map(structure).collect()
+    }
+
+    #[test]
+    fn groups_are_never_cut() {
+        let groups: Vec<usize> = (0..200).map(|k| k % 20).collect();
+        let data = DataConfig { split_by: SplitBy::Key("m".into()), ..Default::default() };
+        let (training, validation) = split(structures(&groups), &data, 0, 0).unwrap();
+        let names = |side: &[Structure]| side.iter().map(|s| s.group.clone().unwrap()).collect::<BTreeSet<_>>();
+        assert_eq!((training.len(), validation.len()), (180, 20));
+        assert!(names(&training).is_disjoint(&names(&validation)));
+        let (_, other) = split(structures(&groups), &data, 1, 0).unwrap();
+        assert_ne!(names(&validation), names(&other));
+    }
+
+    #[test]
+    fn one_group_cannot_be_split() {
+        let data = DataConfig { split_by: SplitBy::Formula, ..Default::default() };
+        assert!(split(structures(&[0, 0, 0]), &data, 0, 0).unwrap_err().contains("at least two groups"));
+        let data = DataConfig { split_by: SplitBy::Key("m".into()), ..Default::default() };
+        assert!(split(vec![Structure::default()], &data, 0, 0).unwrap_err().contains("no `m`"));
+    }
+
+    #[test]
+    fn a_large_share_still_leaves_something_to_train_on() {
+        let data = DataConfig { validation_fraction: 0.9, ..Default::default() };
+        let (training, validation) = split(structures(&[0, 1]), &data, 0, 0).unwrap();
+        assert_eq!((training.len(), validation.len()), (1, 1));
+    }
+}

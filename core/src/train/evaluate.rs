@@ -1,0 +1,121 @@
+//! Predictions and errors of a model over a data set, in batches within the budget.
+
+use std::sync::Arc;
+
+use burn::tensor::backend::Backend;
+
+use super::data::Dataset;
+use super::metrics::Tally;
+use crate::graph::{Budget, GraphBatch, HostBatch, Loader, pack};
+use crate::model::Egnn;
+use crate::{Error, Result};
+
+/// What a model says about one structure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// Position of the structure in the data set.
+    pub index: usize,
+    /// Total energy in eV, reference energies included.
+    pub energy: f64,
+    /// Forces in eV/angstrom, one per atom.
+    pub forces: Vec<[f64; 3]>,
+}
+
+/// Predicts every structure of a data set, in its order, and hands each to `found`.
+///
+/// # Errors
+/// Those of the data set, and what `found` returns.
+pub fn predict<B: Backend<FloatElem = f32>>(
+    model: &Egnn<B>,
+    dataset: &Arc<Dataset>,
+    budget: Budget,
+    workers: usize,
+    device: &B::Device,
+    mut found: impl FnMut(Predicted) -> Result<()>,
+) -> Result<()> {
+    let order: Vec<usize> = (0..dataset.len()).collect();
+    let source = dataset.clone();
+    let make = Arc::new(move |index| source.graph(index));
+    for batch in Loader::new(make, pack(&order, &dataset.sizes, budget), workers) {
+        let batch = batch?;
+        let mut predicted = predict_batch(model, &batch, device)?;
+        // Graphs of a batch are ordered by head; give them back in the order of the data set.
+        predicted.sort_by_key(|predicted| predicted.index);
+        for mut predicted in predicted {
+            predicted.energy += dataset.reference_energy(predicted.index);
+            found(predicted)?;
+        }
+    }
+    Ok(())
+}
+
+/// Predictions of one batch, energies without references.
+fn predict_batch<B: Backend<FloatElem = f32>>(
+    model: &Egnn<B>,
+    batch: &HostBatch,
+    device: &B::Device,
+) -> Result<Vec<Predicted>> {
+    let prediction = model.forward(&GraphBatch::new(batch, device));
+    let host = |data: burn::tensor::TensorData| {
+        data.into_vec::<f32>().map_err(|error| Error::Internal(format!("reading a prediction: {error:?}")))
+    };
+    let energies = host(prediction.energies.into_data())?;
+    let forces = host(prediction.forces.into_data())?;
+    let mut rows = forces.as_chunks::<3>().0.iter().map(|row| row.map(f64::from));
+    Ok(batch
+        .members
+        .iter()
+        .zip(&batch.sizes)
+        .zip(energies)
+        .map(|((&index, &size), energy)| Predicted {
+            index,
+            energy: f64::from(energy),
+            forces: rows.by_ref().take(size).collect(),
+        })
+        .collect())
+}
+
+/// The errors of a model on a labelled data set.
+///
+/// # Errors
+/// Those of the data set.
+pub fn evaluate<B: Backend<FloatElem = f32>>(
+    model: &Egnn<B>,
+    dataset: &Arc<Dataset>,
+    budget: Budget,
+    workers: usize,
+    device: &B::Device,
+) -> Result<Tally> {
+    let mut tally = empty_tally(dataset);
+    predict(model, dataset, budget, workers, device, |predicted| {
+        add(&mut tally, dataset, &predicted);
+        Ok(())
+    })?;
+    Ok(tally)
+}
+
+/// The errors of predicting reference energies and zero forces.
+pub fn baseline(dataset: &Dataset) -> Tally {
+    let mut tally = empty_tally(dataset);
+    for index in 0..dataset.len() {
+        let energy = dataset.reference_energy(index);
+        let forces = vec![[0.0; 3]; dataset.structures[index].len()];
+        add(&mut tally, dataset, &Predicted { index, energy, forces });
+    }
+    tally
+}
+
+fn empty_tally(dataset: &Dataset) -> Tally {
+    Tally::new(dataset.sizes.iter().map(|sizes| 3 * sizes.atoms).sum())
+}
+
+fn add(tally: &mut Tally, dataset: &Dataset, predicted: &Predicted) {
+    let structure = &dataset.structures[predicted.index];
+    let reference = dataset.reference_energy(predicted.index);
+    if let Some(energy) = structure.energy {
+        tally.add_energy(energy - reference, predicted.energy - reference, structure.len());
+    }
+    for (label, &prediction) in structure.forces.iter().flatten().zip(&predicted.forces) {
+        tally.add_force(*label, prediction);
+    }
+}

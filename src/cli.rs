@@ -1,0 +1,81 @@
+//! The command line: one file per subcommand.
+
+mod bench;
+mod data;
+mod devices;
+mod eval;
+mod predict;
+mod progress;
+mod tables;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use isograd::core::Error;
+
+/// Trains E(n)-equivariant graph neural networks on atomistic data.
+#[derive(Parser)]
+#[command(
+    name = "isograd",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 the work failed, 2 the input was wrong."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a potential as a config file says
+    Train(train::Args),
+    /// Errors of a trained potential on labelled structures
+    Eval(eval::Args),
+    /// Energies and forces of structures, written as extended XYZ
+    Predict(predict::Args),
+    /// Which devices this machine has, and why one is not available
+    Devices(devices::Args),
+    /// Measure speed and memory
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// Look at structure files
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses the arguments, runs the command, and turns errors into messages and exit codes.
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Bench(command) => bench::run(command),
+        Command::Data(command) => data::run(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "isograd", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_input() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Prints one JSON object.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Internal(error.to_string()))?;
+    println!("{text}");
+    Ok(())
+}

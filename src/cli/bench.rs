@@ -1,0 +1,124 @@
+//! `isograd bench`.
+
+use isograd::backends::device::{DeviceName, RunOn, dispatch};
+use isograd::backends::memory::MeasuredBackend;
+use isograd::core::bench::{NeighbourRate, StepConfig, StepReport, bench_step, neighbour_rates};
+use isograd::core::{Error, Result};
+
+use super::print_json;
+use super::tables::{bytes, grouped, rate, table};
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// One training step (forward, backward, AdamW) on a random graph
+    Step(StepArgs),
+    /// Neighbour lists of a molecule, a slab and a crystal
+    Neighbours {
+        /// Cutoff in angstrom
+        #[arg(long, default_value_t = 5.0)]
+        cutoff: f64,
+        /// Seconds for each structure
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct StepArgs {
+    /// Nodes
+    #[arg(long, default_value_t = 1024)]
+    nodes: usize,
+    /// Neighbours of each node
+    #[arg(long, default_value_t = 32)]
+    degree: usize,
+    /// Width of the model
+    #[arg(long, default_value_t = 256)]
+    width: usize,
+    /// Layers of the model
+    #[arg(long, default_value_t = 4)]
+    layers: usize,
+    /// Timed steps
+    #[arg(long, default_value_t = 10)]
+    steps: usize,
+    /// Steps before them
+    #[arg(long, default_value_t = 3)]
+    warmup: usize,
+    /// Device: cpu, wgpu, vulkan, metal or cuda, with an optional index as in cuda:1
+    #[arg(long, default_value = "cpu")]
+    device: DeviceName,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Rates {
+    cutoff: f64,
+    rates: Vec<NeighbourRate>,
+}
+
+pub(crate) fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Step(args) => step(&args),
+        Command::Neighbours { cutoff, seconds, json } => neighbours(cutoff, seconds, json),
+    }
+}
+
+struct Bench(StepConfig);
+
+impl RunOn for Bench {
+    type Output = Result<StepReport, Error>;
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+        bench_step::<B>(&self.0, &device).map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })
+    }
+}
+
+fn step(args: &StepArgs) -> Result<()> {
+    let &StepArgs { nodes, degree, width, layers, steps, warmup, .. } = args;
+    let report = dispatch(&args.device, Bench(StepConfig { nodes, degree, width, layers, steps, warmup }))??;
+    if args.json {
+        return print_json(&report);
+    }
+    let seconds = |value: f64| format!("{value:.4} s");
+    let rows = [
+        ("graph", format!("{} nodes, {} edges", grouped(report.nodes), grouped(report.edges))),
+        (
+            "model",
+            format!("width {}, {} layers, {} parameters", report.width, report.layers, grouped(report.parameters)),
+        ),
+        ("step, median", seconds(report.step_seconds_median)),
+        ("step, fastest", seconds(report.step_seconds_min)),
+        ("forward", seconds(report.parts.forward)),
+        ("backward", seconds(report.parts.backward)),
+        ("optimizer", seconds(report.parts.optimizer)),
+        ("edges per second", rate(report.edges_per_second)),
+        ("peak memory", bytes(report.peak_bytes)),
+        ("loss", format!("{:.6}", report.loss)),
+    ];
+    let rows = rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect();
+    println!("{}", table(&["training step", &report.device], rows));
+    Ok(())
+}
+
+fn neighbours(cutoff: f64, seconds: f64, json: bool) -> Result<()> {
+    let rates = neighbour_rates(cutoff, seconds)?;
+    if json {
+        return print_json(&Rates { cutoff, rates });
+    }
+    let row = |r: NeighbourRate| {
+        vec![
+            r.name.into(),
+            grouped(r.atoms),
+            grouped(r.edges),
+            format!("{:.3e} s", r.seconds),
+            rate(r.edges_per_second),
+        ]
+    };
+    let rows = rates.into_iter().map(row).collect();
+    println!("{}", table(&["structure", "atoms", "edges", "one list", "edges/s"], rows));
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `isograd data`.
+
+use std::path::PathBuf;
+
+use isograd::core::config::Config;
+use isograd::core::structure::Source;
+use isograd::core::structure::audit::{Limits, Summary};
+use isograd::core::train::survey;
+use isograd::core::{Error, Result};
+
+use super::print_json;
+use super::tables::summary_table;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// What structure files, or the sources of a config, hold
+    #[command(after_help = "Examples:\n  isograd data info molecules.extxyz.xz\n  isograd data info --config my.toml")]
+    Info {
+        /// Structure files: extended XYZ, plain or compressed with gzip, xz or zstd
+        #[arg(required_unless_present = "config")]
+        files: Vec<PathBuf>,
+        /// Look at the sources of this config instead, with their keys and units
+        #[arg(long, conflicts_with = "files")]
+        config: Option<PathBuf>,
+        /// Comment key of the energy
+        #[arg(long, default_value = "energy")]
+        energy_key: String,
+        /// Column of the forces
+        #[arg(long, default_value = "forces")]
+        forces_key: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(serde::Serialize)]
+struct Entry {
+    name: String,
+    summary: Summary,
+    warnings: Vec<String>,
+}
+
+#[derive(serde::Serialize)]
+struct Entries {
+    sources: Vec<Entry>,
+}
+
+pub(crate) fn run(command: Command) -> Result<()> {
+    let Command::Info { files, config, energy_key, forces_key, json } = command;
+    let mut sources = Vec::new();
+    match config {
+        Some(path) => {
+            let config = Config::load(&path, &[])?;
+            for entry in &config.data.sources {
+                let source = entry.source(&config.data.split_by);
+                sources.push(look(&entry.name, &source, &entry.files, &config.data.limits())?);
+            }
+        }
+        None => {
+            let mut source = Source::default();
+            (source.keys.energy, source.keys.forces) = (energy_key, forces_key);
+            let name: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            sources.push(look(&name.join(", "), &source, &files, &Limits::default())?);
+        }
+    }
+    if json {
+        return print_json(&Entries { sources });
+    }
+    for entry in &sources {
+        println!("{}", summary_table(&entry.name, &entry.summary));
+        for warning in &entry.warnings {
+            println!("warning: {warning}");
+        }
+    }
+    Ok(())
+}
+
+fn look(name: &str, source: &Source, files: &[PathBuf], limits: &Limits) -> Result<Entry, Error> {
+    let (_, summary) = survey(source, files, limits)?;
+    let warnings = summary.warnings();
+    Ok(Entry { name: name.to_owned(), summary, warnings })
+}

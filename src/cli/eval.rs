@@ -1,0 +1,85 @@
+//! `isograd eval`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use isograd::backends::device::{RunOn, dispatch};
+use isograd::backends::memory::MeasuredBackend;
+use isograd::core::run::load_potential;
+use isograd::core::train::{Dataset, Metrics, baseline, evaluate, survey};
+use isograd::core::{Error, Result};
+
+use super::predict::UseOptions;
+use super::print_json;
+use super::tables::{grouped, metrics_rows, summary_table, table};
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  isograd eval runs/quickstart held-out.extxyz --json")]
+pub(crate) struct Args {
+    /// Run directory
+    run: PathBuf,
+    /// Labelled structure files, with the keys and units of the run's source
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    options: UseOptions,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Report {
+    structures: usize,
+    atoms: usize,
+    metrics: Metrics,
+    baseline: Metrics,
+    device: String,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let opened = args.options.open(&args.run)?;
+    dispatch(&opened.device.clone(), Evaluate { args, opened })?
+}
+
+struct Evaluate {
+    args: Args,
+    opened: super::predict::Opened,
+}
+
+impl RunOn for Evaluate {
+    type Output = Result<(), Error>;
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+        let Self { args, opened } = self;
+        let potential = load_potential::<B>(&opened.weights, &device)?;
+        let (index, source) = potential.info.source(args.options.source.as_deref())?;
+        let limits = opened.config.data.limits();
+        let (structures, summary) = survey(&source, &args.files, &limits)?;
+        for warning in summary.warnings() {
+            eprintln!("warning: {warning}");
+        }
+        if structures.is_empty() {
+            eprintln!("{}", summary_table("files", &summary));
+            return Err(Error::Structure("no structure with labels is left to evaluate on".into()));
+        }
+        let sources = vec![index; structures.len()];
+        let dataset = Arc::new(Dataset::new(structures, sources, potential.info.clone())?);
+        let train = &opened.config.train;
+        let tally = evaluate(&potential.model, &dataset, train.budget(), train.workers, &device)?;
+        let report = Report {
+            structures: dataset.len(),
+            atoms: dataset.sizes.iter().map(|sizes| sizes.atoms).sum(),
+            metrics: tally.metrics(),
+            baseline: baseline(&dataset).metrics(),
+            device: B::name(&device),
+        };
+        if args.json {
+            return print_json(&report);
+        }
+        println!("{} structures, {} atoms, on {}", grouped(report.structures), grouped(report.atoms), report.device);
+        let rows = metrics_rows(&report.metrics, &report.baseline);
+        println!("{}", table(&["errors", "model", "baseline", "share"], rows));
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! What training shows on stderr: tables of the data, a progress bar, a line per validation.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use isograd::core::train::{Event, Metrics, Observer, Prepared, Progress};
+
+use super::tables::{grouped, rate, reference_table, summary_table};
+
+/// The bar counts thousandths of the whole training.
+const TICKS: u64 = 1000;
+
+/// Draws events as they come.
+pub(crate) struct Display {
+    bar: ProgressBar,
+    terminal: bool,
+    last: Progress,
+}
+
+impl Display {
+    pub(crate) fn new() -> Self {
+        let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:28}] {percent:>3}%  {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("━╸─");
+        let bar = ProgressBar::with_draw_target(Some(TICKS), ProgressDrawTarget::stderr_with_hz(8)).with_style(style);
+        Self { bar, terminal: std::io::stderr().is_terminal(), last: Progress::default() }
+    }
+
+    /// A line above the bar, or a plain one where stderr is no terminal.
+    fn say(&self, text: &str) {
+        if self.terminal {
+            self.bar.println(text);
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    fn prepared(&self, prepared: &Prepared) {
+        for report in &prepared.reports {
+            self.say(&summary_table(&report.name, &report.summary).to_string());
+            self.say(&reference_table(report).to_string());
+        }
+        for warning in &prepared.warnings {
+            self.say(&format!("warning: {warning}"));
+        }
+        let (training, validation) = (&prepared.training, &prepared.validation);
+        let edges: usize = training.sizes.iter().map(|sizes| sizes.edges).sum();
+        self.say(&format!(
+            "training on {} structures ({} edges an epoch), validating on {}",
+            grouped(training.len()),
+            grouped(edges),
+            grouped(validation.len())
+        ));
+    }
+
+    fn step(&mut self, progress: &Progress) {
+        self.last = progress.clone();
+        if !self.terminal {
+            return;
+        }
+        let epochs = progress.epochs.map_or(String::new(), |epochs| format!("/{epochs}"));
+        self.bar.set_prefix(format!("epoch {}{epochs}", progress.epoch + 1));
+        self.bar.set_position((progress.done * TICKS as f64) as u64);
+        self.bar.set_message(format!(
+            "loss {:.4}  {}atoms/s  {}edges/s  {} left",
+            progress.loss,
+            rate(progress.atoms_per_second),
+            rate(progress.edges_per_second),
+            self.time_left()
+        ));
+    }
+
+    fn time_left(&self) -> String {
+        let Progress { done, seconds, .. } = self.last;
+        if done < 1e-3 {
+            return "?".into();
+        }
+        HumanDuration(Duration::from_secs_f64((seconds / done - seconds).clamp(0.0, 1e9))).to_string()
+    }
+
+    fn validated(&self, epoch: usize, metrics: &Metrics, best: bool) {
+        let mut line = format!(
+            "epoch {epoch:>4}  step {:>7}  force MAE {:>7.1} meV/Å  energy MAE {:>6.1} meV/atom",
+            self.last.step, metrics.force_mae_mev_per_angstrom, metrics.energy_mae_mev_per_atom
+        );
+        if best {
+            line += "  best";
+        }
+        if !self.terminal {
+            line += &format!("  {:.0} s, {} left", self.last.seconds, self.time_left());
+        }
+        self.say(&line);
+    }
+}
+
+impl Observer for Display {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Prepared(prepared) => self.prepared(prepared),
+            Event::Warning(text) => self.say(&format!("warning: {text}")),
+            Event::Resumed { step, epoch } => self.say(&format!("going on from step {step}, epoch {}", epoch + 1)),
+            Event::Step(progress) => self.step(progress),
+            Event::Validated { epoch, metrics, best } => self.validated(epoch, metrics, best),
+            Event::Snapshot(_) => {}
+            Event::Finished(_) => self.bar.finish_and_clear(),
+        }
+    }
+}

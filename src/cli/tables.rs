@@ -1,0 +1,100 @@
+//! Tables for the terminal.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use isograd::core::structure::audit::Summary;
+use isograd::core::train::{Metrics, SourceReport};
+
+/// A table with right-aligned columns after the first.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// What one source holds: a row per number.
+pub(crate) fn summary_table(name: &str, summary: &Summary) -> Table {
+    let kept = summary.kept();
+    let of = |count: usize| format!("{} of {}", grouped(count), grouped(kept));
+    let optional = |value: Option<f64>, unit: &str| value.map_or("-".into(), |value| format!("{value:.3} {unit}"));
+    let elements = summary.elements.iter().map(|(element, count)| format!("{element} {}", grouped(*count)));
+    let mut rows = vec![
+        ("frames".to_owned(), grouped(summary.frames)),
+        ("atoms".into(), grouped(summary.atoms)),
+        (
+            "atoms per frame".into(),
+            summary.atoms_per_frame.map_or("-".into(), |(low, high)| format!("{low} to {high}")),
+        ),
+        ("elements".into(), elements.collect::<Vec<_>>().join(", ")),
+        ("periodic".into(), of(summary.periodic)),
+        ("with energy".into(), of(summary.with_energy)),
+        ("with forces".into(), of(summary.with_forces)),
+        ("with stress".into(), of(summary.with_stress)),
+        ("force RMS".into(), optional(summary.force_rms, "eV/Å")),
+        ("force maximum".into(), optional(summary.force_maximum, "eV/Å")),
+        ("shortest distance".into(), summary.shortest_distance.map_or("above 4 Å".into(), |d| format!("{d:.3} Å"))),
+        (
+            "energy per atom".into(),
+            summary.energy_per_atom.map_or("-".into(), |(low, high)| format!("{low:.3} to {high:.3} eV")),
+        ),
+    ];
+    for (fault, count) in &summary.faults {
+        rows.push((format!("left out: {}", fault.words()), grouped(*count)));
+    }
+    let rows = rows.into_iter().map(|(key, value)| vec![key, value]).collect();
+    table(&["source", name], rows)
+}
+
+/// The reference energies of one source.
+pub(crate) fn reference_table(report: &SourceReport) -> Table {
+    let origin = if report.given { "given" } else { "fitted" };
+    let mut rows: Vec<Vec<String>> = report
+        .fit
+        .references
+        .0
+        .iter()
+        .map(|(element, energy)| vec![element.to_string(), format!("{energy:.4} eV")])
+        .collect();
+    rows.push(vec!["residual RMS".into(), format!("{:.1} meV/atom", 1e3 * report.fit.residual_rms)]);
+    rows.push(vec!["determined".into(), format!("{} of {}", report.fit.rank, report.fit.references.0.len())]);
+    table(&["reference energies", origin], rows)
+}
+
+/// Errors beside the baseline of reference energies and zero forces.
+pub(crate) fn metrics_rows(metrics: &Metrics, baseline: &Metrics) -> Vec<Vec<String>> {
+    let row = |name: &str, value: f64, base: f64, unit: &str| {
+        let share = if base > 0.0 { format!("{:.1} %", 100.0 * value / base) } else { "-".into() };
+        vec![name.to_owned(), format!("{value:.1} {unit}"), format!("{base:.1} {unit}"), share]
+    };
+    let cosine = format!("{:.4}", metrics.force_cosine);
+    vec![
+        row("energy MAE", metrics.energy_mae_mev_per_atom, baseline.energy_mae_mev_per_atom, "meV/atom"),
+        row("energy RMSE", metrics.energy_rmse_mev_per_atom, baseline.energy_rmse_mev_per_atom, "meV/atom"),
+        row("force MAE", metrics.force_mae_mev_per_angstrom, baseline.force_mae_mev_per_angstrom, "meV/Å"),
+        row("force RMSE", metrics.force_rmse_mev_per_angstrom, baseline.force_rmse_mev_per_angstrom, "meV/Å"),
+        vec!["force cosine".into(), cosine, "-".into(), "-".into()],
+    ]
+}
+
+/// A count with groups of three digits.
+pub(crate) fn grouped(count: usize) -> String {
+    indicatif::HumanCount(count as u64).to_string()
+}
+
+/// A rate in a few characters, as in `143 k`.
+pub(crate) fn rate(value: f64) -> String {
+    match value {
+        v if v >= 1e9 => format!("{:.2} G", v / 1e9),
+        v if v >= 1e6 => format!("{:.2} M", v / 1e6),
+        v if v >= 1e4 => format!("{:.0} k", v / 1e3),
+        v => format!("{v:.0}"),
+    }
+}
+
+/// Bytes with a binary unit.
+pub(crate) fn bytes(count: Option<u64>) -> String {
+    count.map_or("unknown".into(), |count| indicatif::HumanBytes(count).to_string())
+}

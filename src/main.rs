@@ -1,0 +1,11 @@
+//! The `isograd` command: parses arguments, calls the library, prints. Nothing else prints.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that prints")]
+
+mod cli;
+
+#[global_allocator]
+static ALLOCATOR: isograd::backends::memory::CountingAllocator = isograd::backends::memory::CountingAllocator;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
