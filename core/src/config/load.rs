@@ -138,6 +138,7 @@ impl Config {
         positive("train.batch_atoms", train.batch_atoms)?;
         positive("train.batch_edges", train.batch_edges)?;
         positive("train.accumulate", train.accumulate)?;
+        positive("train.parts", train.parts)?;
         positive("train.validate_every", train.validate_every)?;
         positive("train.workers", train.workers)?;
         positive("run.keep", self.run.keep)?;

@@ -260,6 +260,9 @@ pub struct TrainConfig {
     pub over_budget: OverBudget,
     /// Batches whose gradients are added before a step. Default 1.
     pub accumulate: usize,
+    /// Parts that a batch is cut into, whose gradients are computed side by side and added: for small
+    /// models on the CPU, as many as there are cores. Default 1.
+    pub parts: usize,
     /// Peak learning rate. Default 1e-3.
     pub learning_rate: f64,
     /// How the learning rate changes.
@@ -292,6 +295,7 @@ impl Default for TrainConfig {
             batch_edges: 1 << 17,
             over_budget: OverBudget::Warn,
             accumulate: 1,
+            parts: 1,
             learning_rate: 1e-3,
             schedule: ScheduleConfig::default(),
             optimizer: OptimizerConfig::default(),

@@ -5,28 +5,27 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{HostBatch, HostGraph};
 use crate::{Error, Result};
 
 /// Batches that each worker may have ready before it waits for the model.
 const AHEAD: usize = 2;
 
-/// Makes the graph at a position of the data set.
-pub type MakeGraph = dyn Fn(usize) -> Result<HostGraph> + Send + Sync;
+/// Makes a batch of the given members of the data set.
+pub type MakeBatch<T> = dyn Fn(&[usize]) -> Result<T> + Send + Sync;
 
 /// An iterator over batches that are made by background threads, in the given order.
-pub struct Loader {
-    channels: Vec<Receiver<Result<HostBatch>>>,
+pub struct Loader<T> {
+    channels: Vec<Receiver<Result<T>>>,
     workers: Vec<JoinHandle<()>>,
     next: usize,
     count: usize,
     waited: Duration,
 }
 
-impl Loader {
-    /// Starts `workers` threads that make `batches` of graphs. Worker w makes the batches w,
+impl<T: Send + 'static> Loader<T> {
+    /// Starts `workers` threads that make `batches`. Worker w makes the batches w,
     /// w + workers, ... and the iterator takes them in turn, so the order is kept.
-    pub fn new(make: Arc<MakeGraph>, batches: Vec<Vec<usize>>, workers: usize) -> Self {
+    pub fn new(make: Arc<MakeBatch<T>>, batches: Vec<Vec<usize>>, workers: usize) -> Self {
         let workers = workers.clamp(1, batches.len().max(1));
         let count = batches.len();
         let batches = Arc::new(batches);
@@ -37,9 +36,8 @@ impl Loader {
             loader.channels.push(receive);
             loader.workers.push(std::thread::spawn(move || {
                 for members in batches.iter().skip(worker).step_by(workers) {
-                    let graphs: Result<Vec<HostGraph>> = members.iter().map(|&index| make(index)).collect();
                     // The receiver is gone when training stopped early: so does the worker.
-                    if send.send(graphs.map(|graphs| HostBatch::new(members, &graphs))).is_err() {
+                    if send.send(make(members)).is_err() {
                         return;
                     }
                 }
@@ -54,8 +52,8 @@ impl Loader {
     }
 }
 
-impl Iterator for Loader {
-    type Item = Result<HostBatch>;
+impl<T> Iterator for Loader<T> {
+    type Item = Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next == self.count {
@@ -74,7 +72,7 @@ impl Iterator for Loader {
     }
 }
 
-impl Drop for Loader {
+impl<T> Drop for Loader<T> {
     fn drop(&mut self) {
         self.channels.clear();
         for worker in self.workers.drain(..) {
@@ -88,13 +86,12 @@ impl Drop for Loader {
 mod tests {
     use super::*;
 
-    fn graphs() -> Arc<MakeGraph> {
-        Arc::new(|index| {
-            if index == 13 {
+    fn members() -> Arc<MakeBatch<Vec<usize>>> {
+        Arc::new(|members| {
+            if members.contains(&13) {
                 return Err(Error::Structure("thirteen".into()));
             }
-            let edges = super::super::NeighbourList { offsets: vec![0, 0], ..Default::default() };
-            Ok(HostGraph { species: vec![index as i32], edges, ..Default::default() })
+            Ok(members.to_vec())
         })
     }
 
@@ -102,16 +99,16 @@ mod tests {
     fn the_order_does_not_depend_on_the_number_of_workers() {
         let batches: Vec<Vec<usize>> = (0..13).map(|k| vec![k % 13, (k + 5) % 13]).collect();
         for workers in [1, 2, 3, 50] {
-            let members: Vec<_> = Loader::new(graphs(), batches.clone(), workers).map(|b| b.unwrap().members).collect();
-            assert_eq!(members, batches);
+            let found: Vec<_> = Loader::new(members(), batches.clone(), workers).map(Result::unwrap).collect();
+            assert_eq!(found, batches);
         }
     }
 
     #[test]
     fn errors_arrive_and_an_early_end_does_not_hang() {
-        let mut loader = Loader::new(graphs(), (0..100).map(|k| vec![k]).collect(), 2);
+        let mut loader = Loader::new(members(), (0..100).map(|k| vec![k]).collect(), 2);
         assert!(loader.nth(13).unwrap().is_err());
         drop(loader);
-        assert!(Loader::new(graphs(), Vec::new(), 2).next().is_none());
+        assert!(Loader::new(members(), Vec::new(), 2).next().is_none());
     }
 }

@@ -65,6 +65,24 @@ pub fn pack(order: &[usize], sizes: &[Sizes], budget: Budget) -> Vec<Vec<usize>>
     batches
 }
 
+/// Cuts a batch into at most `parts` runs of about equal numbers of edges, in order.
+pub fn cut(members: &[usize], sizes: &[Sizes], parts: usize) -> Vec<Vec<usize>> {
+    // Atoms count too, so that graphs without edges are spread as well.
+    let work = |&index: &usize| sizes[index].edges + sizes[index].atoms;
+    let total: usize = members.iter().map(work).sum();
+    let mut runs: Vec<Vec<usize>> = vec![Vec::new(); parts.max(1)];
+    let mut done = 0;
+    for index in members {
+        // A graph belongs to the part in which its middle lies.
+        let middle = done + work(index) / 2;
+        let run = (middle * runs.len() / total.max(1)).min(runs.len() - 1);
+        runs[run].push(*index);
+        done += work(index);
+    }
+    runs.retain(|run| !run.is_empty());
+    runs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +97,16 @@ mod tests {
         assert_eq!(order, epoch_order(3, 7, 100));
         assert_ne!(order, epoch_order(3, 8, 100));
         assert_ne!(order, epoch_order(4, 7, 100));
+    }
+
+    #[test]
+    fn a_batch_is_cut_into_even_runs() {
+        let sizes: Vec<Sizes> = (0..12).map(|_| Sizes { atoms: 5, edges: 40 }).collect();
+        let order: Vec<usize> = (0..12).rev().collect();
+        let runs = cut(&order, &sizes, 3);
+        assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4]);
+        assert_eq!(runs.concat(), order);
+        assert_eq!(cut(&[7], &sizes, 4), [[7]]);
     }
 
     proptest! {

@@ -135,7 +135,7 @@ impl<B: Backend> Egnn<B> {
         });
         let strengths = Tensor::cat(parts.collect(), 0);
         let directions = edges.vectors.clone() / radial::distance(edges.squared.clone());
-        sum_by_receiver(graph, directions * strengths).mul_scalar(self.config.scale)
+        sum_by_receiver(graph, directions * edges.fade(strengths)).mul_scalar(self.config.scale)
     }
 }
 

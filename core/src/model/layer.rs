@@ -3,10 +3,10 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
-use burn::tensor::{IndexingUpdateOp, Tensor, activation};
+use burn::tensor::{IndexingUpdateOp, Tensor};
 use rand::Rng;
 
-use super::activation::silu;
+use super::activation::{sigmoid, silu};
 use super::dense::{Dense, Mlp, uniform};
 use super::{EgnnConfig, radial};
 use crate::graph::GraphBatch;
@@ -91,7 +91,7 @@ impl<B: Backend> Attention<B> {
 
     fn forward(&self, messages: Tensor<B, 2>) -> Tensor<B, 2> {
         let score = messages.clone().matmul(self.weight.val()) + self.bias.val().unsqueeze();
-        messages * activation::sigmoid(score)
+        messages * sigmoid(score)
     }
 }
 
@@ -141,7 +141,7 @@ impl<B: Backend> Layer<B> {
         };
         let displacement = match (&self.coordinate, edges, &messages) {
             (Some(gate), Some(edges), Some(messages)) => {
-                let pull = edges.vectors.clone() * gate.forward(messages.clone());
+                let pull = edges.vectors.clone() * edges.fade(gate.forward(messages.clone()));
                 let moved = sum_by_receiver(graph, pull) * graph.inverse_degree.clone();
                 Some(match flow.displacement {
                     Some(displacement) => displacement - moved,
@@ -156,10 +156,11 @@ impl<B: Backend> Layer<B> {
     }
 
     fn messages(&self, graph: &GraphBatch<B>, edges: &Edges<B>, nodes: &Tensor<B, 2>) -> Tensor<B, 2> {
-        let mut messages = self.message.forward(graph, nodes, edges.features.clone());
-        if let Some(envelope) = &edges.envelope {
-            messages = messages * envelope.clone();
-        }
+        let messages = self.message.forward(graph, nodes, edges.features.clone());
+        let messages = match &edges.envelope {
+            Some(envelope) => messages * envelope.clone(),
+            None => messages,
+        };
         match &self.attention {
             Some(attention) => attention.forward(messages),
             None => messages,
@@ -200,6 +201,17 @@ impl<B: Backend> Edges<B> {
             vectors,
             squared,
         })
+    }
+}
+
+impl<B: Backend> Edges<B> {
+    /// A scalar per edge `[E, 1]` times the envelope. A gate's biases give a value even for a
+    /// message that has faded to zero, which would jump when the edge leaves the cutoff.
+    pub fn fade(&self, scalars: Tensor<B, 2>) -> Tensor<B, 2> {
+        match &self.envelope {
+            Some(envelope) => scalars * envelope.clone(),
+            None => scalars,
+        }
     }
 }
 

@@ -22,14 +22,19 @@ impl RunDirectory {
     pub fn create(root: &Path, config: &Config) -> Result<Self> {
         let run = Self { root: root.to_owned() };
         if run.exists() {
-            return Err(Error::run(
-                root,
-                "holds a run already; continue it with --resume, choose another place with --out, or delete it",
-            ));
+            return Err(Self::taken(root));
         }
         fs::create_dir_all(run.snapshots()).map_err(Error::io(run.snapshots(), "create"))?;
         run.save_config(config)?;
         Ok(run)
+    }
+
+    /// The error that a directory holds a run already.
+    pub fn taken(root: &Path) -> Error {
+        Error::run(
+            root,
+            "holds a run already; continue it with --resume, choose another place with --out, or delete it",
+        )
     }
 
     /// Opens a run directory.

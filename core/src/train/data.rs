@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::potential::{PotentialInfo, PotentialSource};
 use crate::config::{Config, DataConfig, Elements, HeadSharing, OverBudget, SourceConfig, SplitBy};
-use crate::graph::{HostGraph, Sizes, epoch_order, neighbour_list};
+use crate::graph::{HostBatch, HostGraph, Sizes, epoch_order, neighbour_list};
 use crate::loss::{Fit, References, fit_references};
 use crate::model::EgnnConfig;
 use crate::structure::audit::{Limits, Summary, inspect};
@@ -64,6 +64,15 @@ impl Dataset {
     /// As [`Dataset::new`], which has already checked every structure.
     pub fn graph(&self, index: usize) -> Result<HostGraph> {
         self.info.graph(&self.structures[index], self.sources[index])
+    }
+
+    /// A batch of graphs, neighbour lists made on the way.
+    ///
+    /// # Errors
+    /// As [`Dataset::graph`].
+    pub fn batch(&self, members: &[usize]) -> Result<HostBatch> {
+        let graphs: Vec<HostGraph> = members.iter().map(|&index| self.graph(index)).collect::<Result<_>>()?;
+        Ok(HostBatch::new(members, &graphs))
     }
 
     /// The reference energy of one structure, in eV.

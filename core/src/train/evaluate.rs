@@ -35,7 +35,7 @@ pub fn predict<B: Backend<FloatElem = f32>>(
 ) -> Result<()> {
     let order: Vec<usize> = (0..dataset.len()).collect();
     let source = dataset.clone();
-    let make = Arc::new(move |index| source.graph(index));
+    let make = Arc::new(move |members: &[usize]| source.batch(members));
     for batch in Loader::new(make, pack(&order, &dataset.sizes, budget), workers) {
         let batch = batch?;
         let mut predicted = predict_batch(model, &batch, device)?;

@@ -16,7 +16,7 @@ use super::metrics::Metrics;
 use super::optimizer::{Optimizer, clip_by_global_norm};
 use super::step::accumulate;
 use crate::config::Config;
-use crate::graph::{HostBatch, Loader, epoch_order, pack};
+use crate::graph::{HostBatch, Loader, cut, epoch_order, pack};
 use crate::model::{self, Egnn, Parameter};
 use crate::run::report::{self, Report};
 use crate::run::{
@@ -44,12 +44,13 @@ pub fn train<B: MeasuredBackend<FloatElem = f32>>(
     observer: &mut impl Observer,
 ) -> Result<Outcome> {
     let root = &config.run.out;
-    let exists = RunDirectory::open(root);
-    let run = match exists {
-        Ok(run) if resume => run,
-        _ => RunDirectory::create(root, config)?,
-    };
+    let existing = RunDirectory::open(root).ok();
+    if existing.is_some() && !resume {
+        return Err(RunDirectory::taken(root));
+    }
+    // Data first: what cannot be trained on leaves no run directory behind.
     let prepared = prepare(config)?;
+    let run = existing.map_or_else(|| RunDirectory::create(root, config), Ok)?;
     observer.event(Event::Prepared(&prepared));
     let mut session = Session::<B>::start(config, &run, &prepared, resume, device, observer)?;
     while session.goes_on() {
@@ -167,19 +168,22 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         let order = epoch_order(train.seed, self.state.epoch, dataset.len());
         let batches = pack(&order, &dataset.sizes, train.budget());
         let count = batches.len();
-        let make = Arc::new(move |index| dataset.graph(index));
+        let parts = train.parts;
+        let make = Arc::new(move |members: &[usize]| -> Result<Vec<HostBatch>> {
+            cut(members, &dataset.sizes, parts).iter().map(|part| dataset.batch(part)).collect()
+        });
         let mut loader = Loader::new(make, batches.into_iter().skip(self.state.batch).collect(), train.workers);
         self.window = Window::new();
         let mut waited = 0.0;
         while !self.out_of_time() {
-            let micro_batches: Vec<HostBatch> = loader.by_ref().take(train.accumulate).collect::<Result<_>>()?;
-            if micro_batches.is_empty() {
+            let taken: Vec<Vec<HostBatch>> = loader.by_ref().take(train.accumulate).collect::<Result<_>>()?;
+            if taken.is_empty() {
                 break;
             }
             self.state.waited += loader.waited().as_secs_f64() - waited;
             waited = loader.waited().as_secs_f64();
-            self.step(&micro_batches, count)?;
-            self.state.batch += micro_batches.len();
+            self.state.batch += taken.len();
+            self.step(&taken.concat(), count)?;
             let progress = self.report_progress(count);
             observer.event(Event::Step(&progress));
             if self.state.step % self.config.run.log_every == 0 {
@@ -208,7 +212,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
 
     fn step(&mut self, micro_batches: &[HostBatch], batches: usize) -> Result<()> {
         let train = &self.config.train;
-        let (loss, gradients) = accumulate(&self.model, &self.config.loss, micro_batches, self.device);
+        let (loss, gradients) = accumulate(&self.model, &self.config.loss, micro_batches, train.parts, self.device);
         let limit = (train.clip_norm > 0.0).then_some(train.clip_norm);
         let (gradients, norm) = clip_by_global_norm(gradients, limit);
         if !(loss.is_finite() && norm.is_finite()) {

@@ -22,25 +22,44 @@ pub fn gradients_of<B: AutodiffBackend, M: AutodiffModule<B>>(
     (value, model::gradients(module, &mut grads))
 }
 
-/// The loss of a step and its gradients, summed over the step's micro-batches; each is divided by
-/// the label counts of the whole step, so that how it is cut makes no difference.
+/// The loss of a step and its gradients, summed over the step's micro-batches in their order; each
+/// is divided by the label counts of the whole step, so that how it is cut makes no difference.
+/// `threads` micro-batches are computed side by side, which does not change a bit of the result.
 pub fn accumulate<B: AutodiffBackend>(
     model: &Egnn<B>,
     config: &LossConfig,
     micro_batches: &[HostBatch],
+    threads: usize,
     device: &B::Device,
 ) -> LossAndGradients<B::InnerBackend> {
     let counts: LabelCounts = micro_batches.iter().map(HostBatch::label_counts).sum();
-    let mut total: Option<LossAndGradients<B::InnerBackend>> = None;
-    for batch in micro_batches {
+    let one = |model: &Egnn<B>, batch: &HostBatch| {
         let prediction = model.forward(&GraphBatch::new(batch, device));
-        let part = gradients_of(model, loss(config, prediction, &Labels::new(batch, device), counts));
-        total = Some(match total {
-            None => part,
-            Some((value, gradients)) => {
-                (value + part.0, gradients.into_iter().zip(part.1).map(|(a, b)| a + b).collect())
+        gradients_of(model, loss(config, prediction, &Labels::new(batch, device), counts))
+    };
+    let mut parts = Vec::with_capacity(micro_batches.len());
+    for group in micro_batches.chunks(threads.max(1)) {
+        if let [batch] = group {
+            parts.push(one(model, batch));
+            continue;
+        }
+        std::thread::scope(|scope| {
+            let work = group.iter().map(|batch| {
+                // Weights of its own: graphs that share a tracked tensor are walked under one lock.
+                let own = model::map(model.clone(), |_, values| Tensor::from_inner(values.inner()));
+                let one = &one;
+                scope.spawn(move || one(&own, batch))
+            });
+            for handle in work.collect::<Vec<_>>() {
+                match handle.join() {
+                    Ok(part) => parts.push(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
             }
         });
     }
-    total.unwrap_or_default()
+    let sum = |a: LossAndGradients<B::InnerBackend>, b: LossAndGradients<B::InnerBackend>| {
+        (a.0 + b.0, a.1.into_iter().zip(b.1).map(|(a, b)| a + b).collect())
+    };
+    parts.into_iter().reduce(sum).unwrap_or_default()
 }

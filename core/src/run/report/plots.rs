@@ -1,6 +1,7 @@
 //! The plots of the report, as SVG.
 
-use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use std::ops::Range;
+
 use plotters::prelude::*;
 
 use crate::{Error, Result};
@@ -12,6 +13,7 @@ const GRID: RGBColor = RGBColor(0xe4, 0xe7, 0xec);
 const COLOURS: [RGBColor; 3] = [RGBColor(0x1f, 0x5f, 0xa8), RGBColor(0xd9, 0x6b, 0x27), RGBColor(0x8a, 0x93, 0xa0)];
 
 /// A named line; `dashed` marks a level to compare with.
+#[derive(Clone)]
 pub(super) struct Series {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
@@ -37,20 +39,27 @@ pub(super) fn lines(x_label: &str, y_label: &str, series: &[Series], log: bool) 
     let points = || series.iter().flat_map(|series| &series.points).copied().filter(|p| p.1.is_finite());
     let x = padded(points().map(|p| p.0), 0.0);
     let log = log && points().all(|p| p.1 > 0.0) && points().next().is_some();
-    if log {
-        let (low, high) = bounds(points().map(|p| p.1));
-        let y = (low / 1.25..high * 1.25).log_scale();
-        draw_lines((x_label, y_label), series, x, y)
-    } else {
-        draw_lines((x_label, y_label), series, x, padded(points().map(|p| p.1).chain([0.0]), 0.06))
-    }
+    // A logarithmic axis is drawn as a linear one of logarithms, which always has several labels.
+    let drawn: Vec<Series> = series
+        .iter()
+        .map(|series| Series {
+            points: series.points.iter().map(|p| if log { (p.0, p.1.log10()) } else { *p }).collect(),
+            ..series.clone()
+        })
+        .collect();
+    let values = || drawn.iter().flat_map(|series| &series.points).map(|p| p.1);
+    let y = if log { padded(values(), 0.06) } else { padded(values().chain([0.0]), 0.06) };
+    let label = move |v: &f64| short(if log { 10f64.powf(*v) } else { *v });
+    draw_lines((x_label, y_label), &drawn, x, y, &label)
 }
 
-fn draw_lines<Y>(labels: (&str, &str), series: &[Series], x: std::ops::Range<f64>, y: Y) -> Result<String>
-where
-    Y: AsRangedCoord<Value = f64>,
-    Y::CoordDescType: ValueFormatter<f64> + plotters::coord::ranged1d::Ranged<ValueType = f64>,
-{
+fn draw_lines(
+    labels: (&str, &str),
+    series: &[Series],
+    x: Range<f64>,
+    y: Range<f64>,
+    y_label: &dyn Fn(&f64) -> String,
+) -> Result<String> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -70,8 +79,8 @@ where
             .x_labels(7)
             .y_labels(7)
             .x_label_formatter(&|v| short(*v))
-            .y_label_formatter(&|v| short(*v))
-            .label_style(("sans-serif", 13, &INK))
+            .y_label_formatter(y_label)
+            .label_style(("sans-serif", 15, &INK))
             .draw()
             .map_err(failed)?;
         for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
@@ -91,7 +100,7 @@ where
                 .position(SeriesLabelPosition::UpperRight)
                 .background_style(WHITE.mix(0.85))
                 .border_style(GRID)
-                .label_font(("sans-serif", 13, &INK))
+                .label_font(("sans-serif", 14, &INK))
                 .draw()
                 .map_err(failed)?;
         }
@@ -123,7 +132,7 @@ pub(super) fn parity(label: &str, pairs: &[[f64; 2]]) -> Result<String> {
             .y_labels(6)
             .x_label_formatter(&|v| short(*v))
             .y_label_formatter(&|v| short(*v))
-            .label_style(("sans-serif", 13, &INK))
+            .label_style(("sans-serif", 15, &INK))
             .draw()
             .map_err(failed)?;
         let dots = pairs.iter().map(|pair| Circle::new((pair[0], pair[1]), 2, COLOURS[0].mix(0.28).filled()));
@@ -169,7 +178,7 @@ pub(super) fn histogram(label: &str, errors: &[f64]) -> Result<String> {
             .y_labels(6)
             .x_label_formatter(&|v| short(*v))
             .y_label_formatter(&|v| short(*v))
-            .label_style(("sans-serif", 13, &INK))
+            .label_style(("sans-serif", 15, &INK))
             .draw()
             .map_err(failed)?;
         let width = 2.0 * limit / BINS as f64;
@@ -188,7 +197,7 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// The range of values, widened by a share of itself, and never empty.
-fn padded(values: impl Iterator<Item = f64>, share: f64) -> std::ops::Range<f64> {
+fn padded(values: impl Iterator<Item = f64>, share: f64) -> Range<f64> {
     let (low, high) = bounds(values.filter(|v| v.is_finite()));
     if low > high {
         return 0.0..1.0;
@@ -210,7 +219,7 @@ fn short(value: f64) -> String {
         _ if size >= 1e4 => format!("{}k", trim(format!("{:.1}", value / 1e3))),
         _ if size >= 10.0 => trim(format!("{value:.1}")),
         _ if size >= 0.01 => trim(format!("{value:.3}")),
-        _ => format!("{value:.0e}"),
+        _ => format!("{value:.1e}").replace(".0e", "e"),
     }
 }
 

@@ -1,0 +1,30 @@
+#![no_main]
+//! Any bytes through the extended-XYZ reader: errors, never panics; and what was read, written and
+//! read again is the same.
+
+use isograd_core::structure::Source;
+use isograd_core::structure::audit::{Limits, inspect};
+use isograd_core::structure::extxyz::{Frame, FrameReader, write_frame};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let frames: Vec<Frame> = FrameReader::new(bytes, "fuzz").map_while(Result::ok).collect();
+    for frame in &frames {
+        let mut text = Vec::new();
+        write_frame(&mut text, frame).unwrap();
+        let again = FrameReader::new(text.as_slice(), "again").next().expect("a frame was written").unwrap();
+        assert_eq!(again.atoms, frame.atoms);
+        let keys = |frame: &Frame| {
+            let pairs = frame.comment.iter().filter(|(key, _)| *key != "Properties");
+            pairs.map(|(key, value)| (key.to_owned(), value.text().to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(&again), keys(frame));
+        let names = |frame: &Frame| frame.columns.iter().map(|c| (c.name.clone(), c.width)).collect::<Vec<_>>();
+        assert_eq!(names(&again), names(frame));
+        if let Ok(structure) = Source::default().structure(frame, "fuzz") {
+            if structure.len() < 64 {
+                inspect(&structure, &Limits::default());
+            }
+        }
+    }
+});

@@ -1,0 +1,85 @@
+//! The same potential on every device: predictions and a training step on wgpu against the CPU.
+#![cfg(feature = "wgpu")]
+
+mod common;
+
+use common::{Workspace, has_wgpu, metrics};
+
+const CONFIG: &str = "[model]
+width = 16
+layers = 2
+cutoff = 3.0
+coordinate_updates = true
+attention = true
+[train]
+epochs = 1
+batch_graphs = 16
+[run]
+out = \"run\"
+";
+
+/// Every number after `key=` in comments, and every number in the rows, of a predicted file.
+fn numbers(text: &str) -> (Vec<f64>, Vec<f64>) {
+    let energies = text.split_whitespace().filter_map(|word| word.strip_prefix("energy=")?.parse().ok());
+    let rows = text.lines().filter(|line| line.starts_with(['H', 'C', 'O']));
+    let forces = rows.flat_map(|line| line.split_whitespace().skip(4).take(3).map(|word| word.parse().unwrap()));
+    (energies.collect(), forces.collect())
+}
+
+fn assert_agree(name: &str, cpu: &[f64], gpu: &[f64]) {
+    assert_eq!(cpu.len(), gpu.len());
+    let scale = cpu.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    assert!(scale > 1e-3);
+    for (a, b) in cpu.iter().zip(gpu) {
+        assert!((a - b).abs() <= 1e-4 * scale, "{name}: {a} on the CPU, {b} on wgpu");
+    }
+}
+
+#[test]
+fn wgpu_predicts_what_the_cpu_predicts() {
+    if !has_wgpu() {
+        return;
+    }
+    let space = Workspace::new(32, CONFIG);
+    space.succeed(&["train", "config.toml"]);
+    // A single atom has no edges: devices must take empty tensors too.
+    let lone = std::fs::read_to_string(space.path("data.xyz")).unwrap() + "1\n\nO 0 0 0\n";
+    std::fs::write(space.path("in.xyz"), lone).unwrap();
+    let predict = |device: &str| {
+        space.succeed(&["predict", "run", "in.xyz", "-o", "out.xyz", "--device", device]);
+        numbers(&std::fs::read_to_string(space.path("out.xyz")).unwrap())
+    };
+    let (cpu, gpu) = (predict("cpu"), predict("wgpu"));
+    assert_eq!(cpu.0.len(), 33);
+    assert_agree("energies", &cpu.0, &gpu.0);
+    assert_agree("forces", &cpu.1, &gpu.1);
+}
+
+#[test]
+fn wgpu_trains_as_the_cpu_trains() {
+    if !has_wgpu() {
+        return;
+    }
+    let space = Workspace::new(40, CONFIG);
+    let losses = |device: &str| -> Vec<f64> {
+        space.succeed(&["train", "config.toml", "--device", device, "--out", device, "--set", "run.log_every=1"]);
+        metrics(&space.path(device))
+            .iter()
+            .filter_map(|line| line["loss"].as_f64())
+            .filter(|loss| *loss > 0.0)
+            .collect()
+    };
+    let (cpu, gpu) = (losses("cpu"), losses("wgpu"));
+    assert!(cpu.len() >= 3 && cpu.len() == gpu.len());
+    for (a, b) in cpu.iter().zip(&gpu) {
+        assert!((a - b).abs() < 1e-4 * a, "{cpu:?} on the CPU, {gpu:?} on wgpu");
+    }
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_an_error() {
+    let space = Workspace::new(8, CONFIG);
+    let (code, _, message) = space.run(&["train", "config.toml", "--device", "wgpu:99"]);
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("isograd devices"), "{message}");
+}

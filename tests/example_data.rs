@@ -1,0 +1,50 @@
+//! The example data and configs that the repository ships are what their READMEs say.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use isograd::core::config::Config;
+use isograd::core::structure::Source;
+use isograd::core::structure::audit::Limits;
+use isograd::core::train::{prepare, survey};
+
+#[test]
+fn molecules_are_many_and_held_out_whole() {
+    let config = Config::load(Path::new("examples/configs/quickstart.toml"), &[]).unwrap();
+    let prepared = prepare(&config).unwrap();
+    let summary = &prepared.reports[0].summary;
+    assert!(summary.frames >= 2000 && summary.with_forces == summary.frames);
+    assert_eq!(summary.elements.len(), 5);
+    let (fewest, most) = summary.atoms_per_frame.unwrap();
+    assert!(fewest >= 5 && most <= 20);
+    let names = |structures: &[isograd::core::structure::Structure]| -> BTreeSet<String> {
+        structures.iter().map(|structure| structure.group.clone().unwrap()).collect()
+    };
+    let (training, validation) = (names(&prepared.training.structures), names(&prepared.validation.structures));
+    assert!(training.len() >= 50 && validation.len() >= 10 && training.is_disjoint(&validation));
+}
+
+#[test]
+fn metals_are_periodic_with_stresses_for_bulk() {
+    let files = [Path::new("examples/data/metals.extxyz.xz")];
+    let (structures, summary) = survey(&Source::default(), &files, &Limits::default()).unwrap();
+    assert_eq!(summary.periodic, structures.len());
+    assert!(summary.with_stress > 100 && summary.with_stress < summary.frames);
+    assert!(summary.elements.len() >= 8);
+}
+
+#[test]
+fn every_example_config_loads() {
+    for entry in std::fs::read_dir("examples/configs").unwrap() {
+        let path = entry.unwrap().path();
+        Config::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn files_are_small() {
+    for (path, limit) in [("examples/data/molecules.extxyz.xz", 2_000_000), ("examples/data/metals.extxyz.xz", 500_000)]
+    {
+        assert!(std::fs::metadata(path).unwrap().len() < limit, "{path}");
+    }
+}
