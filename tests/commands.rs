@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Workspace, metrics};
+use common::{Workspace, metrics, skipped};
 use serde_json::Value;
 
 const CONFIG: &str = "[model]
@@ -69,7 +69,7 @@ fn ase_reads_predictions() {
     let has_ase = std::process::Command::new(&python).args(["-c", "import ase.io"]).output();
     if !has_ase.is_ok_and(|output| output.status.success()) {
         assert!(std::env::var_os("ISOGRAD_REQUIRE_ASE").is_none(), "{python} has no ase");
-        eprintln!("SKIPPED: {python} has no ase");
+        skipped(&format!("{python} has no ase"));
         return;
     }
     let space = Workspace::new(24, CONFIG);

@@ -100,6 +100,12 @@ pub fn metrics(run: &Path) -> Vec<serde_json::Value> {
         .collect()
 }
 
+/// Says that a test did not run, and why.
+#[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
+pub fn skipped(reason: &str) {
+    eprintln!("SKIPPED: {reason}");
+}
+
 /// Whether this machine has a wgpu adapter. Where `ISOGRAD_REQUIRE_WGPU` is set, as in CI, its absence
 /// fails the test; elsewhere the test is skipped with the reason.
 pub fn has_wgpu() -> bool {
@@ -108,7 +114,7 @@ pub fn has_wgpu() -> bool {
     if !report.available {
         let reason = report.reason.clone().unwrap_or_default();
         assert!(std::env::var_os("ISOGRAD_REQUIRE_WGPU").is_none(), "no wgpu adapter: {reason}");
-        eprintln!("SKIPPED: {reason}");
+        skipped(&reason);
     }
     report.available
 }

@@ -45,7 +45,8 @@ impl Geometry {
         let mut basis: Vec<Vector3<f64>> = Vec::new();
         for k in (0..3).filter(|&k| self.periodic[k]) {
             let residual = basis.iter().fold(rows[k], |v, b| v - b * b.dot(&v));
-            if !(residual.norm() > 1e-6 * rows[k].norm().max(1e-6)) {
+            // NaN counts as flat too.
+            if residual.norm().total_cmp(&(1e-6 * rows[k].norm().max(1e-6))).is_le() || !residual.norm().is_finite() {
                 return None;
             }
             basis.push(residual.normalize());

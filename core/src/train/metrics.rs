@@ -47,7 +47,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// A tally that keeps about [`MOST_SAMPLES`] of `components` force components as samples.
+    /// A tally that keeps a few thousand of `components` force components as samples.
     pub fn new(components: usize) -> Self {
         Self { force_stride: components.div_ceil(MOST_SAMPLES).max(1), ..Default::default() }
     }
@@ -69,7 +69,7 @@ impl Tally {
             let error = prediction[axis] - label[axis];
             self.force_absolute += error.abs();
             self.force_squares += error * error;
-            if self.components % self.force_stride == 0 {
+            if self.components.is_multiple_of(self.force_stride) {
                 self.force_samples.push([label[axis], prediction[axis]]);
             }
             self.components += 1;

@@ -186,16 +186,16 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             self.step(&taken.concat(), count)?;
             let progress = self.report_progress(count);
             observer.event(Event::Step(&progress));
-            if self.state.step % self.config.run.log_every == 0 {
+            if self.state.step.is_multiple_of(self.config.run.log_every) {
                 self.log_line(count, self.rates(), None, None)?;
             }
             let every = self.config.run.snapshot_every;
-            if every > 0 && self.state.step % every == 0 && self.state.batch < count {
+            if every > 0 && self.state.step.is_multiple_of(every) && self.state.batch < count {
                 self.snapshot(observer)?;
             }
         }
         let complete = self.state.batch == count;
-        let due = (self.state.epoch + 1) % train.validate_every == 0;
+        let due = (self.state.epoch + 1).is_multiple_of(train.validate_every);
         let last = train.epochs == Some(self.state.epoch + 1) || self.out_of_time();
         if due || last {
             self.validate(count, observer)?;

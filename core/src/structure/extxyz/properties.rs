@@ -78,7 +78,7 @@ impl Column {
 pub(super) fn parse_properties(text: &str) -> Result<Vec<Column>, String> {
     const FORM: &str = "expected name:type:count triples as in species:S:1:pos:R:3";
     let words: Vec<&str> = text.split(':').collect();
-    if words.len() % 3 != 0 {
+    if !words.len().is_multiple_of(3) {
         return Err(format!("Properties `{text}`: {FORM}"));
     }
     let mut columns: Vec<Column> = Vec::new();
