@@ -98,6 +98,7 @@ fn wrong_input_is_one_message_and_exit_code_2() {
     let bad = |name: &str, text: &str| std::fs::write(space.path(name), text).unwrap();
     bad("cut.xyz", "2\nenergy=1\nH 0 0 0\n");
     bad("far.xyz", "1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=1\nXe 0 0 0 1 1 1\n");
+    bad("empty.xyz", "0\n\n");
     bad("noforces.xyz", "2\nenergy=-1\nH 0 0 0\nH 1 0 0\n2\nenergy=-1\nH 0 0 0\nH 1.1 0 0\n");
     bad("overlap.xyz", "2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1\nH 0 0 0 1 0 0\nH 0.1 0 0 -1 0 0\n");
     bad("typo.toml", "[data]\nfiles = [\"data.xyz\"]\n[train]\nepoch = 3\n");
@@ -117,6 +118,7 @@ fn wrong_input_is_one_message_and_exit_code_2() {
         (vec!["eval", "nowhere", "data.xyz"], vec!["nowhere", "not a run directory"]),
         (vec!["eval", "run", "far.xyz"], vec!["does not know Xe"]),
         (vec!["predict", "run", "far.xyz", "-o", "out.xyz"], vec!["far.xyz:1: frame 0", "does not know Xe"]),
+        (vec!["predict", "run", "empty.xyz", "-o", "out.xyz"], vec!["empty.xyz:1: frame 0", "no atoms"]),
         (vec!["bench", "step", "--nodes", "0"], vec!["--nodes"]),
     ];
     for (arguments, expected) in cases {

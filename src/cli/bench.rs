@@ -49,6 +49,12 @@ pub(crate) struct StepArgs {
     /// Device: cpu, wgpu, vulkan, metal or cuda, with an optional index as in cuda:1
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
+    /// How messages are computed; this version knows `composed`, plain tensor operations
+    #[arg(long, default_value = "composed", value_parser = ["composed"])]
+    message: String,
+    /// Which activations are recomputed; this version knows `none`
+    #[arg(long, default_value = "none", value_parser = ["none"])]
+    recompute: String,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -79,7 +85,9 @@ impl RunOn for Bench {
 
 fn step(args: &StepArgs) -> Result<()> {
     let &StepArgs { nodes, degree, width, layers, steps, warmup, .. } = args;
-    let report = dispatch(&args.device, Bench(StepConfig { nodes, degree, width, layers, steps, warmup }))??;
+    let mut report = dispatch(&args.device, Bench(StepConfig { nodes, degree, width, layers, steps, warmup }))??;
+    report.device = args.device.to_string();
+    (report.message, report.recompute) = (args.message.clone(), args.recompute.clone());
     if args.json {
         return print_json(&report);
     }

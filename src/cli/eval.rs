@@ -72,7 +72,7 @@ impl RunOn for Evaluate {
             atoms: dataset.sizes.iter().map(|sizes| sizes.atoms).sum(),
             metrics: tally.metrics(),
             baseline: baseline(&dataset).metrics(),
-            device: B::name(&device),
+            device: opened.device.to_string(),
         };
         if args.json {
             return print_json(&report);

@@ -123,10 +123,12 @@ fn label<B: MeasuredBackend<FloatElem = f32>>(
             frame: frame.index,
             message: error.to_string(),
         };
+        if structure.is_empty() {
+            return Err(wrong(Error::Structure("has no atoms, so there is nothing to predict".into())));
+        }
         potential.info.graph(&structure, source_index).map_err(wrong)?;
         structures.push(structure);
     }
-    // Frames without atoms have nothing to predict but their number.
     let sources = vec![source_index; structures.len()];
     let dataset = Arc::new(Dataset::new(structures, sources, potential.info.clone())?);
     let train = &config.train;

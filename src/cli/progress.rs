@@ -98,7 +98,6 @@ impl Observer for Display {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Prepared(prepared) => self.prepared(prepared),
-            Event::Warning(text) => self.say(&format!("warning: {text}")),
             Event::Resumed { step, epoch } => self.say(&format!("going on from step {step}, epoch {}", epoch + 1)),
             Event::Step(progress) => self.step(progress),
             Event::Validated { epoch, metrics, best } => self.validated(epoch, metrics, best),

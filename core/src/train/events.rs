@@ -10,8 +10,6 @@ use super::session::Outcome;
 pub enum Event<'a> {
     /// The data are read, checked and split.
     Prepared(&'a Prepared),
-    /// Something that the user should see.
-    Warning(&'a str),
     /// Training goes on from a snapshot.
     Resumed {
         /// Steps made before.

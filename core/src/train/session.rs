@@ -364,7 +364,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
                 data_wait_share: self.state.waited / seconds,
             },
             parameters: model::count(&potential.model),
-            device: B::name(self.device),
+            device: train.device.to_string(),
         };
         let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
         self.run.write("summary.json", &json)?;
