@@ -81,7 +81,8 @@ impl<R: BufRead> FrameReader<R> {
 
 fn parse_row(row: &str, columns: &mut [super::Column]) -> Result<(), String> {
     let expected: usize = columns.iter().map(|column| column.width).sum();
-    let mut words = row.split_ascii_whitespace();
+    // Unicode white space, as Python splits: a lone vertical tab is no cell.
+    let mut words = row.split_whitespace();
     for column in columns.iter_mut() {
         for _ in 0..column.width {
             let word = words.next().ok_or_else(|| {
@@ -150,6 +151,11 @@ mod tests {
             assert!(message.starts_with(&format!("test.xyz:{line}: frame 1: ")), "{message}");
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn any_white_space_separates_cells() {
+        assert!(read("1\nProperties=species:S:2\nH \u{b} \u{a0}\n").unwrap_err().to_string().contains("1 values"));
     }
 
     #[test]
