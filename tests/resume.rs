@@ -4,8 +4,9 @@ mod common;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Workspace, metrics};
 
@@ -16,7 +17,7 @@ layers = 2
 cutoff = 3.0
 coordinate_updates = true
 [train]
-epochs = 12
+epochs = 30
 batch_graphs = 8
 accumulate = 2
 schedule = { kind = \"plateau\", warmup_steps = 5, plateau_patience = 1 }
@@ -32,24 +33,29 @@ fn a_killed_and_resumed_run_equals_one_that_was_never_killed() {
     let expected = metrics(&space.path("whole"));
     assert!(expected.len() > 50);
 
+    // Kills at five random moments: each once the run has written so many lines, and a little later.
+    const KILLS: usize = 5;
+    let killed = space.path("killed");
     let mut kills = 0;
-    let mut entropy = RandomState::new().hash_one(0u8);
-    for _ in 0..200 {
+    let random = RandomState::new();
+    loop {
+        let entropy = random.hash_one(kills);
+        let lines = (expected.len() * kills + entropy as usize % expected.len()) / (KILLS + 1);
+        let pause = Duration::from_micros(entropy >> 32 & 0x1fff);
         let mut child = space
             .command(&["train", "config.toml", "--out", "killed", "--resume"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        entropy = entropy.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let patience = Duration::from_millis(20 + (entropy >> 33) % 500);
-        let start = Instant::now();
         let status = loop {
             match child.try_wait().unwrap() {
                 Some(status) => break Some(status),
-                // Five kills at random moments, then it may finish.
-                None if kills < 5 && start.elapsed() > patience => break None,
-                None => std::thread::sleep(Duration::from_millis(2)),
+                None if kills < KILLS && written(&killed) >= lines => {
+                    std::thread::sleep(pause);
+                    break child.try_wait().unwrap();
+                }
+                None => std::thread::sleep(Duration::from_micros(200)),
             }
         };
         match status {
@@ -64,14 +70,19 @@ fn a_killed_and_resumed_run_equals_one_that_was_never_killed() {
             }
         }
     }
-    assert!(kills > 0, "the run was over before it could be killed");
-    let found = metrics(&space.path("killed"));
+    assert!(kills > 1, "the run was over before it could be killed");
+    let found = metrics(&killed);
     assert_eq!(found, expected, "after {kills} kills");
     let best = |run: &str| std::fs::read(space.path(run).join("best/model.safetensors")).unwrap();
     assert_eq!(best("killed"), best("whole"));
     let left: Vec<_> =
         std::fs::read_dir(space.path("killed/snapshots")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+}
+
+/// Lines that a run has logged so far.
+fn written(run: &Path) -> usize {
+    std::fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
 }
 
 #[test]

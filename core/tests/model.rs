@@ -27,7 +27,8 @@ fn config() -> EgnnConfig {
         coordinate_updates: false,
         forces: ForceHead::Direct,
         heads: 1,
-        scale: 1.3,
+        energy_scale: 0.4,
+        force_scale: 1.3,
     }
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Makes molecules.extxyz.xz: small organic molecules labelled with GFN2-xTB.
 
-For every SMILES string below: up to three conformers are embedded with RDKit (ETKDG) and
-relaxed with GFN2-xTB; each relaxed conformer is kept, and so are copies of it whose atoms are
-moved by normally distributed steps of several amplitudes. Every kept frame carries the
-GFN2-xTB energy and forces.
+The molecules are those of the SMILES strings below, and others drawn at random from
+all ways to put two functional groups on a small core. Up to two conformers of each are embedded
+with RDKit (ETKDG) and relaxed with GFN2-xTB; each relaxed conformer is kept, and so are copies of
+it whose atoms are moved by normally distributed steps of several amplitudes. Every kept frame
+carries the GFN2-xTB energy and forces.
 
     pip install ase tblite rdkit numpy
     python make_molecules.py molecules.extxyz.xz
@@ -26,10 +27,11 @@ from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 from tblite.ase import TBLite
 
 SEED = 2025
-CONFORMERS = 3
+CONFORMERS = 2
 # (standard deviation of a Cartesian step in angstrom, copies per conformer); molecules with a
-# single conformer get three times as many copies.
-AMPLITUDES = [(0.02, 3), (0.05, 4), (0.08, 5), (0.12, 4)]
+# single conformer get twice as many copies.
+AMPLITUDES = [(0.02, 1), (0.05, 1), (0.08, 2), (0.12, 1)]
+COMBINED = 550
 SMALLEST_DISTANCE = 0.6
 LARGEST_FORCE = 30.0
 
@@ -53,6 +55,25 @@ c1ccsc1 c1cscn1 Cc1cccs1 Cc1cscn1 O=Cc1cccs1 Nc1nccs1 c1cnsc1
 S CS CCS CSC CCSC SCCO CSSC SCCS C1CS1 C1CSC1 C1CCSC1 C=CS CC(C)S SCC=O CSCO CSCCO NCCS CC(=S)C CC=S C=S NC=S CC(=O)S COC=S CC(=S)N SCC#N CSC=C C1CSCO1 CSC#N SCC(=O)O CN=C=S CC(O)S CSCN SCC#C CSCC=O
 CS(=O)C CS(=O)(=O)C C=CS(=O)C CS(=O)O CN=C=O OO COO N=C=O C=C=O O=C=O CC=C=O O N COCOC CCOO
 """.split()
+
+# Two groups on a core. Cores that bind through N, O or S take only groups that begin with carbon.
+CORES = """
+C(a)b C(a)Cb C(a)(C)b C(a)CCb C(=O)(a)b C(a)=Cb C1CC1(a)b C1(a)CC1b C1(a)CCC1b C1(a)COC1b C1(a)CNC1b
+c1(a)ccc(b)cc1 c1(a)cccc(b)c1 c1(a)ccc(b)nc1 c1(a)ncnc(b)c1 c1(a)ccc(b)o1 c1(a)ccc(b)[nH]1 c1(a)ccc(b)s1
+c1(a)cnc(b)s1 c1(a)coc(b)n1 C(a)#Cb
+""".split()
+HETERO_CORES = "O(a)b S(a)b N(a)b N(C)(a)b C(=O)(Na)b C(=O)(Oa)b C(a)SCb C(a)OCb C(a)NCb".split()
+CARBON_GROUPS = "C CC C=C C#C C#N C=O C(C)=O C(=O)O C(N)=O CO CN CS C9CC9".split()
+GROUPS = CARBON_GROUPS + "[H] O OC N NC S SC".split()
+
+
+def combinations():
+    """Every core with every pair of groups, in a random order that the seed fixes."""
+    strings = [core.replace("a", left).replace("b", right)
+               for cores, groups in ((CORES, GROUPS), (HETERO_CORES, CARBON_GROUPS))
+               for core in cores for left in groups for right in groups]
+    np.random.default_rng(SEED).shuffle(strings)
+    return strings
 
 
 def calculate(atoms):
@@ -78,10 +99,8 @@ def frame(atoms, energy, forces, name, conformer, amplitude):
 def frames_of(job):
     smiles, name = job
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    if not 3 <= molecule.GetNumAtoms() <= 20:
-        return [], f"{smiles}: {molecule.GetNumAtoms()} atoms, left out"
     rng = np.random.default_rng([SEED, zlib.crc32(smiles.encode())])
-    ids = list(AllChem.EmbedMultipleConfs(molecule, CONFORMERS * 3, randomSeed=SEED))
+    ids = list(AllChem.EmbedMultipleConfs(molecule, CONFORMERS * 2, randomSeed=SEED))
     relaxed = []
     for index in ids:
         atoms = Atoms([a.GetSymbol() for a in molecule.GetAtoms()],
@@ -108,25 +127,34 @@ def frames_of(job):
     return out, f"{name} {smiles}: {len(atoms)} atoms, {len(relaxed)} conformers, {len(out)} frames, {skipped} skipped"
 
 
-def main():
-    jobs, seen = [], {}
-    for smiles in SMILES:
+def jobs():
+    """Canonical SMILES and name of each molecule: the listed ones, then `COMBINED` others."""
+    chosen = []
+
+    def add(smiles):
         molecule = Chem.MolFromSmiles(smiles)
         canonical = Chem.MolToSmiles(molecule)
-        if canonical in seen:
-            print(f"{smiles}: the same as {seen[canonical]}, left out")
-            continue
-        seen[canonical] = smiles
-        if Chem.AddHs(molecule).GetNumAtoms() < 5:
-            continue
-        jobs.append((canonical, f"{CalcMolFormula(molecule)}-{len(jobs):03d}"))
-    total = 0
+        if canonical in {other for other, _ in chosen} or not 5 <= Chem.AddHs(molecule).GetNumAtoms() <= 20:
+            return
+        chosen.append((canonical, f"{CalcMolFormula(molecule)}-{len(chosen):03d}"))
+
+    for smiles in SMILES:
+        add(smiles)
+    target = len(chosen) + COMBINED
+    for smiles in combinations():
+        if len(chosen) < target:
+            add(smiles)
+    return chosen
+
+
+def main():
+    total, molecules = 0, jobs()
     with multiprocessing.Pool() as pool, lzma.open(sys.argv[1], "wt", preset=9 | lzma.PRESET_EXTREME) as out:
-        for frames, message in pool.imap(frames_of, jobs):
+        for frames, message in pool.imap(frames_of, molecules):
             print(message, flush=True)
             out.writelines(frames)
             total += len(frames)
-    print(f"{total} frames of {len(jobs)} molecules")
+    print(f"{total} frames of {len(molecules)} molecules")
 
 
 if __name__ == "__main__":

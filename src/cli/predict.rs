@@ -114,7 +114,7 @@ fn label<B: MeasuredBackend<FloatElem = f32>>(
     file: &str,
     device: &B::Device,
 ) -> Result<Vec<Frame>> {
-    let mut structures = Vec::with_capacity(frames.len());
+    let (mut structures, mut sizes) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
     for frame in &frames {
         let structure = source.structure(frame, file)?;
         let wrong = |error: Error| Error::Frame {
@@ -126,11 +126,10 @@ fn label<B: MeasuredBackend<FloatElem = f32>>(
         if structure.is_empty() {
             return Err(wrong(Error::Structure("has no atoms, so there is nothing to predict".into())));
         }
-        potential.info.graph(&structure, source_index).map_err(wrong)?;
+        sizes.push(potential.info.sizes(&structure).map_err(wrong)?);
         structures.push(structure);
     }
-    let sources = vec![source_index; structures.len()];
-    let dataset = Arc::new(Dataset::new(structures, sources, potential.info.clone())?);
+    let dataset = Arc::new(Dataset::measured(structures, source_index, sizes, potential.info.clone()));
     let train = &config.train;
     predict(&potential.model, &dataset, train.budget(), train.workers, device, |predicted| {
         let structure = &dataset.structures[predicted.index];

@@ -110,7 +110,8 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
         coordinate_updates: true,
         forces: ForceHead::Displacement,
         heads: 1,
-        scale: 1.0,
+        energy_scale: 1.0,
+        force_scale: 1.0,
     };
     egnn.validate()?;
     reset_peak();

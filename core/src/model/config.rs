@@ -75,8 +75,10 @@ pub struct EgnnConfig {
     pub forces: ForceHead,
     /// Number of heads: energy and force readouts over one trunk.
     pub heads: usize,
-    /// What the outputs are multiplied by: eV for energies, eV/angstrom for direct forces.
-    pub scale: f64,
+    /// What the energy of an atom is multiplied by, in eV.
+    pub energy_scale: f64,
+    /// What direct forces are multiplied by, in eV/angstrom.
+    pub force_scale: f64,
 }
 
 impl EgnnConfig {
@@ -109,8 +111,10 @@ impl EgnnConfig {
         if self.forces == ForceHead::Displacement && !self.coordinate_updates {
             return Err(("forces", "is \"displacement\", which needs coordinate_updates = true".into()));
         }
-        if !(self.scale.is_finite() && self.scale > 0.0) {
-            return Err(("scale", format!("is {}, expected a positive number", self.scale)));
+        for (key, scale) in [("energy_scale", self.energy_scale), ("force_scale", self.force_scale)] {
+            if !(scale.is_finite() && scale > 0.0) {
+                return Err((key, format!("is {scale}, expected a positive number")));
+            }
         }
         Ok(())
     }

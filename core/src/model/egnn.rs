@@ -48,7 +48,8 @@ pub struct Head<B: Backend> {
 ///     coordinate_updates: false,
 ///     forces: ForceHead::Direct,
 ///     heads: 1,
-///     scale: 1.0,
+///     energy_scale: 1.0,
+///     force_scale: 1.0,
 /// };
 /// let geometry = Geometry { positions: vec![[0.0; 3], [0.0, 0.0, 0.74]], ..Default::default() };
 /// let edges = neighbour_list(&geometry, config.cutoff).unwrap();
@@ -118,7 +119,7 @@ impl<B: Backend> Egnn<B> {
             let atoms = rows(&features, part.atoms.clone(), graph.atoms);
             self.heads[part.head].energy.forward(atoms)
         });
-        let atoms = Tensor::cat(parts.collect(), 0).squeeze_dim(1).mul_scalar(self.config.scale);
+        let atoms = Tensor::cat(parts.collect(), 0).squeeze_dim(1).mul_scalar(self.config.energy_scale);
         let device = atoms.device();
         Tensor::zeros([graph.graphs], &device).select_assign(
             0,
@@ -135,7 +136,7 @@ impl<B: Backend> Egnn<B> {
         });
         let strengths = Tensor::cat(parts.collect(), 0);
         let directions = edges.vectors.clone() / radial::distance(edges.squared.clone());
-        sum_by_receiver(graph, directions * edges.fade(strengths)).mul_scalar(self.config.scale)
+        sum_by_receiver(graph, directions * edges.fade(strengths)).mul_scalar(self.config.force_scale)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::potential::{PotentialInfo, PotentialSource};
 use crate::config::{Config, DataConfig, Elements, HeadSharing, OverBudget, SourceConfig, SplitBy};
-use crate::graph::{HostBatch, HostGraph, Sizes, epoch_order, neighbour_list};
+use crate::graph::{HostBatch, HostGraph, Sizes, epoch_order};
 use crate::loss::{Fit, References, fit_references};
 use crate::model::EgnnConfig;
 use crate::structure::audit::{Limits, Summary, inspect};
@@ -39,13 +39,17 @@ impl Dataset {
     /// # Errors
     /// [`Error::Structure`] for an unknown element or an impossible cell.
     pub fn new(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<PotentialInfo>) -> Result<Self> {
-        let sizes = structures.par_iter().map(|structure| {
-            info.species(&structure.elements)?;
-            let edges = neighbour_list(&structure.geometry, info.model.cutoff)?.len();
-            Ok(Sizes { atoms: structure.len(), edges })
-        });
-        let sizes = sizes.collect::<Result<_>>()?;
+        let sizes = structures.par_iter().map(|structure| info.sizes(structure)).collect::<Result<_>>()?;
         Ok(Self { structures, sources, sizes, info })
+    }
+
+    /// Structures of one source that [`PotentialInfo::sizes`] has measured.
+    ///
+    /// # Panics
+    /// If `structures` and `sizes` differ in length.
+    pub fn measured(structures: Vec<Structure>, source: usize, sizes: Vec<Sizes>, info: Arc<PotentialInfo>) -> Self {
+        assert_eq!(structures.len(), sizes.len(), "Dataset: structures and their sizes");
+        Self { sources: vec![source; structures.len()], structures, sizes, info }
     }
 
     /// Number of structures.
@@ -163,7 +167,8 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     }
 
     let elements = elements(config, parts.iter().flat_map(|part| part.1.elements.keys().copied()).collect())?;
-    let scale = scale(parts.iter().flat_map(|part| &part.2), &parts[0].4);
+    let fits: Vec<&Fit> = parts.iter().map(|part| &part.4).collect();
+    let scales = scales(parts.iter().flat_map(|part| &part.2), &fits);
     let per_source = config.model.heads == HeadSharing::PerSource;
     let sources = parts.iter().enumerate().map(|(index, (source, _, _, _, fit))| PotentialSource {
         name: source.name.clone(),
@@ -172,7 +177,7 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         references: fit.references.clone(),
         head: if per_source { index } else { 0 },
     });
-    let info = Arc::new(PotentialInfo { model: egnn_config(config, elements, scale)?, sources: sources.collect() });
+    let info = Arc::new(PotentialInfo { model: egnn_config(config, elements, &scales)?, sources: sources.collect() });
 
     let mut reports = Vec::new();
     let (mut training, mut validation) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
@@ -298,16 +303,26 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
     }
 }
 
-/// What the model's outputs are multiplied by: the root mean square force component, or, without
-/// forces, what the references leave of the energy.
-fn scale<'a>(training: impl Iterator<Item = &'a Structure>, fit: &Fit) -> f64 {
-    let components = training.flat_map(|structure| structure.forces.iter().flatten().flatten());
-    let (count, squares) = components.fold((0usize, 0.0), |(count, sum), force| (count + 1, sum + force * force));
-    let forces = (squares / count.max(1) as f64).sqrt();
-    [forces, fit.residual_rms].into_iter().find(|scale| *scale > 1e-6).unwrap_or(1.0)
+/// What the outputs of the model are multiplied by, so that its last layers work with numbers near one.
+struct Scales {
+    energy: f64,
+    force: f64,
 }
 
-fn egnn_config(config: &Config, elements: Vec<Element>, scale: f64) -> Result<EgnnConfig> {
+/// The root mean square of what the references leave of the energy per atom, and of the force
+/// components. One stands in for the other where a kind of label is missing.
+fn scales<'a>(training: impl Iterator<Item = &'a Structure>, fits: &[&Fit]) -> Scales {
+    let rms = |sum: f64, count: usize| (sum / count.max(1) as f64).sqrt();
+    let components = training.flat_map(|structure| structure.forces.iter().flatten().flatten());
+    let (count, squares) = components.fold((0, 0.0), |(count, sum), force| (count + 1, sum + force * force));
+    let force = rms(squares, count);
+    let structures = fits.iter().map(|fit| fit.structures).sum();
+    let energy = rms(fits.iter().map(|fit| fit.residual_rms.powi(2) * fit.structures as f64).sum(), structures);
+    let first_of = |a: f64, b: f64| [a, b].into_iter().find(|scale| *scale > 1e-6).unwrap_or(1.0);
+    Scales { energy: first_of(energy, force), force: first_of(force, energy) }
+}
+
+fn egnn_config(config: &Config, elements: Vec<Element>, scales: &Scales) -> Result<EgnnConfig> {
     let model = &config.model;
     let unfilled = || Error::Internal("a model key was not filled from its preset".into());
     let egnn = EgnnConfig {
@@ -321,7 +336,8 @@ fn egnn_config(config: &Config, elements: Vec<Element>, scale: f64) -> Result<Eg
         coordinate_updates: model.coordinate_updates.ok_or_else(unfilled)?,
         forces: model.forces.ok_or_else(unfilled)?,
         heads: if model.heads == HeadSharing::PerSource { config.data.sources.len() } else { 1 },
-        scale,
+        energy_scale: scales.energy,
+        force_scale: scales.force,
     };
     egnn.validate().map_err(|(key, message)| Error::Config { place: format!("model.{key}"), message })?;
     Ok(egnn)

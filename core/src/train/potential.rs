@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{HostGraph, neighbour_list};
+use crate::graph::{HostGraph, Sizes, neighbour_list};
 use crate::loss::References;
 use crate::model::EgnnConfig;
 use crate::structure::{Element, Keys, Source, Structure, Units};
@@ -64,6 +64,16 @@ impl PotentialInfo {
             })
         };
         elements.iter().map(row).collect()
+    }
+
+    /// How many atoms and edges the graph of a structure has.
+    ///
+    /// # Errors
+    /// [`Error::Structure`] for an unknown element or an impossible cell.
+    pub fn sizes(&self, structure: &Structure) -> Result<Sizes> {
+        self.species(&structure.elements)?;
+        let edges = neighbour_list(&structure.geometry, self.model.cutoff)?.len();
+        Ok(Sizes { atoms: structure.len(), edges })
     }
 
     /// The graph of a structure of source `source`; its energy target is without references.

@@ -13,7 +13,7 @@ const STYLE: &str = "
 body { max-width: 1180px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 28px; margin: 0; } h2 { font-size: 19px; margin: 40px 0 12px; }
 .sub { color: #667080; margin: 4px 0 24px; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(230px, 1fr)); gap: 14px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 14px; }
 .card, figure, table, details { background: #fff; border: 1px solid #e4e7ec; border-radius: 8px; }
 .card { padding: 14px 18px; } .card b { display: block; font-size: 23px; font-weight: 650; white-space: nowrap; }
 .card small { font-size: 15px; font-weight: 500; }
