@@ -1,0 +1,250 @@
+//! Running all properties on a model.
+
+use rand::RngExt;
+
+use crate::case::Case;
+use crate::evaluation::{Finding, Subject};
+use crate::model::Model;
+use crate::property::{Property, case_seed, generator, properties};
+use crate::report::{Counterexample, Report, Row};
+use crate::sample::{Shape, system};
+use crate::{Description, System, noise, shrink};
+
+/// How a battery runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Cases per property. Default 100.
+    pub cases: usize,
+    /// Decides all cases. Default 0.
+    pub seed: u64,
+    /// Most systems that are evaluated in one call. Default 64.
+    pub batch: usize,
+    /// Errors up to so many noise floors pass. Default 8.
+    pub tolerance: f64,
+    /// Only properties whose name contains this.
+    pub only: Option<String>,
+    /// Only the case with this seed, as a report names it; needs `only`.
+    pub case: Option<u32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { cases: 100, seed: 0, batch: 64, tolerance: 8.0, only: None, case: None }
+    }
+}
+
+/// Cases whose noise gives the floor of a property, jitters of each, and jitters of a suspect.
+const FLOOR_CASES: usize = 12;
+const FLOOR_REPEATS: usize = 2;
+const SUSPECT_REPEATS: usize = 8;
+/// Suspects whose own noise is measured, per property and output: a broken model has too many.
+const SUSPECTS: usize = 24;
+/// Systems that tell the usual size of each output.
+const SCALE_SYSTEMS: usize = 32;
+
+/// Checks everything that applies to a model.
+///
+/// ```
+/// use isograd_equivariance::{Description, Precision, Settings, check, from_fn};
+///
+/// // The distances of all nodes from their centroid, summed.
+/// let description = Description::new(3, Precision::F64).intensive_scalar("spread").nodes(2, 6);
+/// let model = from_fn(description, |system| {
+///     let centroid = system.centroid();
+///     let distance = |row: &[f64]| row.iter().zip(&centroid).map(|(x, c)| (x - c).powi(2)).sum::<f64>().sqrt();
+///     vec![vec![system.positions.iter().map(distance).sum()]]
+/// });
+/// let report = check(&model, &Settings::default());
+/// assert!(report.passed, "{report}");
+/// ```
+///
+/// # Panics
+/// If the description claims something about an output that it does not declare.
+pub fn check<M: Model + ?Sized>(model: &M, settings: &Settings) -> Report {
+    let description = model.describe();
+    claims_are_about_outputs(&description);
+    let mut subject =
+        Subject { model, batch: settings.batch, scales: vec![1.0; description.outputs.len()], description };
+    let (scales, double) = calibrate(&subject, settings.seed);
+    let warnings = subject.description.outputs.iter().zip(&scales).filter(|(_, scale)| **scale == 0.0);
+    let warnings = warnings.map(|(output, _)| {
+        format!("output `{}` was zero for all ordinary inputs: what holds for it says little", output.name)
+    });
+    let warnings = warnings.collect();
+    subject.scales = scales;
+    let probe = generator_system(&subject.description, settings.seed);
+    let shuffles = model.evaluate_shuffled(std::slice::from_ref(&probe), 0).is_some();
+    let (properties, skipped) = properties(&subject.description, shuffles);
+    let wanted = |property: &&Property| settings.only.as_ref().is_none_or(|only| property.name.contains(only.as_str()));
+    let rows = properties.iter().filter(wanted).flat_map(|property| rows_of(&subject, property, settings, &double));
+    Report::new(rows.collect(), skipped, warnings, settings, &subject.description)
+}
+
+fn claims_are_about_outputs(description: &Description) {
+    let conservative = description.conservative.iter().flat_map(|(energy, forces)| [energy, forces]);
+    for name in conservative.chain(&description.zero_sum).chain(&description.zero_torque) {
+        assert!(description.index(name).is_some(), "Description: a claim about `{name}`, which is no output");
+    }
+}
+
+fn generator_system(description: &Description, seed: u64) -> System {
+    system(description, Shape::Ordinary, &mut generator(case_seed(seed, "probe", 0)))
+}
+
+/// The usual size of each output, and, for models that also run in double precision, how far it is
+/// from that on the median system, relative.
+fn calibrate<M: Model + ?Sized>(subject: &Subject<'_, M>, seed: u64) -> (Vec<f64>, Vec<f64>) {
+    let description = &subject.description;
+    let mut rng = generator(case_seed(seed, "scale", 0));
+    let systems: Vec<System> = (0..SCALE_SYSTEMS).map(|_| system(description, Shape::Ordinary, &mut rng)).collect();
+    let none = || vec![0.0; description.outputs.len()];
+    let answers: Vec<_> = systems
+        .chunks(subject.batch.max(1))
+        .map(|chunk| subject.together(chunk))
+        .collect::<Result<Vec<_>, _>>()
+        .map_or_else(|_| Vec::new(), |answers| answers.concat());
+    let mut scales = none();
+    for (k, output) in description.outputs.iter().enumerate() {
+        let (mut sum, mut count) = (0.0, 0usize);
+        for (system, outputs) in systems.iter().zip(&answers) {
+            let nodes = if output.extensive && !output.kind.per_node() { system.len() as f64 } else { 1.0 };
+            let centroid = system.centroid();
+            for (index, value) in outputs[k].iter().enumerate() {
+                let point = output.kind == crate::Kind::NodePoint;
+                let value = if point { value - centroid[index % centroid.len()] } else { value / nodes };
+                sum += if value.is_finite() { value * value } else { 0.0 };
+                count += 1;
+            }
+        }
+        scales[k] = (sum / count.max(1) as f64).sqrt();
+    }
+    let mut double = none();
+    if let Some(Ok(exact)) = subject.model.evaluate_f64(&systems) {
+        for k in 0..description.outputs.len() {
+            let difference = |(a, b): (&crate::Outputs, &crate::Outputs)| {
+                let size = noise::largest(&b[k]).max(scales[k]);
+                let errors: Vec<f64> = a[k].iter().zip(&b[k]).map(|(a, b)| a - b).collect();
+                noise::largest(&errors) / if size > 0.0 { size } else { 1.0 }
+            };
+            double[k] = quantile(answers.iter().zip(&exact).map(difference).collect(), 0.5);
+        }
+    }
+    (scales, double)
+}
+
+/// The value below which a share of all values lies; zero without values.
+fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let index = (share * values.len() as f64).ceil() as usize;
+    values.get(index.clamp(1, values.len().max(1)) - 1).copied().unwrap_or(0.0)
+}
+
+/// One case with its place in the run.
+struct Seen {
+    seed: u32,
+    case: Case,
+    finding: Finding,
+}
+
+fn rows_of<M: Model + ?Sized>(
+    subject: &Subject<'_, M>,
+    property: &Property,
+    settings: &Settings,
+    double: &[f64],
+) -> Vec<Row> {
+    let seeds: Vec<u32> = match settings.case {
+        Some(seed) => vec![seed],
+        None => (0..settings.cases).map(|index| case_seed(settings.seed, &property.name, index)).collect(),
+    };
+    let cases: Vec<Case> =
+        seeds.iter().map(|&seed| (property.sample)(&subject.description, &mut generator(seed))).collect();
+    let findings = subject.findings(&cases);
+    let seen: Vec<Seen> = seeds
+        .into_iter()
+        .zip(cases)
+        .zip(findings)
+        .map(|((seed, case), finding)| Seen { seed, case, finding })
+        .collect();
+    let mut rng = generator(case_seed(settings.seed, &property.name, usize::MAX));
+    let noises: Vec<Vec<f64>> = seen
+        .iter()
+        .take(FLOOR_CASES)
+        .map(|seen| noise::of_case(subject, &seen.case, &seen.finding, FLOOR_REPEATS, &mut rng))
+        .collect();
+    let outputs = subject.description.outputs.iter().enumerate();
+    let concerned = outputs.filter(|(_, output)| {
+        let question = seen.first().map(|seen| &seen.case.question);
+        question.is_some_and(|q| Property::concerns(q, output.kind, &output.name, &subject.description))
+    });
+    concerned
+        .map(|(k, _)| {
+            let measured = quantile(noises.iter().map(|noise| noise[k]).collect(), 0.5);
+            let floor = measured.max(double[k]).max(subject.description.precision.epsilon());
+            row_of(subject, property, settings, &seen, k, floor, rng.random())
+        })
+        .collect()
+}
+
+/// What passes, relative to the output's scale.
+pub(crate) fn tolerance(description: &Description, settings: &Settings, case: &Case, noise: f64, slack: f64) -> f64 {
+    let limit = description.precision.limit() * Property::allowance(&case.question);
+    (settings.tolerance * noise).min(limit) + slack
+}
+
+fn row_of<M: Model + ?Sized>(
+    subject: &Subject<'_, M>,
+    property: &Property,
+    settings: &Settings,
+    seen: &[Seen],
+    output: usize,
+    floor: f64,
+    seed: u32,
+) -> Row {
+    let description = &subject.description;
+    let mut rng = generator(seed);
+    let mut errors = Vec::with_capacity(seen.len());
+    let (mut suspects, mut failures) = (0, 0);
+    // The case that is furthest above, or least below, what passes.
+    let mut worst: Option<(f64, &Seen, f64, f64, f64)> = None;
+    for seen in seen {
+        let Some(found) = subject.error(output, &seen.case, &seen.finding) else { continue };
+        let error = found.size;
+        errors.push(error);
+        let mut noise = floor.max(found.rounding);
+        let mut passes = tolerance(description, settings, &seen.case, noise, found.slack);
+        if error > passes && error.is_finite() && suspects < SUSPECTS {
+            suspects += 1;
+            let own = noise::of_case(subject, &seen.case, &seen.finding, SUSPECT_REPEATS, &mut rng)[output];
+            noise = noise.max(own);
+            passes = tolerance(description, settings, &seen.case, noise, found.slack);
+        }
+        failures += usize::from(error > passes);
+        let ratio = if error.is_finite() { error / passes } else { f64::INFINITY };
+        if worst.is_none_or(|(most, ..)| ratio > most) {
+            worst = Some((ratio, seen, error, noise, passes));
+        }
+    }
+    let name = &description.outputs[output].name;
+    let mut row = Row {
+        transformation: property.name.clone(),
+        output: name.clone(),
+        cases: errors.len(),
+        failures,
+        error: 0.0,
+        maximum: errors.iter().copied().fold(0.0, f64::max),
+        percentile_99: quantile(errors, 0.99),
+        noise_floor: floor,
+        tolerance: 0.0,
+        passed: failures == 0,
+        seed: settings.case.unwrap_or(0),
+        counterexample: None,
+    };
+    if let Some((_, seen, error, noise, passes)) = worst {
+        (row.error, row.noise_floor, row.tolerance, row.seed) = (error, noise, passes, seen.seed);
+        if !row.passed {
+            let shrunk = shrink::smallest(subject, settings, &seen.case, output, floor);
+            row.counterexample = Some(Counterexample::new(subject, shrunk, output));
+        }
+    }
+    row
+}

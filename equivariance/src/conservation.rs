@@ -1,0 +1,95 @@
+//! What a model may claim beside equivariance: forces that are a gradient, and that sum to nothing.
+
+use crate::case::Comparison;
+use crate::model::Outputs;
+use crate::{Description, Precision, Rows, System};
+
+/// The step of the numeric derivative, in units of the spacing between nodes.
+fn step(description: &Description) -> f64 {
+    description.spacing
+        * match description.precision {
+            Precision::F32 => 1e-2,
+            Precision::F64 => 2e-4,
+        }
+}
+
+/// The system itself, and moved along `direction` by -2, -1, 1, 2 and by -4, 4 steps.
+pub(crate) fn places(system: &System, description: &Description, direction: &Rows) -> Vec<System> {
+    let at = |k: f64| {
+        let mut moved = system.clone();
+        for (value, along) in moved.positions.values_mut().iter_mut().zip(direction.values()) {
+            *value += k * step(description) * along;
+        }
+        moved
+    };
+    [0.0, -2.0, -1.0, 1.0, 2.0, -4.0, 4.0].map(at).into()
+}
+
+/// Forces along a direction against the derivative of the energy, by differences of fourth order.
+/// What twice the step and a lower order give instead bounds their error, also where a pair crosses
+/// the cutoff on the way and higher derivatives jump.
+pub(crate) fn derivative(
+    description: &Description,
+    direction: &Rows,
+    answers: &[Vec<Outputs>],
+) -> Vec<Option<Comparison>> {
+    let claim = description.conservative.as_ref();
+    let indices = claim.and_then(|(energy, forces)| Some((description.index(energy)?, description.index(forces)?)));
+    let mut comparisons = vec![None; description.outputs.len()];
+    let Some((energy, forces)) = indices else { return comparisons };
+    let step = step(description);
+    let energies: Vec<f64> =
+        answers.iter().map(|answer| answer[0][energy].first().copied().unwrap_or(f64::NAN)).collect();
+    let slope = |minus2: usize, minus1: usize, plus1: usize, plus2: usize, step: f64| {
+        (8.0 * (energies[plus1] - energies[minus1]) - (energies[plus2] - energies[minus2])) / (12.0 * step)
+    };
+    let (near, far) = (slope(1, 2, 3, 4, step), slope(5, 1, 4, 6, 2.0 * step));
+    let plain = (energies[3] - energies[2]) / (2.0 * step);
+    let along = answers[0][0][forces].iter().zip(direction.values()).map(|(f, u)| f * u).sum();
+    comparisons[forces] = Some(Comparison {
+        found: vec![along],
+        expected: vec![-near],
+        slack: (near - far).abs() + (near - plain).abs(),
+        rounding: description.precision.epsilon() * crate::noise::largest(&energies) / step,
+    });
+    comparisons
+}
+
+/// Sums over nodes of the outputs that claim to have none.
+pub(crate) fn sums(description: &Description, answers: &[Vec<Outputs>]) -> Vec<Option<Comparison>> {
+    let dimensions = description.dimensions;
+    claimed(description, &description.zero_sum, |k| {
+        let mut sum = vec![0.0; dimensions];
+        for row in answers[0][0][k].chunks(dimensions) {
+            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        sum
+    })
+}
+
+/// Torques about the centroid, `x_a f_b - x_b f_a`, in units of the largest distance from it.
+pub(crate) fn torques(description: &Description, system: &System, answers: &[Vec<Outputs>]) -> Vec<Option<Comparison>> {
+    let dimensions = description.dimensions;
+    let centroid = system.centroid();
+    let arms: Vec<Vec<f64>> =
+        system.positions.iter().map(|row| row.iter().zip(&centroid).map(|(x, c)| x - c).collect()).collect();
+    let extent = arms.iter().flatten().fold(description.spacing, |extent, x| x.abs().max(extent));
+    claimed(description, &description.zero_torque, |k| {
+        let mut torque = Vec::new();
+        for a in 0..dimensions {
+            for b in 0..a {
+                let rows = answers[0][0][k].chunks(dimensions).zip(&arms);
+                torque.push(rows.map(|(f, x)| (x[a] * f[b] - x[b] * f[a]) / extent).sum());
+            }
+        }
+        torque
+    })
+}
+
+fn claimed(description: &Description, names: &[String], value: impl Fn(usize) -> Vec<f64>) -> Vec<Option<Comparison>> {
+    let one = |k: usize| {
+        let found = names.contains(&description.outputs[k].name).then(|| value(k))?;
+        Some(Comparison { expected: vec![0.0; found.len()], found, ..Default::default() })
+    };
+    (0..description.outputs.len()).map(one).collect()
+}
