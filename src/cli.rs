@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod bench;
+mod check;
 mod data;
 mod devices;
 mod eval;
@@ -33,6 +34,8 @@ enum Command {
     Train(train::Args),
     /// Errors of a trained potential on labelled structures
     Eval(eval::Args),
+    /// Prove that a trained potential is equivariant
+    Check(check::Args),
     /// Energies and forces of structures, written as extended XYZ
     Predict(predict::Args),
     /// Which devices this machine has, and why one is not available
@@ -55,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Check(args) => check::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(command) => bench::run(command),

@@ -1,8 +1,9 @@
 //! Isograd trains E(n)-equivariant graph neural networks on atomistic data: the same model on a
 //! laptop's CPU, on any GPU through wgpu, and on NVIDIA GPUs through CUDA.
 //!
-//! This crate is a facade over [`core`] (structures, graphs, model, loss, training, runs) and
-//! [`backends`] (devices, memory); the `isograd` command is built on it.
+//! This crate is a facade over [`core`] (structures, graphs, model, loss, training, runs),
+//! [`backends`] (devices, memory) and [`equivariance`] (property tests for any geometric model); the
+//! `isograd` command is built on it.
 //!
 //! # Train, then predict
 //! ```
@@ -47,3 +48,4 @@
 
 pub use isograd_backends as backends;
 pub use isograd_core as core;
+pub use isograd_equivariance as equivariance;

@@ -65,6 +65,9 @@ pub enum Error {
     /// Training went wrong although the input looked right.
     #[error("{0}")]
     Diverged(String),
+    /// A model is not what it should be.
+    #[error("the check failed: {0}")]
+    Check(String),
     /// A broken invariant of this program.
     #[error("internal error: {0}; this is likely a bug in isograd, please report it")]
     Internal(String),
@@ -83,7 +86,7 @@ impl Error {
             Self::Io { source, .. } => {
                 matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
             }
-            Self::Diverged(_) | Self::Internal(_) => false,
+            Self::Diverged(_) | Self::Check(_) | Self::Internal(_) => false,
         }
     }
 

@@ -11,5 +11,5 @@ mod weights;
 pub use directory::RunDirectory;
 pub use log::{LogLine, MetricsLog};
 pub use snapshot::{Snapshot, State};
-pub use summary::{Best, Summary, TrainSummary};
+pub use summary::{Best, EquivarianceSummary, Summary, TrainSummary};
 pub use weights::{NamedTensor, load_potential, save_potential};

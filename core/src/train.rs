@@ -1,7 +1,9 @@
 //! Training: the data made ready, the loop, the optimizer and its schedule, evaluation.
 
 mod average;
+mod check;
 mod data;
+mod dataset;
 mod evaluate;
 mod events;
 mod metrics;
@@ -9,10 +11,13 @@ mod optimizer;
 mod potential;
 mod schedule;
 mod session;
+mod split;
 mod step;
 
 pub use average::Average;
-pub use data::{Dataset, Prepared, SourceReport, prepare, survey};
+pub use check::{CASES_AFTER_TRAINING, Checked, check_potential};
+pub use data::{Prepared, SourceReport, prepare, survey};
+pub use dataset::Dataset;
 pub use evaluate::{Predicted, baseline, evaluate, predict};
 pub use events::{Event, Observer, Progress};
 pub use metrics::{Metrics, Tally};

@@ -7,42 +7,17 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_ndarray::NdArray;
 use isograd_core::graph::{GraphBatch, HostBatch, HostGraph, neighbour_list};
-use isograd_core::model::{self, Basis, Egnn, EgnnConfig, Envelope, ForceHead, Prediction};
+use isograd_core::model::{self, Egnn, EgnnConfig, Envelope, Prediction};
 use isograd_core::structure::{Cell, Geometry};
 use nalgebra::{Matrix3, Vector3};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+mod common;
+
+use common::{config, configs};
+
 type F64 = NdArray<f64>;
-
-fn config() -> EgnnConfig {
-    EgnnConfig {
-        elements: ["H", "C", "O"].map(|symbol| symbol.parse().unwrap()).to_vec(),
-        width: 8,
-        layers: 3,
-        cutoff: 3.0,
-        basis: Basis::Bessel { size: 5 },
-        envelope: Envelope::Polynomial,
-        attention: false,
-        coordinate_updates: false,
-        forces: ForceHead::Direct,
-        heads: 1,
-        energy_scale: 0.4,
-        force_scale: 1.3,
-    }
-}
-
-/// Every kind of model that a config can ask for.
-fn configs() -> Vec<(&'static str, EgnnConfig)> {
-    vec![
-        ("atomistic", config()),
-        ("cosine", EgnnConfig { envelope: Envelope::Cosine, ..config() }),
-        ("attention", EgnnConfig { attention: true, ..config() }),
-        ("moving", EgnnConfig { coordinate_updates: true, ..config() }),
-        ("squared", EgnnConfig { basis: Basis::SquaredDistance, coordinate_updates: true, ..config() }),
-        ("displacement", EgnnConfig { coordinate_updates: true, forces: ForceHead::Displacement, ..config() }),
-    ]
-}
 
 fn cluster(atoms: usize, seed: u64) -> (Vec<i32>, Geometry) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -52,7 +27,7 @@ fn cluster(atoms: usize, seed: u64) -> (Vec<i32>, Geometry) {
     (species, Geometry { positions, cell: Some(cell), periodic: [true, true, false] })
 }
 
-/// A batch whose edge vectors have all their digits.
+/// Graphs as one batch.
 fn batch<B: Backend>(graphs: &[(Vec<i32>, Geometry)], cutoff: f64, heads: &[usize]) -> GraphBatch<B> {
     let host: Vec<HostGraph> = graphs
         .iter()
@@ -65,13 +40,7 @@ fn batch<B: Backend>(graphs: &[(Vec<i32>, Geometry)], cutoff: f64, heads: &[usiz
         })
         .collect();
     let members: Vec<usize> = (0..graphs.len()).collect();
-    let device = Default::default();
-    let joined = HostBatch::new(&members, &host);
-    let mut batch = GraphBatch::<B>::new(&joined, &device);
-    let vectors: Vec<f64> =
-        joined.members.iter().flat_map(|&k| host[k].edges.vectors.as_flattened().to_vec()).collect();
-    batch.vectors = Tensor::from_data(TensorData::new(vectors, [joined.edges(), 3]), &device);
-    batch
+    GraphBatch::new(&HostBatch::new(&members, &host), &Default::default())
 }
 
 fn run(config: &EgnnConfig, graph: &(Vec<i32>, Geometry)) -> (f64, Vec<Vector3<f64>>) {

@@ -37,8 +37,11 @@ impl Default for Settings {
 const FLOOR_CASES: usize = 12;
 const FLOOR_REPEATS: usize = 2;
 const SUSPECT_REPEATS: usize = 8;
-/// Suspects whose own noise is measured, per property and output: a broken model has too many.
+/// Suspects whose noise is measured together; when most of them fail, the rest are not measured: a
+/// broken model has too many.
 const SUSPECTS: usize = 24;
+/// Errors above this share of what passes are suspects.
+const SUSPICIOUS: f64 = 0.4;
 /// Systems that tell the usual size of each output.
 const SCALE_SYSTEMS: usize = 32;
 
@@ -166,11 +169,8 @@ fn rows_of<M: Model + ?Sized>(
         .map(|((seed, case), finding)| Seen { seed, case, finding })
         .collect();
     let mut rng = generator(case_seed(settings.seed, &property.name, usize::MAX));
-    let noises: Vec<Vec<f64>> = seen
-        .iter()
-        .take(FLOOR_CASES)
-        .map(|seen| noise::of_case(subject, &seen.case, &seen.finding, FLOOR_REPEATS, &mut rng))
-        .collect();
+    let first: Vec<_> = seen.iter().take(FLOOR_CASES).map(|seen| (&seen.case, &seen.finding)).collect();
+    let noises = noise::of_cases(subject, &first, FLOOR_REPEATS, &mut rng);
     let outputs = subject.description.outputs.iter().enumerate();
     let concerned = outputs.filter(|(_, output)| {
         let question = seen.first().map(|seen| &seen.case.question);
@@ -186,9 +186,59 @@ fn rows_of<M: Model + ?Sized>(
 }
 
 /// What passes, relative to the output's scale.
-pub(crate) fn tolerance(description: &Description, settings: &Settings, case: &Case, noise: f64, slack: f64) -> f64 {
+pub(crate) fn tolerance(description: &Description, settings: &Settings, case: &Case, noise: f64) -> f64 {
     let limit = description.precision.limit() * Property::allowance(&case.question);
-    (settings.tolerance * noise).min(limit) + slack
+    (settings.tolerance * noise).min(limit)
+}
+
+/// What one case showed about one output.
+struct Judged<'a> {
+    seen: &'a Seen,
+    error: f64,
+    noise: f64,
+    passes: f64,
+}
+
+impl Judged<'_> {
+    fn ratio(&self) -> f64 {
+        if self.error.is_finite() { self.error / self.passes } else { f64::INFINITY }
+    }
+}
+
+/// Errors, noise and tolerance of an output in every case. Where an error is no small part of what
+/// passes, the noise of that very case is measured.
+fn judged<'a, M: Model + ?Sized>(
+    subject: &Subject<'_, M>,
+    settings: &Settings,
+    seen: &'a [Seen],
+    output: usize,
+    floor: f64,
+    seed: u32,
+) -> Vec<Judged<'a>> {
+    let passes = |case: &Case, noise: f64| tolerance(&subject.description, settings, case, noise);
+    let mut all: Vec<Judged<'_>> = seen
+        .iter()
+        .filter_map(|seen| {
+            let found = subject.error(output, &seen.case, &seen.finding)?;
+            let noise = floor.max(found.rounding);
+            Some(Judged { seen, error: found.size, noise, passes: passes(&seen.case, noise) })
+        })
+        .collect();
+    let suspects: Vec<usize> =
+        (0..all.len()).filter(|&k| all[k].error.is_finite() && all[k].error > SUSPICIOUS * all[k].passes).collect();
+    let mut rng = generator(seed);
+    for group in suspects.chunks(SUSPECTS) {
+        let cases: Vec<_> = group.iter().map(|&k| (&all[k].seen.case, &all[k].seen.finding)).collect();
+        let noises = noise::of_cases(subject, &cases, SUSPECT_REPEATS, &mut rng);
+        for (&k, noises) in group.iter().zip(noises) {
+            all[k].noise = all[k].noise.max(noises[output]);
+            all[k].passes = passes(&all[k].seen.case, all[k].noise);
+        }
+        if group.iter().filter(|&&k| all[k].ratio() > 1.0).count() > SUSPECTS / 2 {
+            break;
+        }
+    }
+    all
 }
 
 fn row_of<M: Model + ?Sized>(
@@ -200,34 +250,12 @@ fn row_of<M: Model + ?Sized>(
     floor: f64,
     seed: u32,
 ) -> Row {
-    let description = &subject.description;
-    let mut rng = generator(seed);
-    let mut errors = Vec::with_capacity(seen.len());
-    let (mut suspects, mut failures) = (0, 0);
-    // The case that is furthest above, or least below, what passes.
-    let mut worst: Option<(f64, &Seen, f64, f64, f64)> = None;
-    for seen in seen {
-        let Some(found) = subject.error(output, &seen.case, &seen.finding) else { continue };
-        let error = found.size;
-        errors.push(error);
-        let mut noise = floor.max(found.rounding);
-        let mut passes = tolerance(description, settings, &seen.case, noise, found.slack);
-        if error > passes && error.is_finite() && suspects < SUSPECTS {
-            suspects += 1;
-            let own = noise::of_case(subject, &seen.case, &seen.finding, SUSPECT_REPEATS, &mut rng)[output];
-            noise = noise.max(own);
-            passes = tolerance(description, settings, &seen.case, noise, found.slack);
-        }
-        failures += usize::from(error > passes);
-        let ratio = if error.is_finite() { error / passes } else { f64::INFINITY };
-        if worst.is_none_or(|(most, ..)| ratio > most) {
-            worst = Some((ratio, seen, error, noise, passes));
-        }
-    }
-    let name = &description.outputs[output].name;
+    let judged = judged(subject, settings, seen, output, floor, seed);
+    let errors: Vec<f64> = judged.iter().map(|judged| judged.error).collect();
+    let failures = judged.iter().filter(|judged| judged.ratio() > 1.0).count();
     let mut row = Row {
         transformation: property.name.clone(),
-        output: name.clone(),
+        output: subject.description.outputs[output].name.clone(),
         cases: errors.len(),
         failures,
         error: 0.0,
@@ -239,10 +267,12 @@ fn row_of<M: Model + ?Sized>(
         seed: settings.case.unwrap_or(0),
         counterexample: None,
     };
-    if let Some((_, seen, error, noise, passes)) = worst {
-        (row.error, row.noise_floor, row.tolerance, row.seed) = (error, noise, passes, seen.seed);
+    // The case that is furthest above, or least below, what passes.
+    if let Some(worst) = judged.iter().max_by(|a, b| a.ratio().total_cmp(&b.ratio())) {
+        (row.error, row.noise_floor, row.tolerance) = (worst.error, worst.noise, worst.passes);
+        row.seed = worst.seen.seed;
         if !row.passed {
-            let shrunk = shrink::smallest(subject, settings, &seen.case, output, floor);
+            let shrunk = shrink::smallest(subject, settings, &worst.seen.case, output, floor);
             row.counterexample = Some(Counterexample::new(subject, shrunk, output));
         }
     }

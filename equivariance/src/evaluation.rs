@@ -12,10 +12,8 @@ pub(crate) type Finding = Result<Vec<Option<Comparison>>, String>;
 /// An error, relative to the output's scale.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CaseError {
-    /// Infinite where an answer is missing or not a number.
+    /// Beyond what the method itself makes; infinite where an answer is missing or not a number.
     pub(crate) size: f64,
-    /// The part of it that the method itself makes.
-    pub(crate) slack: f64,
     /// The least noise, from rounding the outputs.
     pub(crate) rounding: f64,
 }
@@ -128,14 +126,10 @@ impl<M: Model + ?Sized> Subject<'_, M> {
     pub(crate) fn error(&self, output: usize, case: &Case, finding: &Finding) -> Option<CaseError> {
         let comparison = match finding {
             Ok(comparisons) => comparisons.get(output)?.as_ref()?,
-            Err(_) => return Some(CaseError { size: f64::INFINITY, slack: 0.0, rounding: 0.0 }),
+            Err(_) => return Some(CaseError { size: f64::INFINITY, rounding: 0.0 }),
         };
         let scale = self.scale(output, case, comparison);
         let largest = comparison.errors().map_or(f64::INFINITY, |errors| noise::largest(&errors));
-        Some(CaseError {
-            size: largest / scale,
-            slack: comparison.slack / scale,
-            rounding: comparison.rounding / scale,
-        })
+        Some(CaseError { size: (largest - comparison.slack).max(0.0) / scale, rounding: comparison.rounding / scale })
     }
 }

@@ -10,8 +10,8 @@
 //! **What passes.** An error is relative to the size of the output and is held against the model's
 //! own noise floor: how much the same comparison changes when its inputs move by a rounding error
 //! ([`Precision::epsilon`]). Up to [`Settings::tolerance`] noise floors pass, but never more than
-//! [`Precision::limit`]. Only numeric derivatives and extrapolations to the cutoff may exceed that
-//! limit, by a fixed factor and the error of the method itself, both of which are in the row.
+//! [`Precision::limit`]; numeric derivatives and extrapolations to the cutoff, which lose digits, are
+//! allowed a fixed multiple of that limit, and their errors are counted beyond that of the method itself.
 //!
 //! **What is kept.** Every row has its largest error, its 99th percentile, and the worst case with the
 //! seed that reproduces it; a failing case is shrunk before it is shown.

@@ -40,19 +40,23 @@ pub(crate) fn jittered(case: &Case, description: &Description, rng: &mut impl Rn
     Case { systems: case.systems.iter().map(&mut one).collect(), question: case.question.clone() }
 }
 
-/// The noise of every output in a case, relative to its scale: the largest change of the error under
-/// `repeats` jitters. Zero for outputs that are not concerned or without an answer.
-pub(crate) fn of_case<M: Model + ?Sized>(
+/// The noise of every output in each case, relative to its scale: the largest change of the error
+/// under `repeats` jitters. Zero for outputs that are not concerned or without an answer.
+pub(crate) fn of_cases<M: Model + ?Sized>(
     subject: &Subject<'_, M>,
-    case: &Case,
-    finding: &Finding,
+    cases: &[(&Case, &Finding)],
     repeats: usize,
     rng: &mut impl Rng,
-) -> Vec<f64> {
-    let outputs = subject.description.outputs.len();
-    let cases: Vec<Case> = (0..repeats).map(|_| jittered(case, &subject.description, rng)).collect();
-    let others = subject.findings(&cases);
-    let mut noise = vec![0.0; outputs];
+) -> Vec<Vec<f64>> {
+    let shaken = |(case, _): &(&Case, &Finding)| jittered(case, &subject.description, rng);
+    let moved: Vec<Case> = cases.iter().flat_map(|case| std::iter::repeat_n(case, repeats)).map(shaken).collect();
+    let others = subject.findings(&moved);
+    cases.iter().zip(others.chunks(repeats)).map(|((case, finding), o)| spread(subject, case, finding, o)).collect()
+}
+
+/// How far the errors in `others` are from those of the case itself.
+fn spread<M: Model + ?Sized>(subject: &Subject<'_, M>, case: &Case, finding: &Finding, others: &[Finding]) -> Vec<f64> {
+    let mut noise = vec![0.0; subject.description.outputs.len()];
     let Ok(comparisons) = finding else { return noise };
     for (k, comparison) in comparisons.iter().enumerate() {
         let Some(comparison) = comparison else { continue };

@@ -42,12 +42,12 @@ fn fails<M: Model + ?Sized>(
 ) -> bool {
     let finding = subject.findings(std::slice::from_ref(case)).remove(0);
     let Some(found) = subject.error(output, case, &finding) else { return false };
-    let passes = |noise: f64| tolerance(&subject.description, settings, case, noise.max(found.rounding), found.slack);
+    let passes = |noise: f64| tolerance(&subject.description, settings, case, noise.max(found.rounding));
     if !found.size.is_finite() {
         return true;
     }
     found.size > passes(floor) && {
-        let own = noise::of_case(subject, case, &finding, 4, &mut generator(1))[output];
+        let own = noise::of_cases(subject, &[(case, &finding)], 4, &mut generator(1))[0][output];
         found.size > passes(floor.max(own))
     }
 }

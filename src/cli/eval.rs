@@ -38,7 +38,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let opened = args.options.open(&args.run)?;
+    let opened = args.options.device.open(&args.run)?;
     dispatch(&opened.device.clone(), Evaluate { args, opened })?
 }
 

@@ -34,12 +34,19 @@ pub(crate) struct Args {
     options: UseOptions,
 }
 
-/// Options of commands that use a trained potential.
+/// Where a trained potential is used.
 #[derive(clap::Args)]
-pub(crate) struct UseOptions {
+pub(crate) struct DeviceOption {
     /// Device; by default the one of the run
     #[arg(long)]
     device: Option<DeviceName>,
+}
+
+/// Options of commands that use a trained potential on structures.
+#[derive(clap::Args)]
+pub(crate) struct UseOptions {
+    #[command(flatten)]
+    pub(crate) device: DeviceOption,
     /// Source whose keys, units, reference energies and head are used; by default the first
     #[arg(long)]
     pub(crate) source: Option<String>,
@@ -52,7 +59,7 @@ pub(crate) struct Opened {
     pub(crate) device: DeviceName,
 }
 
-impl UseOptions {
+impl DeviceOption {
     pub(crate) fn open(&self, root: &Path) -> Result<Opened> {
         let run = RunDirectory::open(root)?;
         let config = Config::load(&run.config_file(), &[])?;
@@ -62,7 +69,7 @@ impl UseOptions {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let opened = args.options.open(&args.run)?;
+    let opened = args.options.device.open(&args.run)?;
     dispatch(&opened.device.clone(), Predict { args, opened })?
 }
 

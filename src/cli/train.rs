@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use isograd::backends::device::{DeviceName, RunOn, dispatch};
 use isograd::backends::memory::MeasuredBackend;
 use isograd::core::config::Config;
+use isograd::core::run::Summary;
 use isograd::core::train::{Outcome, train};
 use isograd::core::{Error, Result};
 
@@ -78,7 +79,20 @@ fn print_outcome(outcome: &Outcome) {
         ("peak memory", bytes(train.peak_bytes)),
         ("parameters", grouped(summary.parameters)),
         ("device", summary.device.clone()),
+        ("equivariance", equivariance(summary)),
         ("report", outcome.run.root().join("report.html").display().to_string()),
     ];
     println!("{}", table(&["run", ""], rows.into_iter().map(|(key, value)| vec![key.into(), value]).collect()));
+}
+
+/// One line on the check after training.
+fn equivariance(summary: &Summary) -> String {
+    let found = &summary.equivariance;
+    match &found.worst {
+        Some(worst) => {
+            let result = if found.passed { "passed" } else { "FAILED, see `isograd check`" };
+            format!("{result}, worst {:.1e} ({})", worst.error, worst.transformation)
+        }
+        None => "not checked".into(),
+    }
 }

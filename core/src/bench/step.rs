@@ -174,10 +174,10 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
 /// Each node receives from `degree` random nodes; positions are uniform in a cube of edge 2.
 fn random_graph(config: &StepConfig, rng: &mut ChaCha8Rng) -> HostBatch {
     let (nodes, degree) = (config.nodes, config.degree);
-    let positions: Vec<[f32; 3]> = (0..nodes).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
+    let positions: Vec<[f64; 3]> = (0..nodes).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
     let receivers: Vec<i32> = (0..nodes as i32).flat_map(|i| std::iter::repeat_n(i, degree)).collect();
     let senders: Vec<i32> = receivers.iter().map(|_| rng.random_range(0..nodes as i32)).collect();
-    let vector = |i: i32, j: i32| -> [f32; 3] {
+    let vector = |i: i32, j: i32| -> [f64; 3] {
         std::array::from_fn(|axis| positions[j as usize][axis] - positions[i as usize][axis])
     };
     let vectors = receivers.iter().zip(&senders).flat_map(|(&i, &j)| vector(i, j)).collect();

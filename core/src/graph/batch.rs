@@ -81,7 +81,7 @@ pub struct HostBatch {
     /// Sender of each edge, `[E]`.
     pub senders: Vec<i32>,
     /// `r_ij` of each edge in angstrom, `[E, 3]`.
-    pub vectors: Vec<f32>,
+    pub vectors: Vec<f64>,
     /// Energy targets in eV, `[B]`; zero where there is none.
     pub energies: Vec<f32>,
     /// One where there is an energy, else zero, `[B]`.
@@ -122,7 +122,7 @@ impl HostBatch {
         self.offsets.extend(graph.edges.offsets[1..].iter().map(|&offset| (first_edge + offset) as i32));
         self.receivers.extend(graph.edges.receivers().map(|i| first_atom as i32 + i as i32));
         self.senders.extend(graph.edges.senders.iter().map(|&j| first_atom as i32 + j as i32));
-        self.vectors.extend(graph.edges.vectors.as_flattened().iter().map(|&v| v as f32));
+        self.vectors.extend(graph.edges.vectors.as_flattened());
         self.energies.push(graph.energy.unwrap_or(0.0) as f32);
         self.energy_mask.push(if graph.energy.is_some() { 1.0 } else { 0.0 });
         match &graph.forces {
@@ -185,19 +185,20 @@ pub struct GraphBatch<B: Backend> {
 }
 
 impl<B: Backend> GraphBatch<B> {
-    /// Copies a batch to a device.
+    /// Copies a batch to a device, edge vectors rounded to the precision of the backend.
     pub fn new(batch: &HostBatch, device: &B::Device) -> Self {
         let inverse_degree: Vec<f32> = batch
             .offsets
             .windows(2)
             .map(|range| if range[1] > range[0] { 1.0 / (range[1] - range[0]) as f32 } else { 0.0 })
             .collect();
+        let vectors = TensorData::new(batch.vectors.clone(), [batch.edges(), 3]);
         Self {
             species: integers(&batch.species, device),
             graph_of_atom: integers(&batch.graph_of_atom, device),
             receivers: integers(&batch.receivers, device),
             senders: integers(&batch.senders, device),
-            vectors: floats(&batch.vectors, [batch.edges(), 3], device),
+            vectors: Tensor::from_data(vectors.convert::<B::FloatElem>(), device),
             inverse_degree: floats(&inverse_degree, [batch.atoms(), 1], device),
             heads: batch.heads.clone(),
             graphs: batch.graphs(),

@@ -97,12 +97,12 @@ impl<B: Backend> Egnn<B> {
     /// Energies and forces of a batch.
     pub fn forward(&self, graph: &GraphBatch<B>) -> Prediction<B> {
         let mut flow = Flow { features: self.embedding.val().select(0, graph.species.clone()), displacement: None };
-        let mut edges = Edges::new(&self.config, graph, None);
+        let mut edges = Edges::new(&self.config, graph);
         let mut messages = None;
         for layer in &self.layers {
             (flow, messages) = layer.forward(graph, edges.as_ref(), flow);
-            if layer.coordinate.is_some() {
-                edges = Edges::new(&self.config, graph, flow.displacement.as_ref());
+            if let (Some(_), Some(now), Some(displacement)) = (&layer.coordinate, &edges, &flow.displacement) {
+                edges = Some(now.moved(&self.config, graph, displacement));
             }
         }
         let forces = match (self.config.forces, edges, messages) {

@@ -142,7 +142,7 @@ impl<B: Backend> Layer<B> {
         let displacement = match (&self.coordinate, edges, &messages) {
             (Some(gate), Some(edges), Some(messages)) => {
                 let pull = edges.vectors.clone() * edges.fade(gate.forward(messages.clone()));
-                let moved = sum_by_receiver(graph, pull) * graph.inverse_degree.clone();
+                let moved = sum_by_receiver(graph, pull) * edges.mean.clone();
                 Some(match flow.displacement {
                     Some(displacement) => displacement - moved,
                     None => moved.neg(),
@@ -168,7 +168,9 @@ impl<B: Backend> Layer<B> {
     }
 }
 
-/// What layers know of the edges; made anew whenever coordinates have moved.
+/// What layers know of the edges. Vectors and what follows from them are made anew whenever
+/// coordinates have moved; the envelope stays that of the true geometry, because that is what decides
+/// which edges there are: an edge must have faded before it leaves the list.
 #[derive(Debug, Clone)]
 pub struct Edges<B: Backend> {
     /// `r_ij`, `[E, 3]`.
@@ -179,32 +181,37 @@ pub struct Edges<B: Backend> {
     pub features: Tensor<B, 2>,
     /// Envelope, `[E, 1]`.
     pub envelope: Option<Tensor<B, 2>>,
+    /// What turns the sum over an atom's edges into a mean, `[N, 1]`: one over the number of
+    /// neighbours; with an envelope, one over one more than its sum, which does not jump.
+    pub mean: Tensor<B, 2>,
 }
 
 impl<B: Backend> Edges<B> {
-    /// Edges of a graph whose atoms have moved by `displacement` `[N, 3]`; `None` without edges.
-    pub fn new(config: &EgnnConfig, graph: &GraphBatch<B>, displacement: Option<&Tensor<B, 2>>) -> Option<Self> {
+    /// Edges of a graph; `None` if it has none.
+    pub fn new(config: &EgnnConfig, graph: &GraphBatch<B>) -> Option<Self> {
         if graph.edges == 0 {
             return None;
         }
-        let vectors = match displacement {
-            Some(moved) => {
-                let sender = moved.clone().select(0, graph.senders.clone());
-                graph.vectors.clone() + sender - moved.clone().select(0, graph.receivers.clone())
-            }
-            None => graph.vectors.clone(),
+        let vectors = graph.vectors.clone();
+        let squared = squares(&vectors);
+        let envelope = radial::envelope(config.envelope, config.cutoff, squared.clone());
+        let mean = match &envelope {
+            Some(envelope) => (sum_by_receiver(graph, envelope.clone()) + 1.0).recip(),
+            None => graph.inverse_degree.clone(),
         };
-        let squared = (vectors.clone() * vectors.clone()).sum_dim(1);
-        Some(Self {
-            features: radial::features(config.basis, config.cutoff, squared.clone()),
-            envelope: radial::envelope(config.envelope, config.cutoff, squared.clone()),
-            vectors,
-            squared,
-        })
+        let features = radial::features(config.basis, config.cutoff, squared.clone());
+        Some(Self { vectors, squared, features, envelope, mean })
     }
-}
 
-impl<B: Backend> Edges<B> {
+    /// The same edges after atoms have moved by `displacement` `[N, 3]`.
+    pub fn moved(&self, config: &EgnnConfig, graph: &GraphBatch<B>, displacement: &Tensor<B, 2>) -> Self {
+        let sender = displacement.clone().select(0, graph.senders.clone());
+        let vectors = graph.vectors.clone() + sender - displacement.clone().select(0, graph.receivers.clone());
+        let squared = squares(&vectors);
+        let features = radial::features(config.basis, config.cutoff, squared.clone());
+        Self { vectors, squared, features, envelope: self.envelope.clone(), mean: self.mean.clone() }
+    }
+
     /// A scalar per edge `[E, 1]` times the envelope. A gate's biases give a value even for a
     /// message that has faded to zero, which would jump when the edge leaves the cutoff.
     pub fn fade(&self, scalars: Tensor<B, 2>) -> Tensor<B, 2> {
@@ -213,6 +220,11 @@ impl<B: Backend> Edges<B> {
             None => scalars,
         }
     }
+}
+
+/// Squared lengths `[E, 1]` of vectors `[E, 3]`.
+fn squares<B: Backend>(vectors: &Tensor<B, 2>) -> Tensor<B, 2> {
+    (vectors.clone() * vectors.clone()).sum_dim(1)
 }
 
 /// Sums rows of `[E, C]` over the edges of each receiver: `[N, C]`.

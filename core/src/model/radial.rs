@@ -7,9 +7,11 @@ use burn::tensor::backend::Backend;
 
 use super::{Basis, Envelope};
 
-/// Below this squared distance (angstrom^2) two atoms count as this far apart, so that a direction
-/// and its derivatives stay finite.
-const SMALLEST_SQUARE: f64 = 1e-12;
+/// What is added to squared distances (angstrom^2): atoms at the same place count as 1e-3 angstrom
+/// apart. A direction then stays finite, and so does what rounding makes of it: two equal atoms that
+/// coordinate updates should move alike end up 1e-8 angstrom apart in single precision, and that must
+/// not become a force.
+const SMALLEST_SQUARE: f64 = 1e-6;
 
 /// The distance of each edge, `[E, 1]` from `[E, 1]`.
 pub(super) fn distance<B: Backend>(squared: Tensor<B, 2>) -> Tensor<B, 2> {

@@ -21,6 +21,8 @@ pub struct Report<'a> {
     pub warnings: &'a [String],
     /// Predictions of the best weights on the validation set.
     pub tally: &'a Tally,
+    /// What the equivariance harness found.
+    pub equivariance: &'a isograd_equivariance::Report,
     /// The potential.
     pub info: &'a PotentialInfo,
     /// The resolved config.

@@ -1,5 +1,6 @@
 //! `summary.json`: the outcome of a run in a few numbers; its keys are a contract with scripts.
 
+use isograd_equivariance::Worst;
 use serde::{Deserialize, Serialize};
 
 use crate::train::Metrics;
@@ -45,4 +46,15 @@ pub struct Summary {
     pub parameters: usize,
     /// Where it was trained.
     pub device: String,
+    /// What the equivariance harness found.
+    pub equivariance: EquivarianceSummary,
+}
+
+/// What the equivariance harness found, in short.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EquivarianceSummary {
+    /// Whether everything passed.
+    pub passed: bool,
+    /// The property and output closest to failing, or furthest beyond.
+    pub worst: Option<Worst>,
 }

@@ -1,15 +1,17 @@
 //! From the `[data]` section to data sets: reading, auditing, splitting, reference energies, sizes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::dataset::Dataset;
 use super::potential::{PotentialInfo, PotentialSource};
-use crate::config::{Config, DataConfig, Elements, HeadSharing, OverBudget, SourceConfig, SplitBy};
-use crate::graph::{HostBatch, HostGraph, Sizes, epoch_order};
+use super::split::split;
+use crate::config::{Config, Elements, HeadSharing, OverBudget, SourceConfig};
+use crate::graph::Sizes;
 use crate::loss::{Fit, References, fit_references};
 use crate::model::EgnnConfig;
 use crate::structure::audit::{Limits, Summary, inspect};
@@ -18,77 +20,6 @@ use crate::{Error, Result};
 
 /// Frames that are inspected together, in parallel.
 const CHUNK: usize = 1024;
-
-/// A stream number of the order's generator that no epoch reaches: the split's own.
-const SPLIT_STREAM: usize = usize::MAX;
-
-/// Labelled structures and all that it takes to turn one into a graph.
-pub struct Dataset {
-    /// The structures.
-    pub structures: Vec<Structure>,
-    /// Source of each structure, an index into the potential's sources.
-    pub sources: Vec<usize>,
-    /// Atoms and edges of each structure.
-    pub sizes: Vec<Sizes>,
-    info: Arc<PotentialInfo>,
-}
-
-impl Dataset {
-    /// Measures structures, in parallel, and checks that the potential knows their elements.
-    ///
-    /// # Errors
-    /// [`Error::Structure`] for an unknown element or an impossible cell.
-    pub fn new(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<PotentialInfo>) -> Result<Self> {
-        let sizes = structures.par_iter().map(|structure| info.sizes(structure)).collect::<Result<_>>()?;
-        Ok(Self { structures, sources, sizes, info })
-    }
-
-    /// Structures of one source that [`PotentialInfo::sizes`] has measured.
-    ///
-    /// # Panics
-    /// If `structures` and `sizes` differ in length.
-    pub fn measured(structures: Vec<Structure>, source: usize, sizes: Vec<Sizes>, info: Arc<PotentialInfo>) -> Self {
-        assert_eq!(structures.len(), sizes.len(), "Dataset: structures and their sizes");
-        Self { sources: vec![source; structures.len()], structures, sizes, info }
-    }
-
-    /// Number of structures.
-    pub fn len(&self) -> usize {
-        self.structures.len()
-    }
-
-    /// Whether there are no structures.
-    pub fn is_empty(&self) -> bool {
-        self.structures.is_empty()
-    }
-
-    /// The graph of one structure, its energy target without the reference energies.
-    ///
-    /// # Errors
-    /// As [`Dataset::new`], which has already checked every structure.
-    pub fn graph(&self, index: usize) -> Result<HostGraph> {
-        self.info.graph(&self.structures[index], self.sources[index])
-    }
-
-    /// A batch of graphs, neighbour lists made on the way.
-    ///
-    /// # Errors
-    /// As [`Dataset::graph`].
-    pub fn batch(&self, members: &[usize]) -> Result<HostBatch> {
-        let graphs: Vec<HostGraph> = members.iter().map(|&index| self.graph(index)).collect::<Result<_>>()?;
-        Ok(HostBatch::new(members, &graphs))
-    }
-
-    /// The reference energy of one structure, in eV.
-    pub fn reference_energy(&self, index: usize) -> f64 {
-        self.info.sources[self.sources[index]].references.energy(&self.structures[index].elements)
-    }
-
-    /// What the potential says of itself.
-    pub fn info(&self) -> &PotentialInfo {
-        &self.info
-    }
-}
 
 /// What was found in one source and made of it.
 #[derive(Debug, Clone, Serialize)]
@@ -199,58 +130,6 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
     let validation = Arc::new(Dataset::new(validation.0, validation.1, info.clone())?);
     warnings.extend(over_budget(config, &[&training, &validation])?);
     Ok(Prepared { info, training, validation, reports, warnings })
-}
-
-/// Holds out whole groups until the validation share is reached; the order of groups depends on the
-/// seed alone.
-fn split(
-    structures: Vec<Structure>,
-    data: &DataConfig,
-    seed: u64,
-    source: usize,
-) -> Result<(Vec<Structure>, Vec<Structure>), String> {
-    let mut group_of = Vec::with_capacity(structures.len());
-    let mut numbers: HashMap<String, usize> = HashMap::new();
-    for (index, structure) in structures.iter().enumerate() {
-        let name = match &data.split_by {
-            SplitBy::Frame => {
-                group_of.push(index);
-                continue;
-            }
-            SplitBy::Formula => structure.formula(),
-            SplitBy::Key(key) => structure.group.clone().ok_or_else(|| {
-                format!("a frame has no `{key}` in its comment, which data.split_by = \"{key}\" needs")
-            })?,
-        };
-        let next = numbers.len();
-        group_of.push(*numbers.entry(name).or_insert(next));
-    }
-    let groups = if data.split_by == SplitBy::Frame { structures.len() } else { numbers.len() };
-    if groups < 2 {
-        return Err(format!(
-            "training and validation need at least two groups (data.split_by = \"{}\"), found {groups}",
-            String::from(data.split_by.clone())
-        ));
-    }
-    let mut sizes = vec![0usize; groups];
-    for &group in &group_of {
-        sizes[group] += 1;
-    }
-    let target = (data.validation_fraction * structures.len() as f64).round().max(1.0) as usize;
-    let mut held_out = BTreeSet::new();
-    let mut count = 0;
-    for group in epoch_order(seed.wrapping_add(source as u64), SPLIT_STREAM, groups) {
-        if count >= target || held_out.len() + 1 == groups {
-            break;
-        }
-        count += sizes[group];
-        held_out.insert(group);
-    }
-    let mut sides = (Vec::new(), Vec::new());
-    for (structure, group) in structures.into_iter().zip(group_of) {
-        if held_out.contains(&group) { &mut sides.1 } else { &mut sides.0 }.push(structure);
-    }
-    Ok(sides)
 }
 
 /// Given references with their residual on the training part, or fitted ones.
@@ -364,42 +243,5 @@ fn over_budget(config: &Config, sets: &[&Dataset]) -> Result<Option<String>> {
             place: "train.batch_atoms, train.batch_edges".into(),
             message: format!("{message}; raise the budget, or allow it with train.over_budget = \"warn\""),
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn structures(groups: &[usize]) -> Vec<Structure> {
-        let structure = |group: &usize| Structure { group: Some(group.to_string()), ..Default::default() };
-        groups.iter().map(structure).collect()
-    }
-
-    #[test]
-    fn groups_are_never_cut() {
-        let groups: Vec<usize> = (0..200).map(|k| k % 20).collect();
-        let data = DataConfig { split_by: SplitBy::Key("m".into()), ..Default::default() };
-        let (training, validation) = split(structures(&groups), &data, 0, 0).unwrap();
-        let names = |side: &[Structure]| side.iter().map(|s| s.group.clone().unwrap()).collect::<BTreeSet<_>>();
-        assert_eq!((training.len(), validation.len()), (180, 20));
-        assert!(names(&training).is_disjoint(&names(&validation)));
-        let (_, other) = split(structures(&groups), &data, 1, 0).unwrap();
-        assert_ne!(names(&validation), names(&other));
-    }
-
-    #[test]
-    fn one_group_cannot_be_split() {
-        let data = DataConfig { split_by: SplitBy::Formula, ..Default::default() };
-        assert!(split(structures(&[0, 0, 0]), &data, 0, 0).unwrap_err().contains("at least two groups"));
-        let data = DataConfig { split_by: SplitBy::Key("m".into()), ..Default::default() };
-        assert!(split(vec![Structure::default()], &data, 0, 0).unwrap_err().contains("no `m`"));
-    }
-
-    #[test]
-    fn a_large_share_still_leaves_something_to_train_on() {
-        let data = DataConfig { validation_fraction: 0.9, ..Default::default() };
-        let (training, validation) = split(structures(&[0, 1]), &data, 0, 0).unwrap();
-        assert_eq!((training.len(), validation.len()), (1, 1));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
 
-use super::data::Dataset;
+use super::dataset::Dataset;
 use super::metrics::Tally;
 use crate::graph::{Budget, GraphBatch, HostBatch, Loader, pack};
 use crate::model::Egnn;

@@ -7,8 +7,10 @@ use std::time::Instant;
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use isograd_backends::memory::{MeasuredBackend, reset_peak};
+use isograd_equivariance::Settings;
 
 use super::average::Average;
+use super::check::{CASES_AFTER_TRAINING, check_potential};
 use super::data::{Prepared, prepare};
 use super::evaluate::{baseline, evaluate};
 use super::events::{Event, Observer, Progress};
@@ -20,7 +22,8 @@ use crate::graph::{HostBatch, Loader, cut, epoch_order, pack};
 use crate::model::{self, Egnn, Parameter};
 use crate::run::report::{self, Report};
 use crate::run::{
-    Best, LogLine, MetricsLog, RunDirectory, Snapshot, State, Summary, TrainSummary, load_potential, save_potential,
+    Best, EquivarianceSummary, LogLine, MetricsLog, RunDirectory, Snapshot, State, Summary, TrainSummary,
+    load_potential, save_potential,
 };
 use crate::{Error, Result};
 
@@ -352,6 +355,9 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         let potential = load_potential::<B>(&self.run.best_weights(), self.device)?;
         let validation = &self.prepared.validation;
         let tally = evaluate(&potential.model, validation, train.budget(), train.workers, self.device)?;
+        let peak_bytes = B::peak_bytes(self.device);
+        let settings = Settings { cases: CASES_AFTER_TRAINING, ..Settings::default() };
+        let equivariance = check_potential(&potential, self.device, &settings);
         let summary = Summary {
             best,
             baseline: baseline(validation).metrics(),
@@ -360,11 +366,12 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
                 steps: self.state.step,
                 epochs: self.state.epoch,
                 edges_per_second: self.state.edges as f64 / seconds,
-                peak_bytes: B::peak_bytes(self.device),
+                peak_bytes,
                 data_wait_share: self.state.waited / seconds,
             },
             parameters: model::count(&potential.model),
             device: train.device.to_string(),
+            equivariance: EquivarianceSummary { passed: equivariance.passed, worst: equivariance.worst.clone() },
         };
         let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
         self.run.write("summary.json", &json)?;
@@ -378,6 +385,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             sources: &self.prepared.reports,
             warnings: &self.prepared.warnings,
             tally: &tally,
+            equivariance: &equivariance,
             info: &self.prepared.info,
             config: &config,
         })?;

@@ -1,5 +1,6 @@
 //! The page around the plots.
 
+use isograd_equivariance::Precision;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
@@ -27,6 +28,7 @@ table { border-collapse: separate; border-spacing: 0; width: 100%; overflow: hid
 th, td { padding: 7px 14px; text-align: right; border-bottom: 1px solid #eef0f3; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; } th { color: #667080; font-weight: 600; font-size: 13px; }
 tr:last-child td { border-bottom: 0; } .warn { border-left: 4px solid #d96b27; padding: 8px 14px; background: #fff; margin: 6px 0; }
+.fail { color: #c0392b; }
 details { padding: 10px 16px; } pre { overflow-x: auto; font-size: 13px; margin: 8px 0 0; }
 ";
 
@@ -49,6 +51,8 @@ pub(super) fn render(report: &Report<'_>) -> Result<String> {
                 (predictions(report)?)
                 h2 { "Course of training" }
                 (course(report)?)
+                h2 { "Equivariance" }
+                (equivariance(report.equivariance))
                 h2 { "Data" }
                 (data(report.sources))
                 h2 { "Reference energies" }
@@ -165,6 +169,52 @@ fn course(report: &Report<'_>) -> Result<Markup> {
             (figure("Peak memory", &lines("epoch", "MiB", &memory, false)?))
         }
     })
+}
+
+/// A line per property, with one column per output.
+fn equivariance(report: &isograd_equivariance::Report) -> Markup {
+    let mut outputs: Vec<&str> = Vec::new();
+    let mut properties: Vec<&str> = Vec::new();
+    for row in &report.rows {
+        if !outputs.contains(&row.output.as_str()) {
+            outputs.push(&row.output);
+        }
+        if !properties.contains(&row.transformation.as_str()) {
+            properties.push(&row.transformation);
+        }
+    }
+    let number = |value: f64| if value.is_finite() { format!("{value:.1e}") } else { "no answer".into() };
+    html! {
+        p.sub {
+            @if report.passed { "Passed" } @else { "Failed" }
+            (format!(
+                ": {} cases per property. Errors are relative to the size of the output; the tolerance is 8 times the \
+                 model's own noise floor, {} arithmetic.",
+                report.cases,
+                match report.precision { Precision::F32 => "single", Precision::F64 => "double" }
+            ))
+        }
+        table {
+            tr {
+                th { "property" }
+                @for output in &outputs { th { (output) ", largest error" } th { "tolerance" } th { "" } }
+            }
+            @for property in properties {
+                tr {
+                    td { (property) }
+                    @for output in &outputs {
+                        @match report.row(property, output) {
+                            Some(row) => {
+                                td { (number(row.maximum)) } td { (number(row.tolerance)) }
+                                td { @if row.passed { "pass" } @else { b.fail { "FAIL" } } }
+                            }
+                            None => { td { "-" } td { "-" } td {} }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn data(sources: &[SourceReport]) -> Markup {

@@ -1,0 +1,78 @@
+//! A data set: labelled structures, their sizes, and what turns them into graphs.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::potential::PotentialInfo;
+use crate::Result;
+use crate::graph::{HostBatch, HostGraph, Sizes};
+use crate::structure::Structure;
+
+/// Labelled structures and all that it takes to turn one into a graph.
+pub struct Dataset {
+    /// The structures.
+    pub structures: Vec<Structure>,
+    /// Source of each structure, an index into the potential's sources.
+    pub sources: Vec<usize>,
+    /// Atoms and edges of each structure.
+    pub sizes: Vec<Sizes>,
+    info: Arc<PotentialInfo>,
+}
+
+impl Dataset {
+    /// Measures structures, in parallel, and checks that the potential knows their elements.
+    ///
+    /// # Errors
+    /// [`Error::Structure`] for an unknown element or an impossible cell.
+    pub fn new(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<PotentialInfo>) -> Result<Self> {
+        let sizes = structures.par_iter().map(|structure| info.sizes(structure)).collect::<Result<_>>()?;
+        Ok(Self { structures, sources, sizes, info })
+    }
+
+    /// Structures of one source that [`PotentialInfo::sizes`] has measured.
+    ///
+    /// # Panics
+    /// If `structures` and `sizes` differ in length.
+    pub fn measured(structures: Vec<Structure>, source: usize, sizes: Vec<Sizes>, info: Arc<PotentialInfo>) -> Self {
+        assert_eq!(structures.len(), sizes.len(), "Dataset: structures and their sizes");
+        Self { sources: vec![source; structures.len()], structures, sizes, info }
+    }
+
+    /// Number of structures.
+    pub fn len(&self) -> usize {
+        self.structures.len()
+    }
+
+    /// Whether there are no structures.
+    pub fn is_empty(&self) -> bool {
+        self.structures.is_empty()
+    }
+
+    /// The graph of one structure, its energy target without the reference energies.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`], which has already checked every structure.
+    pub fn graph(&self, index: usize) -> Result<HostGraph> {
+        self.info.graph(&self.structures[index], self.sources[index])
+    }
+
+    /// A batch of graphs, neighbour lists made on the way.
+    ///
+    /// # Errors
+    /// As [`Dataset::graph`].
+    pub fn batch(&self, members: &[usize]) -> Result<HostBatch> {
+        let graphs: Vec<HostGraph> = members.iter().map(|&index| self.graph(index)).collect::<Result<_>>()?;
+        Ok(HostBatch::new(members, &graphs))
+    }
+
+    /// The reference energy of one structure, in eV.
+    pub fn reference_energy(&self, index: usize) -> f64 {
+        self.info.sources[self.sources[index]].references.energy(&self.structures[index].elements)
+    }
+
+    /// What the potential says of itself.
+    pub fn info(&self) -> &PotentialInfo {
+        &self.info
+    }
+}
