@@ -67,7 +67,10 @@ fn every_run_is_checked_and_check_says_the_same() {
     let again = space.succeed(&["check", "run", "--json", "--only", "rotation", "--case", &seed]);
     let again: serde_json::Value = serde_json::from_str(&again).unwrap();
     let again = again["rows"].as_array().unwrap().iter().find(|row| row["output"] == "forces").unwrap().clone();
-    assert_eq!(again["error"], row["error"]);
+    // Alone, not in a batch with others: its rounding may differ.
+    let difference = again["error"].as_f64().unwrap() - row["error"].as_f64().unwrap();
+    assert!(difference.abs() < 4.0 * row["noise_floor"].as_f64().unwrap(), "{again} instead of {row}");
+    assert_eq!(again["cases"], 1);
 
     let (code, _, message) = space.run(&["check", "run", "--only", "rotatoin"]);
     assert_eq!(code, 2);

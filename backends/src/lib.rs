@@ -2,6 +2,7 @@
 //!
 //! - [`device`]: a name such as `cpu`, `wgpu:1` or `cuda` becomes a Burn device, chosen at run
 //!   time; a list of what is available, and why something is not.
+//! - [`message`]: the fused edge operation of an EGNN layer.
 //! - [`memory`]: bytes in use and their peak, per backend.
 //!
 //! Nothing here knows what is computed; that is `isograd-core`.
@@ -24,3 +25,4 @@
 
 pub mod device;
 pub mod memory;
+pub mod message;

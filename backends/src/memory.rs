@@ -7,10 +7,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use burn::backend::Autodiff;
-use burn::tensor::backend::Backend;
+
+use crate::message::MessageBackend;
 
 /// A backend that can tell how much memory its tensors take.
-pub trait MeasuredBackend: Backend {
+pub trait MeasuredBackend: MessageBackend {
     /// The largest number of bytes held so far (CPU: since [`reset_peak`]; GPU: reserved by the
     /// pool, which only grows), or `None` where the backend cannot tell.
     fn peak_bytes(_device: &Self::Device) -> Option<u64> {

@@ -13,7 +13,7 @@ mod layer;
 mod parameters;
 mod radial;
 
-pub use config::{Basis, EgnnConfig, Envelope, ForceHead};
+pub use config::{Basis, EgnnConfig, Envelope, ForceHead, MessageKind};
 pub use dense::{Dense, Mlp};
 pub use egnn::{Egnn, Head, Prediction};
 pub use layer::{Attention, EdgeMlp, Edges, Flow, Gate, Layer};

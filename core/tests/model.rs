@@ -6,6 +6,7 @@ use burn::module::AutodiffModule;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_ndarray::NdArray;
+use isograd_backends::message::MessageBackend;
 use isograd_core::graph::{GraphBatch, HostBatch, HostGraph, neighbour_list};
 use isograd_core::model::{self, Egnn, EgnnConfig, Envelope, Prediction};
 use isograd_core::structure::{Cell, Geometry};
@@ -161,7 +162,7 @@ fn energies_and_forces_fade_in_smoothly_at_the_cutoff() {
 }
 
 /// A scalar of everything a model predicts.
-fn objective<B: Backend>(model: &Egnn<B>, graph: &GraphBatch<B>) -> Tensor<B, 1> {
+fn objective<B: MessageBackend>(model: &Egnn<B>, graph: &GraphBatch<B>) -> Tensor<B, 1> {
     let Prediction { energies, forces } = model.forward(graph);
     (energies.clone() * energies).sum() + (forces.clone() * forces).sum().mul_scalar(0.7)
 }
@@ -245,5 +246,48 @@ fn the_gradient_of_a_gradient_matches_finite_differences() {
             checked += 1;
         }
         assert_eq!(checked, 3);
+    }
+}
+
+/// Fifty steps of training with the fused operation and with plain tensor operations.
+#[test]
+fn fused_and_composed_messages_train_alike() {
+    use burn_flex::Flex;
+    use isograd_core::graph::LabelCounts;
+    use isograd_core::loss::LossConfig;
+    use isograd_core::model::MessageKind;
+    use isograd_core::train::{Optimizer, OptimizerConfig, accumulate};
+
+    let device = Default::default();
+    for (name, config) in configs() {
+        let graphs: Vec<HostGraph> = (0..4)
+            .map(|k| {
+                let (species, geometry) = cluster(5 + k, 20 + k as u64);
+                let edges = neighbour_list(&geometry, config.cutoff).unwrap();
+                let forces = geometry.positions.iter().map(|x| x.map(|x| (3.0 * x).sin())).collect();
+                HostGraph { species, edges, energy: Some(0.3 * k as f64), forces: Some(forces), head: k % config.heads }
+            })
+            .collect();
+        let batch = HostBatch::new(&[0, 1, 2, 3], &graphs);
+        assert_eq!(batch.label_counts(), LabelCounts { energies: 4, force_components: 3 * batch.atoms() });
+        let losses = |kind| {
+            let mut model = Egnn::<Autodiff<Flex>>::new(&config, 5, &device);
+            model.message = kind;
+            let mut optimizer = Optimizer::new(&OptimizerConfig::default());
+            let step = |_| {
+                let (loss, gradients) =
+                    accumulate(&model, &LossConfig::default(), std::slice::from_ref(&batch), 1, &device);
+                model = optimizer.step(model.clone(), 1e-2, gradients);
+                loss
+            };
+            (0..50).map(step).collect::<Vec<f64>>()
+        };
+        let (fused, composed) = (losses(MessageKind::Fused), losses(MessageKind::Composed));
+        assert!(fused[49] < 0.9 * fused[0], "{name}: nothing was learned, so nothing was tested");
+        for (step, (a, b)) in fused.iter().zip(&composed).enumerate() {
+            assert!((a - b).abs() < 1e-3 * b, "{name}, step {step}: {a} and {b}");
+        }
+        // Before rounding has grown with the steps.
+        assert!((fused[0] - composed[0]).abs() < 1e-6 * fused[0], "{name}: {} and {}", fused[0], composed[0]);
     }
 }

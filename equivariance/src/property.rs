@@ -56,9 +56,9 @@ pub(crate) fn properties(description: &Description, shuffles: bool) -> (Vec<Prop
     let batches = unless(description.batched, "the model evaluates one system at a time");
     let reach = unless(description.cutoff.is_some(), "the model declares no cutoff");
 
-    list.add("rotation", turns, |d, rng| turned(d, Shape::Ordinary, rng, |d, rng| group::rotation(d, rng)));
-    list.add("reflection", None, |d, rng| turned(d, Shape::Ordinary, rng, |d, rng| group::reflection(d, rng)));
-    list.add("orthogonal map", None, |d, rng| turned(d, Shape::Ordinary, rng, |d, rng| group::orthogonal(d, rng)));
+    list.add("rotation", turns, |d, rng| turned(d, Shape::Ordinary, rng, group::rotation));
+    list.add("reflection", None, |d, rng| turned(d, Shape::Ordinary, rng, group::reflection));
+    list.add("orthogonal map", None, |d, rng| turned(d, Shape::Ordinary, rng, group::orthogonal));
     for &size in &description.translations {
         list.add(format!("translation by {size}"), None, move |d, rng| translated(d, size, rng));
     }
@@ -101,7 +101,7 @@ pub(crate) fn properties(description: &Description, shuffles: bool) -> (Vec<Prop
         ("collinear nodes", Shape::Collinear),
         ("coplanar nodes", Shape::Coplanar),
     ] {
-        list.add(name, None, move |d, rng| turned(d, shape, rng, |d, rng| group::orthogonal(d, rng)));
+        list.add(name, None, move |d, rng| turned(d, shape, rng, group::orthogonal));
     }
     let claimed = |claims: bool| unless(claims, "the model does not claim it");
     list.add("forces = -dE/dx", claimed(description.conservative.is_some()), |d, rng| {

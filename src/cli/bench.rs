@@ -3,6 +3,7 @@
 use isograd::backends::device::{DeviceName, RunOn, dispatch};
 use isograd::backends::memory::MeasuredBackend;
 use isograd::core::bench::{NeighbourRate, StepConfig, StepReport, bench_step, neighbour_rates};
+use isograd::core::model::MessageKind;
 use isograd::core::{Error, Result};
 
 use super::print_json;
@@ -49,15 +50,21 @@ pub(crate) struct StepArgs {
     /// Device: cpu, wgpu, vulkan, metal or cuda, with an optional index as in cuda:1
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
-    /// How messages are computed; this version knows `composed`, plain tensor operations
-    #[arg(long, default_value = "composed", value_parser = ["composed"])]
-    message: String,
+    /// How the work on edges is done: by the backend's own operation, or by plain tensor operations
+    #[arg(long, default_value = "fused")]
+    message: Message,
     /// Which activations are recomputed; this version knows `none`
     #[arg(long, default_value = "none", value_parser = ["none"])]
     recompute: String,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Message {
+    Fused,
+    Composed,
 }
 
 #[derive(serde::Serialize)]
@@ -85,9 +92,14 @@ impl RunOn for Bench {
 
 fn step(args: &StepArgs) -> Result<()> {
     let &StepArgs { nodes, degree, width, layers, steps, warmup, .. } = args;
-    let mut report = dispatch(&args.device, Bench(StepConfig { nodes, degree, width, layers, steps, warmup }))??;
+    let message = match args.message {
+        Message::Fused => MessageKind::Fused,
+        Message::Composed => MessageKind::Composed,
+    };
+    let config = StepConfig { nodes, degree, width, layers, steps, warmup, message };
+    let mut report = dispatch(&args.device, Bench(config))??;
     report.device = args.device.to_string();
-    (report.message, report.recompute) = (args.message.clone(), args.recompute.clone());
+    report.recompute.clone_from(&args.recompute);
     if args.json {
         return print_json(&report);
     }

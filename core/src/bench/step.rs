@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::graph::{GraphBatch, HeadRange, HostBatch, floats};
-use crate::model::{self, Basis, Egnn, EgnnConfig, Envelope, ForceHead};
+use crate::model::{self, Basis, Egnn, EgnnConfig, Envelope, ForceHead, MessageKind};
 use crate::structure::Element;
 use crate::train::{Optimizer, OptimizerConfig, gradients_of};
 
@@ -34,6 +34,8 @@ pub struct StepConfig {
     pub steps: usize,
     /// Steps before them.
     pub warmup: usize,
+    /// How the work on edges is done.
+    pub message: MessageKind,
 }
 
 /// What was measured; the keys are a contract with scripts.
@@ -48,7 +50,7 @@ pub struct StepReport {
     /// Type of the numbers.
     pub dtype: String,
     /// How messages are computed.
-    pub message: String,
+    pub message: MessageKind,
     /// Which activations are recomputed.
     pub recompute: String,
     /// N.
@@ -121,6 +123,7 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
     let graph = GraphBatch::<Autodiff<B>>::new(&host, device);
     let target: Tensor<Autodiff<B>, 2> = floats(&targets, [config.nodes, 3], device);
     let mut model = Egnn::<Autodiff<B>>::new(&egnn, 0, device);
+    model.message = config.message;
     let parameters = model::count(&model);
     let mut optimizer = Optimizer::<B>::new(&OptimizerConfig::default());
 
@@ -155,7 +158,7 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
         device: B::name(device),
         threads: rayon::current_num_threads(),
         dtype: "f32".into(),
-        message: "composed".into(),
+        message: config.message,
         recompute: "none".into(),
         nodes: config.nodes,
         edges,

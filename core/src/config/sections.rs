@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::Budget;
 use crate::loss::LossConfig;
-use crate::model::{Basis, Envelope, ForceHead};
+use crate::model::{Basis, Envelope, ForceHead, MessageKind};
 use crate::structure::audit::{Limits, Suspicious};
 use crate::structure::{Element, Keys, Source, Units};
 use crate::train::{OptimizerConfig, ScheduleConfig};
@@ -263,6 +263,9 @@ pub struct TrainConfig {
     /// Parts that a batch is cut into, whose gradients are computed side by side and added: for small
     /// models on the CPU, as many as there are cores. Default 1.
     pub parts: usize,
+    /// `fused`, the backend's own operation on edges, or `composed` of plain tensor operations: the same
+    /// up to rounding, slower and larger. Default `fused`.
+    pub message: MessageKind,
     /// Peak learning rate. Default 1e-3.
     pub learning_rate: f64,
     /// How the learning rate changes.
@@ -296,6 +299,7 @@ impl Default for TrainConfig {
             over_budget: OverBudget::Warn,
             accumulate: 1,
             parts: 1,
+            message: MessageKind::Fused,
             learning_rate: 1e-3,
             schedule: ScheduleConfig::default(),
             optimizer: OptimizerConfig::default(),

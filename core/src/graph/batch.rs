@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
+use isograd_backends::message::{EdgeIndex, EdgeList};
 
 use super::NeighbourList;
 
@@ -152,6 +153,13 @@ impl HostBatch {
         self.receivers.len()
     }
 
+    /// Some of the edges, between some contiguous atoms, which are numbered from the first.
+    fn edge_list(&self, atoms: &Range<usize>, edges: &Range<usize>) -> EdgeList {
+        let numbered =
+            |nodes: &[i32]| nodes[edges.clone()].iter().map(|&node| (node as usize - atoms.start) as u32).collect();
+        EdgeList { nodes: atoms.len(), receivers: numbered(&self.receivers), senders: numbered(&self.senders) }
+    }
+
     /// How many labels the batch has.
     pub fn label_counts(&self) -> LabelCounts {
         let count = |mask: &[f32]| mask.iter().filter(|&&m| m > 0.0).count();
@@ -166,10 +174,11 @@ pub struct GraphBatch<B: Backend> {
     pub species: Tensor<B, 1, Int>,
     /// Graph of each atom, `[N]`.
     pub graph_of_atom: Tensor<B, 1, Int>,
-    /// Receiver of each edge, sorted, `[E]`.
-    pub receivers: Tensor<B, 1, Int>,
-    /// Sender of each edge, `[E]`.
-    pub senders: Tensor<B, 1, Int>,
+    /// Receiver, sorted, and sender of each edge.
+    pub index: EdgeIndex<B>,
+    /// The same for the edges of each head alone, numbered from its first atom; empty where there is
+    /// only one head.
+    pub head_index: Vec<EdgeIndex<B>>,
     /// `r_ij` of each edge in angstrom, `[E, 3]`.
     pub vectors: Tensor<B, 2>,
     /// One over the number of neighbours, or zero without any, `[N, 1]`.
@@ -192,12 +201,15 @@ impl<B: Backend> GraphBatch<B> {
             .windows(2)
             .map(|range| if range[1] > range[0] { 1.0 / (range[1] - range[0]) as f32 } else { 0.0 })
             .collect();
+        let several = batch.heads.iter().filter(|_| batch.heads.len() > 1);
+        let head_index =
+            several.map(|part| EdgeIndex::new(batch.edge_list(&part.atoms, &part.edges), device)).collect();
         let vectors = TensorData::new(batch.vectors.clone(), [batch.edges(), 3]);
         Self {
             species: integers(&batch.species, device),
             graph_of_atom: integers(&batch.graph_of_atom, device),
-            receivers: integers(&batch.receivers, device),
-            senders: integers(&batch.senders, device),
+            index: EdgeIndex::new(batch.edge_list(&(0..batch.atoms()), &(0..batch.edges())), device),
+            head_index,
             vectors: Tensor::from_data(vectors.convert::<B::FloatElem>(), device),
             inverse_degree: floats(&inverse_degree, [batch.atoms(), 1], device),
             heads: batch.heads.clone(),

@@ -4,6 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::structure::Element;
 
+/// How the work on edges is done. The results are the same up to rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageKind {
+    /// By the backend's own operation, which holds nothing of size `[E, F]`. Layers with attention are
+    /// composed all the same.
+    #[default]
+    Fused,
+    /// By plain tensor operations.
+    Composed,
+}
+
 /// What an edge tells the message about its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]

@@ -36,6 +36,14 @@ impl<B: Backend> Dense<B> {
         Self { weight: uniform(shape, bound, rng, device), bias: bias.then(|| uniform([shape[1]], bound, rng, device)) }
     }
 
+    /// The bias, `[out]`; zero without one.
+    pub(super) fn bias(&self) -> Tensor<B, 1> {
+        match &self.bias {
+            Some(bias) => bias.val(),
+            None => Tensor::zeros([self.weight.dims()[1]], &self.weight.device()),
+        }
+    }
+
     /// `[rows, in]` to `[rows, out]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let out = x.matmul(self.weight.val());

@@ -3,12 +3,13 @@
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{IndexingUpdateOp, Tensor};
+use isograd_backends::message::MessageBackend;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::dense::{Mlp, uniform};
 use super::layer::{Edges, Flow, Gate, Layer, sum_by_receiver};
-use super::{EgnnConfig, ForceHead, radial};
+use super::{EgnnConfig, ForceHead, MessageKind, radial};
 use crate::graph::GraphBatch;
 
 /// What a model says about a batch.
@@ -71,6 +72,9 @@ pub struct Egnn<B: Backend> {
     /// Hyper-parameters.
     #[module(skip)]
     pub config: EgnnConfig,
+    /// How the work on edges is done; no part of what the model is.
+    #[module(skip)]
+    pub message: MessageKind,
 }
 
 impl<B: Backend> Egnn<B> {
@@ -91,23 +95,29 @@ impl<B: Backend> Egnn<B> {
             layers: (0..config.layers).map(|layer| Layer::new(config, moves(layer), rng, device)).collect(),
             heads: (0..config.heads).map(|_| Head::new(config, rng, device)).collect(),
             config: config.clone(),
+            message: MessageKind::default(),
         }
     }
+}
 
+impl<B: MessageBackend> Egnn<B> {
     /// Energies and forces of a batch.
     pub fn forward(&self, graph: &GraphBatch<B>) -> Prediction<B> {
         let mut flow = Flow { features: self.embedding.val().select(0, graph.species.clone()), displacement: None };
         let mut edges = Edges::new(&self.config, graph);
-        let mut messages = None;
-        for layer in &self.layers {
-            (flow, messages) = layer.forward(graph, edges.as_ref(), flow);
+        let readouts: Vec<&Gate<B>> =
+            graph.heads.iter().filter_map(|part| self.heads[part.head].force.as_ref()).collect();
+        let mut strengths = None;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let last = if index + 1 == self.layers.len() { readouts.as_slice() } else { &[] };
+            (flow, strengths) = layer.forward(graph, edges.as_ref(), flow, last, self.message);
             if let (Some(_), Some(now), Some(displacement)) = (&layer.coordinate, &edges, &flow.displacement) {
                 edges = Some(now.moved(&self.config, graph, displacement));
             }
         }
-        let forces = match (self.config.forces, edges, messages) {
+        let forces = match (self.config.forces, edges, strengths) {
             (ForceHead::Displacement, ..) => flow.displacement,
-            (ForceHead::Direct, Some(edges), Some(messages)) => Some(self.direct_forces(graph, &edges, messages)),
+            (ForceHead::Direct, Some(edges), Some(strengths)) => Some(self.direct_forces(graph, &edges, strengths)),
             (ForceHead::Direct, ..) => None,
         };
         let forces = forces.unwrap_or_else(|| Tensor::zeros([graph.atoms, 3], &flow.features.device()));
@@ -129,12 +139,7 @@ impl<B: Backend> Egnn<B> {
         )
     }
 
-    fn direct_forces(&self, graph: &GraphBatch<B>, edges: &Edges<B>, messages: Tensor<B, 2>) -> Tensor<B, 2> {
-        let parts = graph.heads.iter().filter(|part| !part.edges.is_empty()).filter_map(|part| {
-            let sent = rows(&messages, part.edges.clone(), graph.edges);
-            self.heads[part.head].force.as_ref().map(|force| force.forward(sent))
-        });
-        let strengths = Tensor::cat(parts.collect(), 0);
+    fn direct_forces(&self, graph: &GraphBatch<B>, edges: &Edges<B>, strengths: Tensor<B, 2>) -> Tensor<B, 2> {
         let directions = edges.vectors.clone() / radial::distance(edges.squared.clone());
         sum_by_receiver(graph, directions * edges.fade(strengths)).mul_scalar(self.config.force_scale)
     }

@@ -4,11 +4,12 @@
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{IndexingUpdateOp, Tensor};
+use isograd_backends::message::{EdgeIndex, GateInputs, MessageBackend, MessageInputs, MessageOutputs, reference};
 use rand::Rng;
 
 use super::activation::{sigmoid, silu};
 use super::dense::{Dense, Mlp, uniform};
-use super::{EgnnConfig, radial};
+use super::{EgnnConfig, MessageKind, radial};
 use crate::graph::GraphBatch;
 
 /// What flows from layer to layer.
@@ -46,13 +47,18 @@ impl<B: Backend> EdgeMlp<B> {
         }
     }
 
-    /// Messages `[E, F]` from node features `[N, F]` and edge features `[E, K]`, before envelope and
-    /// attention.
-    fn forward(&self, graph: &GraphBatch<B>, nodes: &Tensor<B, 2>, edges: Tensor<B, 2>) -> Tensor<B, 2> {
-        let receiver = self.receiver.forward(nodes.clone()).select(0, graph.receivers.clone());
-        let sender = self.sender.forward(nodes.clone()).select(0, graph.senders.clone());
-        let first = silu(receiver + sender + self.edge.forward(edges));
-        silu(self.second.forward(first))
+    /// What the edge operation reads, from node features `[N, F]`; without a gate.
+    fn inputs(&self, nodes: &Tensor<B, 2>, edges: &Edges<B>) -> MessageInputs<B> {
+        MessageInputs {
+            receiver: self.receiver.forward(nodes.clone()),
+            sender: self.sender.forward(nodes.clone()),
+            features: edges.features.clone(),
+            envelope: edges.envelope.clone(),
+            edge_weight: self.edge.weight.val(),
+            weight: self.second.weight.val(),
+            bias: self.second.bias(),
+            gate: None,
+        }
     }
 }
 
@@ -68,9 +74,9 @@ impl<B: Backend> Gate<B> {
         Self { mlp: Mlp::new([width, width, 1], false, rng, device) }
     }
 
-    /// `[E, 1]` from messages `[E, F]`.
-    pub fn forward(&self, messages: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.mlp.forward(messages)
+    fn inputs(&self) -> GateInputs<B> {
+        let Mlp { first, second } = &self.mlp;
+        GateInputs { weight: first.weight.val(), bias: first.bias(), readout: second.weight.val() }
     }
 }
 
@@ -125,23 +131,35 @@ impl<B: Backend> Layer<B> {
             update: Dense::new([width, width], width, true, rng, device),
         }
     }
+}
 
-    /// The next flow, and the messages `[E, F]` for readouts on edges. Without edges (`None`) no
-    /// message is sent and nothing moves.
+impl<B: MessageBackend> Layer<B> {
+    /// The next flow, and the scalar `[E, 1]` of each edge that `readouts` makes of its message; these
+    /// are one gate per head of the batch, for layers that do not move coordinates. Without edges
+    /// (`None`) no message is sent and nothing moves.
     pub fn forward(
         &self,
         graph: &GraphBatch<B>,
         edges: Option<&Edges<B>>,
         flow: Flow<B>,
+        readouts: &[&Gate<B>],
+        kind: MessageKind,
     ) -> (Flow<B>, Option<Tensor<B, 2>>) {
-        let messages = edges.map(|edges| self.messages(graph, edges, &flow.features));
-        let gathered = match &messages {
-            Some(messages) => sum_by_receiver(graph, messages.clone()),
-            None => flow.features.zeros_like(),
+        let Some(edges) = edges else {
+            let gathered = flow.features.zeros_like();
+            return (Flow { features: self.updated(flow.features, gathered), ..flow }, None);
         };
-        let displacement = match (&self.coordinate, edges, &messages) {
-            (Some(gate), Some(edges), Some(messages)) => {
-                let pull = edges.vectors.clone() * edges.fade(gate.forward(messages.clone()));
+        let inputs = self.message.inputs(&flow.features, edges);
+        let own: Vec<&Gate<B>> = self.coordinate.iter().collect();
+        let gates = if own.is_empty() { readouts } else { &own };
+        let MessageOutputs { gathered, gates } = match gates {
+            [] => self.message(kind, &graph.index, inputs),
+            [gate] => self.message(kind, &graph.index, MessageInputs { gate: Some(gate.inputs()), ..inputs }),
+            several => self.message_by_head(kind, graph, &inputs, several),
+        };
+        let displacement = match &gates {
+            Some(gates) if self.coordinate.is_some() => {
+                let pull = edges.vectors.clone() * edges.fade(gates.clone());
                 let moved = sum_by_receiver(graph, pull) * edges.mean.clone();
                 Some(match flow.displacement {
                     Some(displacement) => displacement - moved,
@@ -150,21 +168,52 @@ impl<B: Backend> Layer<B> {
             }
             _ => flow.displacement,
         };
-        let hidden = silu(self.node.forward(flow.features.clone()) + self.gathered.forward(gathered));
-        let features = flow.features + self.update.forward(hidden);
-        (Flow { features, displacement }, messages)
+        (Flow { features: self.updated(flow.features, gathered), displacement }, gates)
     }
 
-    fn messages(&self, graph: &GraphBatch<B>, edges: &Edges<B>, nodes: &Tensor<B, 2>) -> Tensor<B, 2> {
-        let messages = self.message.forward(graph, nodes, edges.features.clone());
-        let messages = match &edges.envelope {
-            Some(envelope) => messages * envelope.clone(),
-            None => messages,
-        };
-        match &self.attention {
-            Some(attention) => attention.forward(messages),
-            None => messages,
+    /// `h + phi_h(h, sum of messages)`.
+    fn updated(&self, features: Tensor<B, 2>, gathered: Tensor<B, 2>) -> Tensor<B, 2> {
+        let hidden = silu(self.node.forward(features.clone()) + self.gathered.forward(gathered));
+        features + self.update.forward(hidden)
+    }
+
+    fn message(&self, kind: MessageKind, index: &EdgeIndex<B>, inputs: MessageInputs<B>) -> MessageOutputs<B> {
+        match (&self.attention, kind) {
+            (Some(attention), _) => reference::message_weighted(index, &inputs, |m| attention.forward(m)),
+            (None, MessageKind::Fused) => B::message(index, &inputs),
+            (None, MessageKind::Composed) => reference::message(index, &inputs),
         }
+    }
+
+    /// Heads have gates of their own: their atoms and edges, which are contiguous, one after the other.
+    fn message_by_head(
+        &self,
+        kind: MessageKind,
+        graph: &GraphBatch<B>,
+        inputs: &MessageInputs<B>,
+        gates: &[&Gate<B>],
+    ) -> MessageOutputs<B> {
+        let (mut sums, mut scalars) = (Vec::new(), Vec::new());
+        for ((part, index), gate) in graph.heads.iter().zip(&graph.head_index).zip(gates) {
+            let edges = |tensor: &Tensor<B, 2>| tensor.clone().slice([part.edges.clone()]);
+            let atoms = |tensor: &Tensor<B, 2>| tensor.clone().slice([part.atoms.clone()]);
+            if part.edges.is_empty() {
+                sums.push(atoms(&inputs.receiver).zeros_like());
+                continue;
+            }
+            let own = MessageInputs {
+                receiver: atoms(&inputs.receiver),
+                sender: atoms(&inputs.sender),
+                features: edges(&inputs.features),
+                envelope: inputs.envelope.as_ref().map(edges),
+                gate: Some(gate.inputs()),
+                ..inputs.clone()
+            };
+            let found = self.message(kind, index, own);
+            sums.push(found.gathered);
+            scalars.extend(found.gates);
+        }
+        MessageOutputs { gathered: Tensor::cat(sums, 0), gates: Some(Tensor::cat(scalars, 0)) }
     }
 }
 
@@ -205,8 +254,8 @@ impl<B: Backend> Edges<B> {
 
     /// The same edges after atoms have moved by `displacement` `[N, 3]`.
     pub fn moved(&self, config: &EgnnConfig, graph: &GraphBatch<B>, displacement: &Tensor<B, 2>) -> Self {
-        let sender = displacement.clone().select(0, graph.senders.clone());
-        let vectors = graph.vectors.clone() + sender - displacement.clone().select(0, graph.receivers.clone());
+        let sender = displacement.clone().select(0, graph.index.senders.clone());
+        let vectors = graph.vectors.clone() + sender - displacement.clone().select(0, graph.index.receivers.clone());
         let squared = squares(&vectors);
         let features = radial::features(config.basis, config.cutoff, squared.clone());
         Self { vectors, squared, features, envelope: self.envelope.clone(), mean: self.mean.clone() }
@@ -232,7 +281,7 @@ pub(super) fn sum_by_receiver<B: Backend>(graph: &GraphBatch<B>, values: Tensor<
     let columns = values.dims()[1];
     Tensor::zeros([graph.atoms, columns], &values.device()).select_assign(
         0,
-        graph.receivers.clone(),
+        graph.index.receivers.clone(),
         values,
         IndexingUpdateOp::Add,
     )

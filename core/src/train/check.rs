@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element as _};
+use isograd_backends::message::MessageBackend;
 use isograd_equivariance::{Description, Failure, Model, Outputs, Precision, Report, Settings, System, check};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -21,7 +22,7 @@ const SPACING: f64 = 0.8;
 pub const CASES_AFTER_TRAINING: usize = 32;
 
 /// The battery of [`isograd_equivariance`] on a trained potential.
-pub fn check_potential<B: Backend>(potential: &Potential<B>, device: &B::Device, settings: &Settings) -> Report {
+pub fn check_potential<B: MessageBackend>(potential: &Potential<B>, device: &B::Device, settings: &Settings) -> Report {
     let heads = (0..potential.model.config.heads).map(|head| {
         let source = potential.info.sources.iter().find(|source| source.head == head);
         source.map_or_else(|| head.to_string(), |source| source.name.clone())
@@ -38,7 +39,7 @@ pub struct Checked<'a, B: Backend> {
     backend: PhantomData<B>,
 }
 
-impl<'a, B: Backend> Checked<'a, B> {
+impl<'a, B: MessageBackend> Checked<'a, B> {
     /// A model whose heads have these names.
     ///
     /// # Panics
@@ -104,7 +105,7 @@ fn shuffle(edges: &mut NeighbourList, rng: &mut ChaCha8Rng) {
     }
 }
 
-impl<B: Backend> Model for Checked<'_, B> {
+impl<B: MessageBackend> Model for Checked<'_, B> {
     fn describe(&self) -> Description {
         let config = &self.model.config;
         let species: Vec<u32> = (0..config.elements.len() as u32).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::backend::Backend;
+use isograd_backends::message::MessageBackend;
 
 use super::dataset::Dataset;
 use super::metrics::Tally;
@@ -25,7 +25,7 @@ pub struct Predicted {
 ///
 /// # Errors
 /// Those of the data set, and what `found` returns.
-pub fn predict<B: Backend<FloatElem = f32>>(
+pub fn predict<B: MessageBackend<FloatElem = f32>>(
     model: &Egnn<B>,
     dataset: &Arc<Dataset>,
     budget: Budget,
@@ -50,7 +50,7 @@ pub fn predict<B: Backend<FloatElem = f32>>(
 }
 
 /// Predictions of one batch, energies without references.
-fn predict_batch<B: Backend<FloatElem = f32>>(
+fn predict_batch<B: MessageBackend<FloatElem = f32>>(
     model: &Egnn<B>,
     batch: &HostBatch,
     device: &B::Device,
@@ -79,7 +79,7 @@ fn predict_batch<B: Backend<FloatElem = f32>>(
 ///
 /// # Errors
 /// Those of the data set.
-pub fn evaluate<B: Backend<FloatElem = f32>>(
+pub fn evaluate<B: MessageBackend<FloatElem = f32>>(
     model: &Egnn<B>,
     dataset: &Arc<Dataset>,
     budget: Budget,

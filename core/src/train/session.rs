@@ -106,6 +106,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
     ) -> Result<Self> {
         reset_peak();
         let mut model = Egnn::<Autodiff<B>>::new(&prepared.info.model, config.train.seed, device);
+        model.message = config.train.message;
         let mut optimizer = Optimizer::new(&config.train.optimizer);
         let mut average = Average::new(config.train.ema_decay);
         let mut state = State::new(config.training_hash());

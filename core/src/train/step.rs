@@ -4,6 +4,7 @@ use burn::module::AutodiffModule;
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
+use isograd_backends::message::MessageBackend;
 
 use crate::graph::{GraphBatch, HostBatch, LabelCounts};
 use crate::loss::{Labels, LossConfig, loss};
@@ -25,7 +26,7 @@ pub fn gradients_of<B: AutodiffBackend, M: AutodiffModule<B>>(
 /// The loss of a step and its gradients, summed over the step's micro-batches in their order; each
 /// is divided by the label counts of the whole step, so that how it is cut makes no difference.
 /// `threads` micro-batches are computed side by side, which does not change a bit of the result.
-pub fn accumulate<B: AutodiffBackend>(
+pub fn accumulate<B: AutodiffBackend + MessageBackend>(
     model: &Egnn<B>,
     config: &LossConfig,
     micro_batches: &[HostBatch],

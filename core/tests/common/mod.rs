@@ -1,8 +1,8 @@
 //! The configurations of the EGNN that tests go through.
 #![allow(dead_code, unreachable_pub, clippy::print_stdout, reason = "each test file uses a part, and prints its seeds")]
 
-use burn::tensor::backend::Backend;
 use burn_ndarray::NdArray;
+use isograd_backends::message::MessageBackend;
 use isograd_core::model::{Basis, Egnn, EgnnConfig, Envelope, ForceHead, read, write};
 use isograd_core::train::Checked;
 use isograd_equivariance::{Description, Failure, Model, Outputs, Report, Settings, System, check};
@@ -42,12 +42,12 @@ pub fn configs() -> Vec<(&'static str, EgnnConfig)> {
 }
 
 /// A model with its twin in double precision, for the noise floor.
-struct WithTwin<'a, B: Backend> {
+struct WithTwin<'a, B: MessageBackend> {
     model: Checked<'a, B>,
     twin: Checked<'a, F64>,
 }
 
-impl<B: Backend> Model for WithTwin<'_, B> {
+impl<B: MessageBackend> Model for WithTwin<'_, B> {
     fn describe(&self) -> Description {
         self.model.describe()
     }
@@ -66,7 +66,7 @@ impl<B: Backend> Model for WithTwin<'_, B> {
 }
 
 /// The battery on a model with fresh weights; prints its seed and its worst row.
-pub fn verified<B: Backend>(name: &str, config: &EgnnConfig, cases: usize, device: &B::Device) -> Report {
+pub fn verified<B: MessageBackend>(name: &str, config: &EgnnConfig, cases: usize, device: &B::Device) -> Report {
     let model = Egnn::<B>::new(config, 11, device);
     let here = Default::default();
     let weights: Vec<_> = read(&model)

@@ -3,7 +3,12 @@
 //! Density of a node `rho_i = sum_j s_j g(r_ij)`, energy `sum_i F(rho_i)` with `F(x) = x + 0.3 x^2`,
 //! forces and virial by hand; beside them a charge, a dipole, a site and a mean. Generic over the
 //! arithmetic; the geometry too is computed in it.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::needless_range_loop,
+    reason = "each test file uses a part; sums over axes"
+)]
 
 use isograd_equivariance::{Description, Failure, Model, Outputs, Precision, System};
 use nalgebra::{DMatrix, RealField, convert};

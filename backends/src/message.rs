@@ -1,0 +1,181 @@
+//! The fused edge operation: all that an EGNN layer computes on edges, without ever holding an
+//! `[E, F]` tensor.
+//!
+//! Per edge e from sender j to receiver i, with `P = h W_i`, `Q = h W_j + b_1` made by the caller:
+//!
+//! ```text
+//! u1 = silu(P[i] + Q[j] + G[e] W_g)      m = w[e] silu(u1 W_2 + b_2)      agg[i] += m
+//! s[e] = silu(m W_3 + b_3) . w_4                                          (with a gate)
+//! ```
+//!
+//! (Satorras et al. 2021, eq. 3 and the perceptrons of eq. 4.) Forward and backward walk the edges in
+//! tiles; backward computes a tile again instead of having kept it. A backend without a version of its
+//! own uses the plain tensor operations of [`reference`](mod@reference), which are also what tests
+//! compare with.
+
+mod autodiff;
+mod flex;
+pub mod reference;
+
+use std::sync::Arc;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor};
+
+/// Who receives from whom, on the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EdgeList {
+    /// Number of nodes, N.
+    pub nodes: usize,
+    /// Receiver of each edge, sorted, `[E]`.
+    pub receivers: Vec<u32>,
+    /// Sender of each edge, `[E]`.
+    pub senders: Vec<u32>,
+}
+
+/// The same on the host and on a device.
+#[derive(Debug, Clone)]
+pub struct EdgeIndex<B: Backend> {
+    /// Receiver of each edge, sorted, `[E]`.
+    pub receivers: Tensor<B, 1, Int>,
+    /// Sender of each edge, `[E]`.
+    pub senders: Tensor<B, 1, Int>,
+    /// On the host.
+    pub host: Arc<EdgeList>,
+}
+
+impl<B: Backend> EdgeIndex<B> {
+    /// Copies edges to a device.
+    ///
+    /// # Panics
+    /// If receivers are not sorted, there is not one sender for each, or an index is not below
+    /// `nodes`.
+    pub fn new(edges: EdgeList, device: &B::Device) -> Self {
+        assert_eq!(edges.receivers.len(), edges.senders.len(), "EdgeIndex: receivers and senders");
+        assert!(edges.receivers.is_sorted(), "EdgeIndex: receivers are not sorted");
+        let inside = edges.receivers.iter().chain(&edges.senders).all(|&node| (node as usize) < edges.nodes);
+        assert!(inside, "EdgeIndex: an edge of a node that is not there");
+        let integers = |values: &[u32]| {
+            let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
+            Tensor::from_data(burn::tensor::TensorData::new(values, [edges.receivers.len()]), device)
+        };
+        let (receivers, senders) = (integers(&edges.receivers), integers(&edges.senders));
+        Self { receivers, senders, host: Arc::new(edges) }
+    }
+
+    /// Number of nodes, N.
+    pub fn nodes(&self) -> usize {
+        self.host.nodes
+    }
+
+    /// Number of edges, E.
+    pub fn len(&self) -> usize {
+        self.host.receivers.len()
+    }
+
+    /// Whether there are no edges.
+    pub fn is_empty(&self) -> bool {
+        self.host.receivers.is_empty()
+    }
+}
+
+/// A scalar per edge from its message.
+#[derive(Debug, Clone)]
+pub struct GateInputs<B: Backend> {
+    /// `W_3 [F, F]`.
+    pub weight: Tensor<B, 2>,
+    /// `b_3 [F]`.
+    pub bias: Tensor<B, 1>,
+    /// `w_4 [F, 1]`.
+    pub readout: Tensor<B, 2>,
+}
+
+/// What the operation reads; its gradients have the same shapes.
+#[derive(Debug, Clone)]
+pub struct MessageInputs<B: Backend> {
+    /// `P [N, F]`, read by receivers.
+    pub receiver: Tensor<B, 2>,
+    /// `Q [N, F]`, read from senders.
+    pub sender: Tensor<B, 2>,
+    /// `G [E, K]`.
+    pub features: Tensor<B, 2>,
+    /// `w [E, 1]`; one where there is none.
+    pub envelope: Option<Tensor<B, 2>>,
+    /// `W_g [K, F]`.
+    pub edge_weight: Tensor<B, 2>,
+    /// `W_2 [F, F]`.
+    pub weight: Tensor<B, 2>,
+    /// `b_2 [F]`.
+    pub bias: Tensor<B, 1>,
+    /// The gate, where the layer has one.
+    pub gate: Option<GateInputs<B>>,
+}
+
+/// What the operation returns.
+#[derive(Debug, Clone)]
+pub struct MessageOutputs<B: Backend> {
+    /// Sum of the messages of each receiver, `[N, F]`.
+    pub gathered: Tensor<B, 2>,
+    /// `s [E, 1]`, with a gate.
+    pub gates: Option<Tensor<B, 2>>,
+}
+
+/// A backend that can carry the edge work of an EGNN.
+pub trait MessageBackend: Backend {
+    /// The operation.
+    ///
+    /// # Panics
+    /// If shapes do not fit each other.
+    fn message(edges: &EdgeIndex<Self>, inputs: &MessageInputs<Self>) -> MessageOutputs<Self> {
+        reference::message(edges, inputs)
+    }
+
+    /// Gradients of all inputs from those of the outputs.
+    ///
+    /// # Panics
+    /// If shapes do not fit each other.
+    fn message_backward(
+        edges: &EdgeIndex<Self>,
+        inputs: &MessageInputs<Self>,
+        outputs: MessageOutputs<Self>,
+    ) -> MessageInputs<Self> {
+        reference::message_backward(edges, inputs, outputs)
+    }
+}
+
+/// The reference, in either precision.
+#[cfg(feature = "ndarray")]
+impl MessageBackend for burn_ndarray::NdArray<f64> {}
+
+#[cfg(feature = "wgpu")]
+impl MessageBackend for burn_wgpu::Wgpu {}
+
+#[cfg(feature = "cuda")]
+impl MessageBackend for burn_cuda::Cuda {}
+
+/// N, E, K and F of the inputs.
+///
+/// # Panics
+/// If shapes do not fit each other; the message names the input.
+pub(crate) fn sizes<B: Backend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> [usize; 4] {
+    let [nodes, width] = inputs.receiver.dims();
+    let [count, basis] = inputs.features.dims();
+    let check = |name: &str, found: &[usize], expected: &[usize]| {
+        assert_eq!(found, expected, "message: shape of {name}, expected {expected:?}");
+    };
+    check("nodes", &[edges.nodes()], &[nodes]);
+    check("sender", &inputs.sender.dims(), &[nodes, width]);
+    check("features", &[count], &[edges.len()]);
+    if let Some(envelope) = &inputs.envelope {
+        check("envelope", &envelope.dims(), &[count, 1]);
+    }
+    check("edge_weight", &inputs.edge_weight.dims(), &[basis, width]);
+    check("weight", &inputs.weight.dims(), &[width, width]);
+    check("bias", &inputs.bias.dims(), &[width]);
+    if let Some(gate) = &inputs.gate {
+        check("gate.weight", &gate.weight.dims(), &[width, width]);
+        check("gate.bias", &gate.bias.dims(), &[width]);
+        check("gate.readout", &gate.readout.dims(), &[width, 1]);
+    }
+    [nodes, count, basis, width]
+}

@@ -1,0 +1,200 @@
+//! The operation on the CPU: tiles of edges that stay in the cache, matrix products by the `gemm`
+//! crate, everything else in vectorised loops, lanes of tiles side by side on rayon's threads.
+//!
+//! Edges are cut into lanes, and lanes into tiles, by their number alone. Each lane sums into buffers
+//! of its own (the receivers and senders that it touches, and the weights), which are added in the
+//! order of the lanes. So no atomics are needed, and results are the same to the bit for any number of
+//! threads.
+
+mod backward;
+mod forward;
+mod matrix;
+mod simd;
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
+use burn_flex::{Flex, FlexTensor};
+
+use super::{EdgeIndex, EdgeList, MessageBackend, MessageInputs, MessageOutputs, reference, sizes};
+
+/// Edges of a lane at least, and lanes at most: enough for the cores of a large machine, few enough
+/// that their buffers stay small.
+const LANE_EDGES: usize = 2048;
+const LANES: usize = 64;
+
+impl MessageBackend for Flex {
+    fn message(edges: &EdgeIndex<Self>, inputs: &MessageInputs<Self>) -> MessageOutputs<Self> {
+        match Host::new(edges, inputs) {
+            Some(host) => forward::message(&host),
+            None => reference::message(edges, inputs),
+        }
+    }
+
+    fn message_backward(
+        edges: &EdgeIndex<Self>,
+        inputs: &MessageInputs<Self>,
+        outputs: MessageOutputs<Self>,
+    ) -> MessageInputs<Self> {
+        match Host::new(edges, inputs) {
+            Some(host) => backward::message_backward(&host, outputs),
+            None => reference::message_backward(edges, inputs, outputs),
+        }
+    }
+}
+
+/// A tensor whose values are read in place.
+struct Values(FlexTensor);
+
+impl Values {
+    fn new<const R: usize>(tensor: &Tensor<Flex, R>) -> Self {
+        let primitive = tensor.clone().into_primitive().tensor();
+        Self(primitive.to_contiguous())
+    }
+
+    fn get(&self) -> &[f32] {
+        self.0.storage::<f32>()
+    }
+}
+
+struct HostGate {
+    weight: Values,
+    bias: Values,
+    readout: Values,
+}
+
+/// The inputs of the operation in host memory.
+struct Host<'a> {
+    edges: &'a EdgeList,
+    width: usize,
+    basis: usize,
+    receiver: Values,
+    sender: Values,
+    features: Values,
+    envelope: Option<Values>,
+    edge_weight: Values,
+    weight: Values,
+    bias: Values,
+    gate: Option<HostGate>,
+}
+
+impl<'a> Host<'a> {
+    /// `None` where there are no edges, or the numbers are not in single precision.
+    fn new(edges: &'a EdgeIndex<Flex>, inputs: &MessageInputs<Flex>) -> Option<Self> {
+        let [_, count, basis, width] = sizes(edges, inputs);
+        if count == 0 || inputs.receiver.dtype() != DType::F32 {
+            return None;
+        }
+        Some(Self {
+            edges: &edges.host,
+            width,
+            basis,
+            receiver: Values::new(&inputs.receiver),
+            sender: Values::new(&inputs.sender),
+            features: Values::new(&inputs.features),
+            envelope: inputs.envelope.as_ref().map(Values::new),
+            edge_weight: Values::new(&inputs.edge_weight),
+            weight: Values::new(&inputs.weight),
+            bias: Values::new(&inputs.bias),
+            gate: inputs.gate.as_ref().map(|gate| HostGate {
+                weight: Values::new(&gate.weight),
+                bias: Values::new(&gate.bias),
+                readout: Values::new(&gate.readout),
+            }),
+        })
+    }
+
+    fn nodes(&self) -> usize {
+        self.edges.nodes
+    }
+
+    fn count(&self) -> usize {
+        self.edges.receivers.len()
+    }
+
+    /// Edges of a tile: many rows, because a product packs its weights anew for each tile; fewer where
+    /// rows are long, because every thread has seven buffers of that size.
+    fn tile(&self) -> usize {
+        (TILE_VALUES / self.width.max(1)).clamp(128, 512)
+    }
+
+    /// The lanes, as ranges of edges that begin at a tile.
+    fn lanes(&self) -> Vec<Range<usize>> {
+        let (count, tile) = (self.count(), self.tile());
+        let lanes = count.div_ceil(LANE_EDGES).clamp(1, LANES);
+        let length = count.div_ceil(lanes).next_multiple_of(tile);
+        (0..count).step_by(length).map(|start| start..(start + length).min(count)).collect()
+    }
+
+    /// The tiles of a lane.
+    fn tiles(&self, lane: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (end, tile) = (lane.end, self.tile());
+        lane.clone().step_by(tile).map(move |start| start..(start + tile).min(end))
+    }
+
+    fn envelope(&self, edge: usize) -> f32 {
+        self.envelope.as_ref().map_or(1.0, |envelope| envelope.get()[edge])
+    }
+
+    /// First and one past the last receiver of a lane.
+    fn receivers(&self, lane: &Range<usize>) -> Range<usize> {
+        self.edges.receivers[lane.start] as usize..self.edges.receivers[lane.end - 1] as usize + 1
+    }
+
+    /// Smallest and one past the largest sender of a lane.
+    fn senders(&self, lane: &Range<usize>) -> Range<usize> {
+        let senders = &self.edges.senders[lane.clone()];
+        let first = senders.iter().min().map_or(0, |&node| node as usize);
+        first..senders.iter().max().map_or(0, |&node| node as usize + 1)
+    }
+}
+
+/// Values of a tile's row buffer, as far as the number of rows allows.
+const TILE_VALUES: usize = 1 << 19;
+
+/// Rows of one lane that are later added into the rows of all.
+struct Part {
+    range: Range<usize>,
+    values: Vec<f32>,
+}
+
+impl Part {
+    fn new(range: Range<usize>, width: usize) -> Self {
+        Self { values: vec![0.0; range.len() * width], range }
+    }
+
+    fn row(&mut self, node: usize, width: usize) -> &mut [f32] {
+        &mut self.values[(node - self.range.start) * width..][..width]
+    }
+
+    fn add_to(&self, all: &mut [f32], width: usize) {
+        simd::add(&mut all[self.range.start * width..self.range.end * width], &self.values);
+    }
+}
+
+thread_local! {
+    /// Row buffers of a tile, kept from call to call.
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives `N` row buffers of `size` values each, whose content is whatever was there before.
+fn with_scratch<const N: usize, T>(size: usize, work: impl FnOnce([&mut [f32]; N]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < N * size {
+            scratch.resize(N * size, 0.0);
+        }
+        let mut rest = scratch.as_mut_slice();
+        work(std::array::from_fn(|_| {
+            let (buffer, others) = std::mem::take(&mut rest).split_at_mut(size);
+            rest = others;
+            buffer
+        }))
+    })
+}
+
+/// A tensor from host values.
+fn tensor<const R: usize>(values: Vec<f32>, shape: [usize; R]) -> Tensor<Flex, R> {
+    let primitive = FlexTensor::from_data(TensorData::new(values, shape));
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}

@@ -1,0 +1,188 @@
+//! Backward, tile by tile: the tile is computed again, then its gradients.
+
+use std::ops::Range;
+
+use burn_flex::Flex;
+use rayon::prelude::*;
+
+use super::forward::preactivations;
+use super::matrix::{Matrix, Old, product};
+use super::{Host, HostGate, Part, Values, simd, tensor, with_scratch};
+use crate::message::{GateInputs, MessageInputs, MessageOutputs};
+
+/// Gradients of the gate's weights.
+struct GateSums {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    readout: Vec<f32>,
+}
+
+/// Gradients of one lane, to be added to those of the others.
+struct LaneSums {
+    receiver: Part,
+    sender: Part,
+    features: Vec<f32>,
+    envelope: Vec<f32>,
+    edge_weight: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    gate: Option<GateSums>,
+}
+
+impl LaneSums {
+    fn new(host: &Host<'_>, lane: &Range<usize>) -> Self {
+        let (width, basis) = (host.width, host.basis);
+        Self {
+            receiver: Part::new(host.receivers(lane), width),
+            sender: Part::new(host.senders(lane), width),
+            features: vec![0.0; lane.len() * basis],
+            envelope: Vec::new(),
+            edge_weight: vec![0.0; basis * width],
+            weight: vec![0.0; width * width],
+            bias: vec![0.0; width],
+            gate: host.gate.as_ref().map(|_| GateSums {
+                weight: vec![0.0; width * width],
+                bias: vec![0.0; width],
+                readout: vec![0.0; width],
+            }),
+        }
+    }
+
+    /// Adds the weights' gradients of a later lane.
+    fn add(&mut self, other: &Self) {
+        simd::add(&mut self.edge_weight, &other.edge_weight);
+        simd::add(&mut self.weight, &other.weight);
+        simd::add(&mut self.bias, &other.bias);
+        if let (Some(own), Some(other)) = (&mut self.gate, &other.gate) {
+            simd::add(&mut own.weight, &other.weight);
+            simd::add(&mut own.bias, &other.bias);
+            simd::add(&mut own.readout, &other.readout);
+        }
+    }
+}
+
+/// Gradients of all inputs.
+pub(super) fn message_backward(host: &Host<'_>, outputs: MessageOutputs<Flex>) -> MessageInputs<Flex> {
+    let (width, basis, nodes, count) = (host.width, host.basis, host.nodes(), host.count());
+    let gathered = Values::new(&outputs.gathered);
+    let gates = outputs.gates.as_ref().map(Values::new);
+    let (gathered, gates) = (gathered.get(), gates.as_ref().map(Values::get));
+    let arch = pulp::Arch::new();
+    let run = |lane| {
+        with_scratch(host.tile() * width, |buffers| {
+            arch.dispatch(|| lane_backward(host, lane, gathered, gates, buffers))
+        })
+    };
+    let lanes: Vec<LaneSums> = host.lanes().par_iter().map(run).collect();
+    let (mut receiver, mut sender) = (vec![0.0; nodes * width], vec![0.0; nodes * width]);
+    let (mut features, mut envelope) = (Vec::with_capacity(count * basis), Vec::with_capacity(count));
+    let mut sums: Option<LaneSums> = None;
+    for mut lane in lanes {
+        lane.receiver.add_to(&mut receiver, width);
+        lane.sender.add_to(&mut sender, width);
+        features.append(&mut lane.features);
+        envelope.append(&mut lane.envelope);
+        match &mut sums {
+            Some(sums) => sums.add(&lane),
+            None => sums = Some(lane),
+        }
+    }
+    let sums = sums.unwrap_or_else(|| LaneSums::new(host, &(0..0)));
+    MessageInputs {
+        receiver: tensor(receiver, [nodes, width]),
+        sender: tensor(sender, [nodes, width]),
+        features: tensor(features, [count, basis]),
+        envelope: host.envelope.is_some().then(|| tensor(envelope, [count, 1])),
+        edge_weight: tensor(sums.edge_weight, [basis, width]),
+        weight: tensor(sums.weight, [width, width]),
+        bias: tensor(sums.bias, [width]),
+        gate: sums.gate.map(|gate| GateInputs {
+            weight: tensor(gate.weight, [width, width]),
+            bias: tensor(gate.bias, [width]),
+            readout: tensor(gate.readout, [width, 1]),
+        }),
+    }
+}
+
+#[inline(always)]
+fn lane_backward(
+    host: &Host<'_>,
+    lane: &Range<usize>,
+    gathered: &[f32],
+    gates: Option<&[f32]>,
+    [u1, slope1, silu2, slope2, message, to_message, hidden]: [&mut [f32]; 7],
+) -> LaneSums {
+    let (width, basis) = (host.width, host.basis);
+    let weight = Matrix::rows(host.weight.get(), width);
+    let mut sums = LaneSums::new(host, lane);
+    for tile in host.tiles(lane) {
+        let size = tile.len() * width;
+        let (u1, slope1) = (&mut u1[..size], &mut slope1[..size]);
+        let (silu2, slope2) = (&mut silu2[..size], &mut slope2[..size]);
+        let (message, to_message) = (&mut message[..size], &mut to_message[..size]);
+
+        // The tile again, with the slopes of its activations.
+        preactivations(host, &tile, u1);
+        simd::silu_and_slope_all(u1, slope1);
+        product(silu2, Matrix::rows(&*u1, width), weight, Old::Dropped);
+        for (k, edge) in tile.clone().enumerate() {
+            let row = k * width..(k + 1) * width;
+            simd::biased_silu_and_slope(&mut silu2[row.clone()], &mut slope2[row.clone()], host.bias.get());
+            simd::scaled(&mut message[row.clone()], host.envelope(edge), &silu2[row.clone()]);
+            let node = host.edges.receivers[edge] as usize;
+            to_message[row].copy_from_slice(&gathered[node * width..][..width]);
+        }
+
+        if let (Some(gate), Some(gates), Some(gate_sums)) = (&host.gate, gates, &mut sums.gate) {
+            gate_backward(gate, &gates[tile.clone()], message, to_message, &mut hidden[..size], gate_sums);
+        }
+
+        // From here `to_message` becomes the gradient of a2, and `message` that of a1.
+        for (k, edge) in tile.clone().enumerate() {
+            let row = k * width..(k + 1) * width;
+            if host.envelope.is_some() {
+                sums.envelope.push(simd::dot(&to_message[row.clone()], &silu2[row.clone()]));
+            }
+            simd::times(&mut to_message[row.clone()], host.envelope(edge), &slope2[row.clone()]);
+            simd::add(&mut sums.bias, &to_message[row]);
+        }
+        product(&mut sums.weight, Matrix::rows(&*u1, width).t(), Matrix::rows(&*to_message, width), Old::Added);
+        product(message, Matrix::rows(&*to_message, width), weight.t(), Old::Dropped);
+        simd::times(message, 1.0, slope1);
+        for (row, edge) in message.chunks_exact(width).zip(tile.clone()) {
+            simd::add(sums.receiver.row(host.edges.receivers[edge] as usize, width), row);
+            simd::add(sums.sender.row(host.edges.senders[edge] as usize, width), row);
+        }
+        if basis > 0 {
+            let to_first = Matrix::rows(&*message, width);
+            let features = Matrix::rows(&host.features.get()[tile.start * basis..tile.end * basis], basis);
+            product(&mut sums.edge_weight, features.t(), to_first, Old::Added);
+            let own = (tile.start - lane.start) * basis..(tile.end - lane.start) * basis;
+            let edge_weight = Matrix::rows(host.edge_weight.get(), width);
+            product(&mut sums.features[own], to_first, edge_weight.t(), Old::Dropped);
+        }
+    }
+    sums
+}
+
+/// Gradients through the gate: adds to those of its weights and of the messages.
+#[inline(always)]
+fn gate_backward(
+    gate: &HostGate,
+    to_gates: &[f32],
+    message: &[f32],
+    to_message: &mut [f32],
+    hidden: &mut [f32],
+    sums: &mut GateSums,
+) {
+    let width = sums.bias.len();
+    let weight = Matrix::rows(gate.weight.get(), width);
+    product(hidden, Matrix::rows(message, width), weight, Old::Dropped);
+    for (row, &to_gate) in hidden.chunks_exact_mut(width).zip(to_gates) {
+        simd::gate_row(row, gate.bias.get(), gate.readout.get(), to_gate, &mut sums.readout);
+        simd::add(&mut sums.bias, row);
+    }
+    let to_hidden = Matrix::rows(&*hidden, width);
+    product(&mut sums.weight, Matrix::rows(message, width).t(), to_hidden, Old::Added);
+    product(to_message, to_hidden, weight.t(), Old::Added);
+}

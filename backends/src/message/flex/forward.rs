@@ -1,0 +1,77 @@
+//! Forward, tile by tile.
+
+use std::ops::Range;
+
+use burn_flex::Flex;
+use rayon::prelude::*;
+
+use super::matrix::{Matrix, Old, product};
+use super::{Host, Part, simd, tensor, with_scratch};
+use crate::message::MessageOutputs;
+
+/// Sums of messages, and gates, of all edges.
+pub(super) fn message(host: &Host<'_>) -> MessageOutputs<Flex> {
+    let (width, nodes, count) = (host.width, host.nodes(), host.count());
+    let arch = pulp::Arch::new();
+    let run = |lane| with_scratch(host.tile() * width, |buffers| arch.dispatch(|| lane_forward(host, lane, buffers)));
+    let lanes: Vec<(Part, Vec<f32>)> = host.lanes().par_iter().map(run).collect();
+    let mut gathered = vec![0.0; nodes * width];
+    let mut gates = Vec::with_capacity(if host.gate.is_some() { count } else { 0 });
+    for (part, own) in lanes {
+        part.add_to(&mut gathered, width);
+        gates.extend(own);
+    }
+    MessageOutputs {
+        gathered: tensor(gathered, [nodes, width]),
+        gates: host.gate.is_some().then(|| tensor(gates, [count, 1])),
+    }
+}
+
+#[inline(always)]
+fn lane_forward(host: &Host<'_>, lane: &Range<usize>, [first, second]: [&mut [f32]; 2]) -> (Part, Vec<f32>) {
+    let width = host.width;
+    let mut part = Part::new(host.receivers(lane), width);
+    let mut gates = Vec::new();
+    for tile in host.tiles(lane) {
+        let size = tile.len() * width;
+        let (first, second) = (&mut first[..size], &mut second[..size]);
+        preactivations(host, &tile, first);
+        simd::silu_all(first);
+        product(second, Matrix::rows(&*first, width), Matrix::rows(host.weight.get(), width), Old::Dropped);
+        for (row, edge) in second.chunks_exact_mut(width).zip(tile.clone()) {
+            simd::biased_silu(row, host.bias.get(), host.envelope(edge));
+            simd::add(part.row(host.edges.receivers[edge] as usize, width), row);
+        }
+        if let Some(gate) = &host.gate {
+            product(first, Matrix::rows(&*second, width), Matrix::rows(gate.weight.get(), width), Old::Dropped);
+            for row in first.chunks_exact_mut(width) {
+                simd::biased_silu(row, gate.bias.get(), 1.0);
+                gates.push(simd::dot(row, gate.readout.get()));
+            }
+        }
+    }
+    (part, gates)
+}
+
+/// `P[i] + Q[j] + G[e] W_g` for the edges of a tile.
+#[inline(always)]
+pub(super) fn preactivations(host: &Host<'_>, tile: &Range<usize>, rows: &mut [f32]) {
+    let (width, basis) = (host.width, host.basis);
+    let (receiver, sender) = (host.receiver.get(), host.sender.get());
+    let features = &host.features.get()[tile.start * basis..tile.end * basis];
+    for (row, edge) in rows.chunks_exact_mut(width).zip(tile.clone()) {
+        let p = &receiver[host.edges.receivers[edge] as usize * width..][..width];
+        let q = &sender[host.edges.senders[edge] as usize * width..][..width];
+        for ((x, p), q) in row.iter_mut().zip(p).zip(q) {
+            *x = p + q;
+        }
+    }
+    if basis == 1 {
+        for (row, &feature) in rows.chunks_exact_mut(width).zip(features) {
+            simd::add_scaled(row, feature, host.edge_weight.get());
+        }
+    } else if basis > 1 {
+        let features = Matrix::new(features, tile.len(), basis);
+        product(rows, features, Matrix::new(host.edge_weight.get(), basis, width), Old::Added);
+    }
+}

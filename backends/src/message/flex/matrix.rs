@@ -1,0 +1,105 @@
+//! Small row-major matrix products by the `gemm` crate, on one thread: tiles run in parallel, their
+//! products do not.
+#![allow(unsafe_code, reason = "gemm takes pointers; lengths are asserted before")]
+
+use gemm::Parallelism;
+
+/// A row-major matrix, or its transpose.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+    transposed: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// `[rows, columns]`.
+    pub(super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(values.len(), rows * columns, "Matrix: {rows} by {columns}");
+        Self { values, rows, columns, transposed: false }
+    }
+
+    /// As many rows of `columns` values as there are.
+    pub(super) fn rows(values: &'a [f32], columns: usize) -> Self {
+        Self::new(values, values.len() / columns.max(1), columns)
+    }
+
+    /// The transpose, `[columns, rows]`.
+    pub(super) fn t(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    fn shape(&self) -> (usize, usize) {
+        if self.transposed { (self.columns, self.rows) } else { (self.rows, self.columns) }
+    }
+
+    /// Distance in memory from one column to the next, and from one row to the next.
+    fn strides(&self) -> (isize, isize) {
+        let columns = self.columns as isize;
+        if self.transposed { (columns, 1) } else { (1, columns) }
+    }
+}
+
+/// What becomes of the old values of a product's target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Old {
+    Dropped,
+    Added,
+}
+
+/// `target = a b`, or `target += a b`; `target` is row-major.
+///
+/// # Panics
+/// If shapes do not fit.
+pub(super) fn product(target: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, old: Old) {
+    let ((m, k), (inner, n)) = (a.shape(), b.shape());
+    assert_eq!(k, inner, "product: inner sizes");
+    assert_eq!(target.len(), m * n, "product: target of {m} by {n}");
+    let ((a_column, a_row), (b_column, b_row)) = (a.strides(), b.strides());
+    // SAFETY: the slices have the lengths that shapes and strides say (asserted here and in
+    // `Matrix::new`), and `target` is borrowed mutably, so it overlaps neither factor.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            target.as_mut_ptr(),
+            1,
+            n as isize,
+            old == Old::Added,
+            a.values.as_ptr(),
+            a_column,
+            a_row,
+            b.values.as_ptr(),
+            b_column,
+            b_row,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_transposes() {
+        // [[1 2 3] [4 5 6]]
+        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let b = [1.0, 0.0, 2.0, 1.0, 0.0, 1.0];
+        let mut c = [0.0; 4];
+        product(&mut c, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 2), Old::Dropped);
+        assert_eq!(c, [5.0, 5.0, 14.0, 11.0]);
+        product(&mut c, Matrix::new(&a, 2, 3), Matrix::new(&a, 2, 3).t(), Old::Added);
+        assert_eq!(c, [19.0, 37.0, 46.0, 88.0]);
+        let mut d = [0.0; 9];
+        product(&mut d, Matrix::new(&a, 2, 3).t(), Matrix::new(&b, 3, 2).t().t().t(), Old::Dropped);
+        assert_eq!(d[..3], [1.0, 2.0 + 4.0, 4.0]);
+    }
+}

@@ -1,0 +1,316 @@
+//! The fused edge operation against its reference: values and every gradient, on every backend with a
+//! version of its own; derivatives of first and second order against finite differences in f64.
+
+use burn::backend::Autodiff;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::Flex;
+use burn_ndarray::NdArray;
+use isograd_backends::message::{
+    EdgeIndex, EdgeList, GateInputs, MessageBackend, MessageInputs, MessageOutputs, reference,
+};
+
+/// Numbers from a small generator of our own, in (-1, 1).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as f64 / (1u64 << 30) as f64 - 1.0
+    }
+
+    fn tensor<B: Backend, const R: usize>(&mut self, shape: [usize; R], size: f64) -> Tensor<B, R> {
+        let values: Vec<f64> = (0..shape.iter().product()).map(|_| size * self.next()).collect();
+        Tensor::from_data(TensorData::new(values, shape).convert::<B::FloatElem>(), &Default::default())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Shape {
+    edges: EdgeList,
+    width: usize,
+    basis: usize,
+    envelope: bool,
+    gate: bool,
+}
+
+/// `degrees[i]` edges into node i, from random senders.
+fn shape(degrees: &[usize], width: usize, basis: usize, envelope: bool, gate: bool) -> Shape {
+    let mut random = Random(7);
+    let receivers: Vec<u32> =
+        degrees.iter().enumerate().flat_map(|(node, &degree)| std::iter::repeat_n(node as u32, degree)).collect();
+    let nodes = degrees.len();
+    let senders = receivers.iter().map(|_| ((random.next() + 1.0) / 2.0 * nodes as f64) as u32).collect();
+    Shape { edges: EdgeList { nodes, receivers, senders }, width, basis, envelope, gate }
+}
+
+fn shapes() -> Vec<(&'static str, Shape)> {
+    vec![
+        ("plain", shape(&[3, 0, 5, 1, 4], 16, 8, true, true)),
+        ("odd width", shape(&[3, 0, 5, 1, 4, 0], 13, 3, true, true)),
+        ("width 1", shape(&[2, 2], 1, 1, true, true)),
+        ("one feature", shape(&[3, 4, 5], 24, 1, false, true)),
+        ("many features", shape(&[3, 4, 5], 20, 32, true, false)),
+        ("bare", shape(&[7, 1], 8, 4, false, false)),
+        ("one edge", shape(&[0, 1, 0], 8, 4, true, true)),
+        ("no edges", shape(&[0, 0], 8, 4, true, true)),
+        ("no nodes", shape(&[], 8, 4, true, true)),
+        ("several lanes", shape(&[37; 150], 40, 5, true, true)),
+        ("one node takes all", shape(&[1, 20_000, 2], 12, 2, true, true)),
+    ]
+}
+
+fn inputs<B: Backend>(shape: &Shape) -> MessageInputs<B> {
+    let (nodes, count) = (shape.edges.nodes, shape.edges.receivers.len());
+    let (width, basis) = (shape.width, shape.basis);
+    let random = &mut Random(3);
+    let spread = 1.0 / (width as f64).sqrt();
+    MessageInputs {
+        receiver: random.tensor([nodes, width], 1.5),
+        sender: random.tensor([nodes, width], 1.5),
+        features: random.tensor([count, basis], 1.0),
+        envelope: shape.envelope.then(|| random.tensor([count, 1], 1.0)),
+        edge_weight: random.tensor([basis, width], 1.0),
+        weight: random.tensor([width, width], 2.0 * spread),
+        bias: random.tensor([width], 1.0),
+        gate: shape.gate.then(|| GateInputs {
+            weight: random.tensor([width, width], 2.0 * spread),
+            bias: random.tensor([width], 1.0),
+            readout: random.tensor([width, 1], spread),
+        }),
+    }
+}
+
+/// All tensors of the inputs, flat, with their names.
+fn flat<B: Backend>(inputs: &MessageInputs<B>) -> Vec<(&'static str, Tensor<B, 1>)> {
+    let mut list = vec![
+        ("receiver", inputs.receiver.clone().flatten(0, 1)),
+        ("sender", inputs.sender.clone().flatten(0, 1)),
+        ("features", inputs.features.clone().flatten(0, 1)),
+        ("edge_weight", inputs.edge_weight.clone().flatten(0, 1)),
+        ("weight", inputs.weight.clone().flatten(0, 1)),
+        ("bias", inputs.bias.clone()),
+    ];
+    if let Some(envelope) = &inputs.envelope {
+        list.push(("envelope", envelope.clone().flatten(0, 1)));
+    }
+    if let Some(gate) = &inputs.gate {
+        list.push(("gate.weight", gate.weight.clone().flatten(0, 1)));
+        list.push(("gate.bias", gate.bias.clone()));
+        list.push(("gate.readout", gate.readout.clone().flatten(0, 1)));
+    }
+    list
+}
+
+fn cotangents<B: Backend>(shape: &Shape) -> MessageOutputs<B> {
+    let random = &mut Random(11);
+    MessageOutputs {
+        gathered: random.tensor([shape.edges.nodes, shape.width], 1.0),
+        gates: shape.gate.then(|| random.tensor([shape.edges.receivers.len(), 1], 1.0)),
+    }
+}
+
+fn numbers<B: Backend, const R: usize>(tensor: Tensor<B, R>) -> Vec<f64> {
+    tensor.into_data().convert::<f64>().into_vec().unwrap()
+}
+
+/// Largest difference over the largest value.
+fn error(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let size = expected.iter().fold(1e-12, |most: f64, x| most.max(x.abs()));
+    found.iter().zip(expected).fold(0.0, |most: f64, (a, b)| {
+        assert!(a.is_finite());
+        most.max((a - b).abs())
+    }) / size
+}
+
+/// Values and all gradients of a backend's version against the reference in double precision.
+fn agrees<B: MessageBackend>(limit: f64) {
+    for (name, shape) in shapes() {
+        let device = Default::default();
+        let edges = EdgeIndex::<B>::new(shape.edges.clone(), &device);
+        let exact_edges = EdgeIndex::<NdArray<f64>>::new(shape.edges.clone(), &Default::default());
+        let (here, exact) = (inputs::<B>(&shape), inputs::<NdArray<f64>>(&shape));
+        let (found, expected) = (B::message(&edges, &here), reference::message(&exact_edges, &exact));
+        let size = error(&numbers(found.gathered), &numbers(expected.gathered));
+        assert!(size < limit, "{name}, sums: {size:e}");
+        assert_eq!(found.gates.is_some(), shape.gate);
+        if let (Some(found), Some(expected)) = (found.gates, expected.gates) {
+            let size = error(&numbers(found), &numbers(expected));
+            assert!(size < limit, "{name}, gates: {size:e}");
+        }
+        let found = B::message_backward(&edges, &here, cotangents(&shape));
+        let expected = reference::message_backward(&exact_edges, &exact, cotangents(&shape));
+        for ((input, found), (_, expected)) in flat(&found).into_iter().zip(flat(&expected)) {
+            let size = error(&numbers(found), &numbers(expected));
+            assert!(size < limit, "{name}, gradient of {input}: {size:e}");
+        }
+    }
+}
+
+#[test]
+fn the_cpu_version_agrees_with_the_reference() {
+    agrees::<Flex>(2e-5);
+}
+
+/// What autodiff finds through the operation, and through the reference's tensor operations.
+#[test]
+fn autodiff_agrees_with_differentiating_the_reference() {
+    type Tracked = Autodiff<Flex>;
+    for (name, shape) in shapes().into_iter().filter(|(_, shape)| !shape.edges.receivers.is_empty()) {
+        let device = Default::default();
+        let edges = EdgeIndex::<Tracked>::new(shape.edges.clone(), &device);
+        let cotangents = cotangents::<Tracked>(&shape);
+        let gradients = |fused: bool| {
+            let tracked = tracked(inputs::<Tracked>(&shape));
+            let outputs = if fused { Tracked::message(&edges, &tracked) } else { reference::message(&edges, &tracked) };
+            let mut loss = (outputs.gathered * cotangents.gathered.clone()).sum();
+            if let (Some(gates), Some(cotangent)) = (outputs.gates, &cotangents.gates) {
+                loss = loss + (gates * cotangent.clone()).sum();
+            }
+            let grads = loss.backward();
+            grads_of(&tracked, &grads)
+        };
+        for ((input, found), (_, expected)) in gradients(true).into_iter().zip(gradients(false)) {
+            let size = error(&found, &expected);
+            assert!(size < 2e-5, "{name}, gradient of {input}: {size:e}");
+        }
+    }
+}
+
+fn tracked<B: burn::tensor::backend::AutodiffBackend>(inputs: MessageInputs<B>) -> MessageInputs<B> {
+    MessageInputs {
+        receiver: inputs.receiver.require_grad(),
+        sender: inputs.sender.require_grad(),
+        features: inputs.features.require_grad(),
+        envelope: inputs.envelope.map(Tensor::require_grad),
+        edge_weight: inputs.edge_weight.require_grad(),
+        weight: inputs.weight.require_grad(),
+        bias: inputs.bias.require_grad(),
+        gate: inputs.gate.map(|gate| GateInputs {
+            weight: gate.weight.require_grad(),
+            bias: gate.bias.require_grad(),
+            readout: gate.readout.require_grad(),
+        }),
+    }
+}
+
+fn grads_of<B: burn::tensor::backend::AutodiffBackend>(
+    inputs: &MessageInputs<B>,
+    grads: &B::Gradients,
+) -> Vec<(&'static str, Vec<f64>)> {
+    let mut list = vec![
+        ("receiver", numbers(inputs.receiver.grad(grads).unwrap())),
+        ("sender", numbers(inputs.sender.grad(grads).unwrap())),
+        ("features", numbers(inputs.features.grad(grads).unwrap())),
+        ("edge_weight", numbers(inputs.edge_weight.grad(grads).unwrap())),
+        ("weight", numbers(inputs.weight.grad(grads).unwrap())),
+        ("bias", numbers(inputs.bias.grad(grads).unwrap())),
+    ];
+    list.extend(inputs.envelope.as_ref().map(|envelope| ("envelope", numbers(envelope.grad(grads).unwrap()))));
+    if let Some(gate) = &inputs.gate {
+        list.push(("gate.weight", numbers(gate.weight.grad(grads).unwrap())));
+        list.push(("gate.bias", numbers(gate.bias.grad(grads).unwrap())));
+        list.push(("gate.readout", numbers(gate.readout.grad(grads).unwrap())));
+    }
+    list
+}
+
+/// A function of all outputs that is not linear in them.
+fn objective<B: MessageBackend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> Tensor<B, 1> {
+    let outputs = B::message(edges, inputs);
+    let sums = (outputs.gathered.clone() * outputs.gathered).sum();
+    match outputs.gates {
+        Some(gates) => sums + (gates.clone() * gates).sum(),
+        None => sums,
+    }
+}
+
+#[test]
+fn first_and_second_derivatives_match_finite_differences() {
+    type F64 = NdArray<f64>;
+    type Once = Autodiff<F64>;
+    type Twice = Autodiff<Once>;
+    let shape = shape(&[2, 0, 3, 1], 5, 3, true, true);
+    let edges = EdgeIndex::<F64>::new(shape.edges.clone(), &Default::default());
+    let once = EdgeIndex::<Once>::new(shape.edges.clone(), &Default::default());
+    let twice = EdgeIndex::<Twice>::new(shape.edges.clone(), &Default::default());
+    let along = Random(5).tensor::<F64, 2>([6, 3], 1.0);
+    let step = 1e-5;
+
+    // First order: the derivative along a direction of the edge features.
+    let at = |k: f64| {
+        let mut inputs = inputs::<F64>(&shape);
+        inputs.features = inputs.features + along.clone().mul_scalar(k * step);
+        objective(&edges, &inputs).into_scalar()
+    };
+    let inputs_once = tracked(inputs::<Once>(&shape));
+    let grads = objective(&once, &inputs_once).backward();
+    let exact = (inputs_once.features.grad(&grads).unwrap() * along.clone()).sum().into_scalar();
+    let numeric = (at(1.0) - at(-1.0)) / (2.0 * step);
+    assert!((exact - numeric).abs() < 1e-7 * exact.abs().max(1.0), "{exact} instead of {numeric}");
+
+    // Second order: the squared slope with respect to features, differentiated by the weights, as the
+    // loss of forces that are energy gradients would have it.
+    let squared_slope = |nudge: f64| {
+        let mut inner = tracked(inputs::<Once>(&shape));
+        let direction = Random(9).tensor::<Once, 2>([5, 5], 1.0);
+        let moved = inner.weight.clone() + direction.clone().mul_scalar(nudge);
+        let outer = |tensor: Tensor<Once, 2>| Tensor::<Twice, 2>::from_inner(tensor);
+        let gate = inner.gate.clone().unwrap();
+        let inputs = MessageInputs::<Twice> {
+            receiver: outer(inner.receiver.clone()),
+            sender: outer(inner.sender.clone()),
+            features: outer(inner.features.clone()).require_grad(),
+            envelope: inner.envelope.clone().map(outer),
+            edge_weight: outer(inner.edge_weight.clone()),
+            weight: outer(moved),
+            bias: Tensor::from_inner(inner.bias.clone()),
+            gate: Some(GateInputs {
+                weight: outer(gate.weight),
+                bias: Tensor::from_inner(gate.bias),
+                readout: outer(gate.readout),
+            }),
+        };
+        let grads = objective(&twice, &inputs).backward();
+        let slope = inputs.features.grad(&grads).unwrap();
+        inner.features = inputs.features.inner();
+        let value = (slope.clone() * slope).sum();
+        let grads = value.backward();
+        let exact = (inner.weight.grad(&grads).unwrap() * direction.inner()).sum().into_scalar();
+        (value.into_scalar(), exact)
+    };
+    let exact = squared_slope(0.0).1;
+    let numeric = (squared_slope(step).0 - squared_slope(-step).0) / (2.0 * step);
+    assert!((exact - numeric).abs() < 1e-6 * exact.abs().max(1.0), "{exact} instead of {numeric}");
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let shape = shape(&[61; 300], 24, 4, true, true);
+    let edges = EdgeIndex::<Flex>::new(shape.edges.clone(), &Default::default());
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let inputs = inputs::<Flex>(&shape);
+            let outputs = Flex::message(&edges, &inputs);
+            let gradients = Flex::message_backward(&edges, &inputs, cotangents(&shape));
+            let mut all = vec![outputs.gathered.into_data(), outputs.gates.unwrap().into_data()];
+            all.extend(flat(&gradients).into_iter().map(|(_, tensor)| tensor.into_data()));
+            all
+        })
+    };
+    let one = run(1);
+    for threads in [2, 3, 7] {
+        assert_eq!(one, run(threads), "{threads} threads");
+    }
+}
+
+#[test]
+#[should_panic(expected = "shape of bias")]
+fn shapes_that_do_not_fit_are_named() {
+    let shape = shape(&[1, 2], 4, 2, true, false);
+    let edges = EdgeIndex::<Flex>::new(shape.edges.clone(), &Default::default());
+    let bias = Tensor::zeros([5], &Default::default());
+    Flex::message(&edges, &MessageInputs { bias, ..inputs(&shape) });
+}
