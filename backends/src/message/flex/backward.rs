@@ -69,9 +69,7 @@ pub(super) fn message_backward(host: &Host<'_>, outputs: MessageOutputs<Flex>) -
     let (gathered, gates) = (gathered.get(), gates.as_ref().map(Values::get));
     let arch = pulp::Arch::new();
     let run = |lane| {
-        with_scratch(host.tile() * width, |buffers| {
-            arch.dispatch(|| lane_backward(host, lane, gathered, gates, buffers))
-        })
+        with_scratch(host.tile() * width, |buffers| arch.dispatch(Lane { host, lane, gathered, gates, buffers }))
     };
     let lanes: Vec<LaneSums> = host.lanes().par_iter().map(run).collect();
     let (mut receiver, mut sender) = (vec![0.0; nodes * width], vec![0.0; nodes * width]);
@@ -101,6 +99,24 @@ pub(super) fn message_backward(host: &Host<'_>, outputs: MessageOutputs<Flex>) -
             bias: tensor(gate.bias, [width]),
             readout: tensor(gate.readout, [width, 1]),
         }),
+    }
+}
+
+/// The work on one lane, see `forward::Lane`.
+struct Lane<'a> {
+    host: &'a Host<'a>,
+    lane: &'a Range<usize>,
+    gathered: &'a [f32],
+    gates: Option<&'a [f32]>,
+    buffers: [&'a mut [f32]; 7],
+}
+
+impl pulp::WithSimd for Lane<'_> {
+    type Output = LaneSums;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) -> Self::Output {
+        lane_backward(self.host, self.lane, self.gathered, self.gates, self.buffers)
     }
 }
 

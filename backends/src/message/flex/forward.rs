@@ -13,7 +13,7 @@ use crate::message::MessageOutputs;
 pub(super) fn message(host: &Host<'_>) -> MessageOutputs<Flex> {
     let (width, nodes, count) = (host.width, host.nodes(), host.count());
     let arch = pulp::Arch::new();
-    let run = |lane| with_scratch(host.tile() * width, |buffers| arch.dispatch(|| lane_forward(host, lane, buffers)));
+    let run = |lane| with_scratch(host.tile() * width, |buffers| arch.dispatch(Lane { host, lane, buffers }));
     let lanes: Vec<(Part, Vec<f32>)> = host.lanes().par_iter().map(run).collect();
     let mut gathered = vec![0.0; nodes * width];
     let mut gates = Vec::with_capacity(if host.gate.is_some() { count } else { 0 });
@@ -24,6 +24,23 @@ pub(super) fn message(host: &Host<'_>) -> MessageOutputs<Flex> {
     MessageOutputs {
         gathered: tensor(gathered, [nodes, width]),
         gates: host.gate.is_some().then(|| tensor(gates, [count, 1])),
+    }
+}
+
+/// The work on one lane. A type and not a closure, because a closure would not be compiled for the
+/// vectors of the CPU.
+struct Lane<'a> {
+    host: &'a Host<'a>,
+    lane: &'a Range<usize>,
+    buffers: [&'a mut [f32]; 2],
+}
+
+impl pulp::WithSimd for Lane<'_> {
+    type Output = (Part, Vec<f32>);
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) -> Self::Output {
+        lane_forward(self.host, self.lane, self.buffers)
     }
 }
 
