@@ -255,7 +255,9 @@ fn first_and_second_derivatives_match_finite_differences() {
     let squared_slope = |nudge: f64| {
         let mut inner = tracked(inputs::<Once>(&shape));
         let direction = Random(9).tensor::<Once, 2>([5, 5], 1.0);
+        let direction_g = Random(10).tensor::<Once, 2>([3, 5], 1.0);
         let moved = inner.weight.clone() + direction.clone().mul_scalar(nudge);
+        let moved_g = inner.edge_weight.clone() + direction_g.clone().mul_scalar(nudge);
         let outer = |tensor: Tensor<Once, 2>| Tensor::<Twice, 2>::from_inner(tensor);
         let gate = inner.gate.clone().unwrap();
         let inputs = MessageInputs::<Twice> {
@@ -263,7 +265,7 @@ fn first_and_second_derivatives_match_finite_differences() {
             sender: outer(inner.sender.clone()),
             features: outer(inner.features.clone()).require_grad(),
             envelope: inner.envelope.clone().map(outer),
-            edge_weight: outer(inner.edge_weight.clone()),
+            edge_weight: outer(moved_g),
             weight: outer(moved),
             bias: Tensor::from_inner(inner.bias.clone()),
             gate: Some(GateInputs {
@@ -277,7 +279,8 @@ fn first_and_second_derivatives_match_finite_differences() {
         inner.features = inputs.features.inner();
         let value = (slope.clone() * slope).sum();
         let grads = value.backward();
-        let exact = (inner.weight.grad(&grads).unwrap() * direction.inner()).sum().into_scalar();
+        let exact = (inner.weight.grad(&grads).unwrap() * direction.inner()).sum().into_scalar()
+            + (inner.edge_weight.grad(&grads).unwrap() * direction_g.inner()).sum().into_scalar();
         (value.into_scalar(), exact)
     };
     let exact = squared_slope(0.0).1;
