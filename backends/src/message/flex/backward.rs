@@ -67,9 +67,15 @@ pub(super) fn message_backward(host: &Host<'_>, outputs: MessageOutputs<Flex>) -
     let gathered = Values::new(&outputs.gathered);
     let gates = outputs.gates.as_ref().map(Values::new);
     let (gathered, gates) = (gathered.get(), gates.as_ref().map(Values::get));
+    // Products read rows faster than columns.
+    let weight = transposed(host.weight.get(), width);
+    let gate_weight = host.gate.as_ref().map_or_else(Vec::new, |gate| transposed(gate.weight.get(), width));
+    let transposes = [weight.as_slice(), &gate_weight];
     let arch = pulp::Arch::new();
     let run = |lane| {
-        with_scratch(host.tile() * width, |buffers| arch.dispatch(Lane { host, lane, gathered, gates, buffers }))
+        with_scratch(host.tile() * width, |buffers| {
+            arch.dispatch(Lane { host, lane, gathered, gates, transposes, buffers })
+        })
     };
     let lanes: Vec<LaneSums> = host.lanes().par_iter().map(run).collect();
     let (mut receiver, mut sender) = (vec![0.0; nodes * width], vec![0.0; nodes * width]);
@@ -108,6 +114,8 @@ struct Lane<'a> {
     lane: &'a Range<usize>,
     gathered: &'a [f32],
     gates: Option<&'a [f32]>,
+    /// Of the weights of the message and of the gate.
+    transposes: [&'a [f32]; 2],
     buffers: [&'a mut [f32]; 7],
 }
 
@@ -116,18 +124,14 @@ impl pulp::WithSimd for Lane<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _simd: S) -> Self::Output {
-        lane_backward(self.host, self.lane, self.gathered, self.gates, self.buffers)
+        lane_backward(self)
     }
 }
 
 #[inline(always)]
-fn lane_backward(
-    host: &Host<'_>,
-    lane: &Range<usize>,
-    gathered: &[f32],
-    gates: Option<&[f32]>,
-    [u1, slope1, silu2, slope2, message, to_message, hidden]: [&mut [f32]; 7],
-) -> LaneSums {
+fn lane_backward(lane: Lane<'_>) -> LaneSums {
+    let Lane { host, lane, gathered, gates, transposes, buffers } = lane;
+    let [u1, slope1, silu2, slope2, message, to_message, hidden] = buffers;
     let (width, basis) = (host.width, host.basis);
     let weight = Matrix::rows(host.weight.get(), width);
     let mut sums = LaneSums::new(host, lane);
@@ -150,7 +154,8 @@ fn lane_backward(
         }
 
         if let (Some(gate), Some(gates), Some(gate_sums)) = (&host.gate, gates, &mut sums.gate) {
-            gate_backward(gate, &gates[tile.clone()], message, to_message, &mut hidden[..size], gate_sums);
+            let weight_t = Matrix::rows(transposes[1], width);
+            gate_backward(gate, weight_t, &gates[tile.clone()], message, to_message, &mut hidden[..size], gate_sums);
         }
 
         // From here `to_message` becomes the gradient of a2, and `message` that of a1.
@@ -163,7 +168,7 @@ fn lane_backward(
             simd::add(&mut sums.bias, &to_message[row]);
         }
         product(&mut sums.weight, Matrix::rows(&*u1, width).t(), Matrix::rows(&*to_message, width), Old::Added);
-        product(message, Matrix::rows(&*to_message, width), weight.t(), Old::Dropped);
+        product(message, Matrix::rows(&*to_message, width), Matrix::rows(transposes[0], width), Old::Dropped);
         simd::times(message, 1.0, slope1);
         for (row, edge) in message.chunks_exact(width).zip(tile.clone()) {
             simd::add(sums.receiver.row(host.edges.receivers[edge] as usize, width), row);
@@ -185,6 +190,7 @@ fn lane_backward(
 #[inline(always)]
 fn gate_backward(
     gate: &HostGate,
+    weight_t: Matrix<'_>,
     to_gates: &[f32],
     message: &[f32],
     to_message: &mut [f32],
@@ -192,13 +198,17 @@ fn gate_backward(
     sums: &mut GateSums,
 ) {
     let width = sums.bias.len();
-    let weight = Matrix::rows(gate.weight.get(), width);
-    product(hidden, Matrix::rows(message, width), weight, Old::Dropped);
+    product(hidden, Matrix::rows(message, width), Matrix::rows(gate.weight.get(), width), Old::Dropped);
     for (row, &to_gate) in hidden.chunks_exact_mut(width).zip(to_gates) {
         simd::gate_row(row, gate.bias.get(), gate.readout.get(), to_gate, &mut sums.readout);
         simd::add(&mut sums.bias, row);
     }
     let to_hidden = Matrix::rows(&*hidden, width);
     product(&mut sums.weight, Matrix::rows(message, width).t(), to_hidden, Old::Added);
-    product(to_message, to_hidden, weight.t(), Old::Added);
+    product(to_message, to_hidden, weight_t, Old::Added);
+}
+
+/// The transpose of a square matrix.
+fn transposed(values: &[f32], size: usize) -> Vec<f32> {
+    (0..size * size).map(|k| values[k % size * size + k / size]).collect()
 }
