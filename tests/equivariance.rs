@@ -7,6 +7,7 @@ mod models;
 use common::{Workspace, has_wgpu};
 use isograd::backends::device::{RunOn, dispatch};
 use isograd::backends::memory::MeasuredBackend;
+use isograd::core::model::EgnnConfig;
 use isograd::equivariance::Report;
 
 const CONFIG: &str = "split_by = \"system\"
@@ -24,8 +25,12 @@ impl RunOn for OnWgpu {
     type Output = Vec<(&'static str, Report)>;
 
     fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
-        let configs = models::configs().into_iter();
-        configs.map(|(name, config)| (name, models::verified::<B>(name, &config, 100, &device))).collect()
+        let checked = |(name, config)| {
+            // A software driver is slow; two layers still move coordinates and read them.
+            let config = EgnnConfig { layers: 2, ..config };
+            (name, models::verified::<B>(name, &config, 100, &device))
+        };
+        models::configs().into_iter().map(checked).collect()
     }
 }
 

@@ -3,10 +3,11 @@
 //! On the CPU the numbers come from [`CountingAllocator`], which the program installs as its
 //! global allocator; on a GPU from the backend's own memory pool.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use burn::backend::Autodiff;
+use mimalloc::MiMalloc;
 
 use crate::message::MessageBackend;
 
@@ -58,7 +59,9 @@ pub fn reset_peak() {
     PEAK.store(live, Relaxed);
 }
 
-/// The system's allocator, counting live bytes and their peak.
+/// An allocator that counts live bytes and their peak. It is mimalloc beneath, because the tensors of a
+/// training step come and go in the same sizes: the system's gives large ones back to the kernel each
+/// time and gets them anew page by page.
 ///
 /// ```
 /// use isograd_backends::memory::CountingAllocator;
@@ -81,12 +84,12 @@ fn shrink(bytes: usize) {
     LIVE.fetch_sub(bytes, Relaxed);
 }
 
-// SAFETY: every call is passed on to `System` unchanged; only counters are kept beside it.
+// SAFETY: every call is passed on to mimalloc unchanged; only counters are kept beside it.
 #[allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait")]
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps GlobalAlloc's contract, which is System's.
-        let pointer = unsafe { System.alloc(layout) };
+        // SAFETY: the caller keeps GlobalAlloc's contract, which is mimalloc's.
+        let pointer = unsafe { MiMalloc.alloc(layout) };
         if !pointer.is_null() {
             grow(layout.size());
         }
@@ -95,7 +98,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as in `alloc`.
-        let pointer = unsafe { System.alloc_zeroed(layout) };
+        let pointer = unsafe { MiMalloc.alloc_zeroed(layout) };
         if !pointer.is_null() {
             grow(layout.size());
         }
@@ -104,13 +107,13 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(pointer, layout) };
+        unsafe { MiMalloc.dealloc(pointer, layout) };
         shrink(layout.size());
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: as in `alloc`.
-        let new_pointer = unsafe { System.realloc(pointer, layout, new_size) };
+        let new_pointer = unsafe { MiMalloc.realloc(pointer, layout, new_size) };
         if !new_pointer.is_null() {
             if new_size >= layout.size() {
                 grow(new_size - layout.size());
