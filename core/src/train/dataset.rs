@@ -24,7 +24,7 @@ impl Dataset {
     /// Measures structures, in parallel, and checks that the potential knows their elements.
     ///
     /// # Errors
-    /// [`Error::Structure`] for an unknown element or an impossible cell.
+    /// [`Error::Structure`](crate::Error::Structure) for an unknown element or an impossible cell.
     pub fn new(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<PotentialInfo>) -> Result<Self> {
         let sizes = structures.par_iter().map(|structure| info.sizes(structure)).collect::<Result<_>>()?;
         Ok(Self { structures, sources, sizes, info })
