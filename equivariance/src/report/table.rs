@@ -12,13 +12,24 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
         table.load_preset(UTF8_FULL_CONDENSED);
-        table.set_header(["transformation", "output", "cases", "error", "99 %", "noise floor", "tolerance", "result"]);
+        table.set_header([
+            "transformation",
+            "output",
+            "cases",
+            "largest",
+            "99 %",
+            "worst case",
+            "its noise",
+            "its limit",
+            "result",
+        ]);
         table.add_rows(self.rows.iter().map(cells));
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         writeln!(f, "{table}")?;
-        writeln!(f, "errors are relative to the size of the output; seed {}, {} cases each", self.seed, self.cases)?;
+        writeln!(f, "errors are relative to the size of the output; the worst case is the one nearest to its limit")?;
+        writeln!(f, "seed {}, {} cases each", self.seed, self.cases)?;
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
@@ -34,14 +45,15 @@ impl fmt::Display for Report {
     }
 }
 
-fn cells(row: &Row) -> [String; 8] {
+fn cells(row: &Row) -> [String; 9] {
     let number = |value: f64| if value.is_finite() { format!("{value:.1e}") } else { "no answer".into() };
     [
         row.transformation.clone(),
         row.output.clone(),
         row.cases.to_string(),
-        number(row.error),
+        number(row.maximum),
         number(row.percentile_99),
+        number(row.error),
         number(row.noise_floor),
         number(row.tolerance),
         if row.passed { "pass".into() } else { format!("FAIL ({})", row.failures) },

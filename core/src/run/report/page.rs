@@ -188,8 +188,8 @@ fn equivariance(report: &isograd_equivariance::Report) -> Markup {
         p.sub {
             @if report.passed { "Passed" } @else { "Failed" }
             (format!(
-                ": {} cases per property. Errors are relative to the size of the output; the tolerance is 8 times the \
-                 model's own noise floor, {} arithmetic.",
+                ": {} cases per property. Errors are relative to the size of the output; the limit is 8 times the noise \
+                 floor of that very case, {} arithmetic. The worst case is the one nearest to its limit.",
                 report.cases,
                 match report.precision { Precision::F32 => "single", Precision::F64 => "double" }
             ))
@@ -197,7 +197,7 @@ fn equivariance(report: &isograd_equivariance::Report) -> Markup {
         table {
             tr {
                 th { "property" }
-                @for output in &outputs { th { (output) ", largest error" } th { "tolerance" } th { "" } }
+                @for output in &outputs { th { (output) ", worst case" } th { "its limit" } th { "" } }
             }
             @for property in properties {
                 tr {
@@ -205,7 +205,7 @@ fn equivariance(report: &isograd_equivariance::Report) -> Markup {
                     @for output in &outputs {
                         @match report.row(property, output) {
                             Some(row) => {
-                                td { (number(row.maximum)) } td { (number(row.tolerance)) }
+                                td { (number(row.error)) } td { (number(row.tolerance)) }
                                 td { @if row.passed { "pass" } @else { b.fail { "FAIL" } } }
                             }
                             None => { td { "-" } td { "-" } td {} }
