@@ -1,7 +1,5 @@
 //! A potential under the equivariance harness: what it claims, and how the harness evaluates it.
 
-use std::marker::PhantomData;
-
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element as _};
 use isograd_backends::message::MessageBackend;
@@ -36,7 +34,6 @@ pub struct Checked<'a, B: Backend> {
     model: &'a Egnn<B>,
     heads: Vec<String>,
     device: &'a B::Device,
-    backend: PhantomData<B>,
 }
 
 impl<'a, B: MessageBackend> Checked<'a, B> {
@@ -46,7 +43,7 @@ impl<'a, B: MessageBackend> Checked<'a, B> {
     /// If the model has another number of heads.
     pub fn new(model: &'a Egnn<B>, heads: Vec<String>, device: &'a B::Device) -> Self {
         assert_eq!(heads.len(), model.config.heads, "Checked: one name per head");
-        Self { model, heads, device, backend: PhantomData }
+        Self { model, heads, device }
     }
 
     fn run(&self, batch: &[System], reorder: impl Fn(&mut NeighbourList)) -> Result<Vec<Outputs>, Failure> {

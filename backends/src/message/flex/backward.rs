@@ -77,18 +77,22 @@ pub(super) fn message_backward(host: &Host<'_>, outputs: MessageOutputs<Flex>) -
             arch.dispatch(Lane { host, lane, gathered, gates, transposes, buffers })
         })
     };
-    let lanes: Vec<LaneSums> = host.lanes().par_iter().map(run).collect();
     let (mut receiver, mut sender) = (vec![0.0; nodes * width], vec![0.0; nodes * width]);
     let (mut features, mut envelope) = (Vec::with_capacity(count * basis), Vec::with_capacity(count));
     let mut sums: Option<LaneSums> = None;
-    for mut lane in lanes {
-        lane.receiver.add_to(&mut receiver, width);
-        lane.sender.add_to(&mut sender, width);
-        features.append(&mut lane.features);
-        envelope.append(&mut lane.envelope);
-        match &mut sums {
-            Some(sums) => sums.add(&lane),
-            None => sums = Some(lane),
+    // Not all lanes at once: each holds gradients of all weights. They are added in their order, so that
+    // how many run together changes no bit.
+    for group in host.lanes().chunks(2 * rayon::current_num_threads()) {
+        let lanes: Vec<LaneSums> = group.par_iter().map(run).collect();
+        for mut lane in lanes {
+            lane.receiver.add_to(&mut receiver, width);
+            lane.sender.add_to(&mut sender, width);
+            features.append(&mut lane.features);
+            envelope.append(&mut lane.envelope);
+            match &mut sums {
+                Some(sums) => sums.add(&lane),
+                None => sums = Some(lane),
+            }
         }
     }
     let sums = sums.unwrap_or_else(|| LaneSums::new(host, &(0..0)));
