@@ -95,9 +95,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 fn load_baseline(path: &std::path::Path) -> Result<Report> {
-    Report::load(path).map_err(|error| {
-        Error::Structure(format!("{error}; `isograd check RUN --json > {}` writes one", path.display()))
-    })
+    let remedy = "`isograd check RUN --json > baseline.json` writes one";
+    Report::load(path).map_err(|error| Error::Structure(format!("{error}; {remedy}")))
 }
 
 struct Check {
