@@ -2,7 +2,9 @@
 //!
 //! - [`device`]: a name such as `cpu`, `wgpu:1` or `cuda` becomes a Burn device, chosen at run
 //!   time; a list of what is available, and why something is not.
+//! - [`index`]: edges by receiver and sender, rows in groups.
 //! - [`message`]: the fused edge operation of an EGNN layer.
+//! - [`kernels`]: the small operations around it: SiLU, gathering and summing rows, AdamW.
 //! - [`memory`]: bytes in use and their peak, per backend.
 //!
 //! Nothing here knows what is computed; that is `isograd-core`.
@@ -24,5 +26,11 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod device;
+pub mod index;
+pub mod kernels;
 pub mod memory;
 pub mod message;
+
+mod host;
+mod primitive;
+mod simd;

@@ -14,70 +14,16 @@
 //! compare with.
 
 mod autodiff;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
 mod flex;
 pub mod reference;
 
-use std::sync::Arc;
-
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor};
 
-/// Who receives from whom, on the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EdgeList {
-    /// Number of nodes, N.
-    pub nodes: usize,
-    /// Receiver of each edge, sorted, `[E]`.
-    pub receivers: Vec<u32>,
-    /// Sender of each edge, `[E]`.
-    pub senders: Vec<u32>,
-}
-
-/// The same on the host and on a device.
-#[derive(Debug, Clone)]
-pub struct EdgeIndex<B: Backend> {
-    /// Receiver of each edge, sorted, `[E]`.
-    pub receivers: Tensor<B, 1, Int>,
-    /// Sender of each edge, `[E]`.
-    pub senders: Tensor<B, 1, Int>,
-    /// On the host.
-    pub host: Arc<EdgeList>,
-}
-
-impl<B: Backend> EdgeIndex<B> {
-    /// Copies edges to a device.
-    ///
-    /// # Panics
-    /// If receivers are not sorted, there is not one sender for each, or an index is not below
-    /// `nodes`.
-    pub fn new(edges: EdgeList, device: &B::Device) -> Self {
-        assert_eq!(edges.receivers.len(), edges.senders.len(), "EdgeIndex: receivers and senders");
-        assert!(edges.receivers.is_sorted(), "EdgeIndex: receivers are not sorted");
-        let inside = edges.receivers.iter().chain(&edges.senders).all(|&node| (node as usize) < edges.nodes);
-        assert!(inside, "EdgeIndex: an edge of a node that is not there");
-        let integers = |values: &[u32]| {
-            let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
-            Tensor::from_data(burn::tensor::TensorData::new(values, [edges.receivers.len()]), device)
-        };
-        let (receivers, senders) = (integers(&edges.receivers), integers(&edges.senders));
-        Self { receivers, senders, host: Arc::new(edges) }
-    }
-
-    /// Number of nodes, N.
-    pub fn nodes(&self) -> usize {
-        self.host.nodes
-    }
-
-    /// Number of edges, E.
-    pub fn len(&self) -> usize {
-        self.host.receivers.len()
-    }
-
-    /// Whether there are no edges.
-    pub fn is_empty(&self) -> bool {
-        self.host.receivers.is_empty()
-    }
-}
+use crate::index::EdgeIndex;
+use crate::kernels::KernelBackend;
 
 /// A scalar per edge from its message.
 #[derive(Debug, Clone)]
@@ -90,7 +36,7 @@ pub struct GateInputs<B: Backend> {
     pub readout: Tensor<B, 2>,
 }
 
-/// What the operation reads; its gradients have the same shapes.
+/// What the operation reads.
 #[derive(Debug, Clone)]
 pub struct MessageInputs<B: Backend> {
     /// `P [N, F]`, read by receivers.
@@ -111,6 +57,27 @@ pub struct MessageInputs<B: Backend> {
     pub gate: Option<GateInputs<B>>,
 }
 
+/// Gradients of [`MessageInputs`], in their shapes.
+#[derive(Debug, Clone)]
+pub struct MessageGradients<B: Backend> {
+    /// Of `P`.
+    pub receiver: Tensor<B, 2>,
+    /// Of `Q`.
+    pub sender: Tensor<B, 2>,
+    /// Of `G`, where it was asked for.
+    pub features: Option<Tensor<B, 2>>,
+    /// Of `w`, where it was asked for and there is one.
+    pub envelope: Option<Tensor<B, 2>>,
+    /// Of `W_g`.
+    pub edge_weight: Tensor<B, 2>,
+    /// Of `W_2`.
+    pub weight: Tensor<B, 2>,
+    /// Of `b_2`.
+    pub bias: Tensor<B, 1>,
+    /// Of the gate.
+    pub gate: Option<GateInputs<B>>,
+}
+
 /// What the operation returns.
 #[derive(Debug, Clone)]
 pub struct MessageOutputs<B: Backend> {
@@ -121,7 +88,7 @@ pub struct MessageOutputs<B: Backend> {
 }
 
 /// A backend that can carry the edge work of an EGNN.
-pub trait MessageBackend: Backend {
+pub trait MessageBackend: KernelBackend {
     /// The operation.
     ///
     /// # Panics
@@ -130,7 +97,8 @@ pub trait MessageBackend: Backend {
         reference::message(edges, inputs)
     }
 
-    /// Gradients of all inputs from those of the outputs.
+    /// Gradients of the inputs from those of the outputs; those of `features` and `envelope`, which
+    /// depend on nothing but the geometry, only with `geometry`.
     ///
     /// # Panics
     /// If shapes do not fit each other.
@@ -138,20 +106,15 @@ pub trait MessageBackend: Backend {
         edges: &EdgeIndex<Self>,
         inputs: &MessageInputs<Self>,
         outputs: MessageOutputs<Self>,
-    ) -> MessageInputs<Self> {
-        reference::message_backward(edges, inputs, outputs)
+        geometry: bool,
+    ) -> MessageGradients<Self> {
+        reference::message_backward(edges, inputs, outputs, geometry)
     }
 }
 
 /// The reference, in either precision.
 #[cfg(feature = "ndarray")]
 impl MessageBackend for burn_ndarray::NdArray<f64> {}
-
-#[cfg(feature = "wgpu")]
-impl MessageBackend for burn_wgpu::Wgpu {}
-
-#[cfg(feature = "cuda")]
-impl MessageBackend for burn_cuda::Cuda {}
 
 /// N, E, K and F of the inputs.
 ///

@@ -1,29 +1,18 @@
 //! The fused edge operation against its reference: values and every gradient, on every backend with a
 //! version of its own; derivatives of first and second order against finite differences in f64.
 
+mod common;
+
 use burn::backend::Autodiff;
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
+use common::{Random, error, numbers};
+use isograd_backends::index::{EdgeIndex, EdgeList};
 use isograd_backends::message::{
-    EdgeIndex, EdgeList, GateInputs, MessageBackend, MessageInputs, MessageOutputs, reference,
+    GateInputs, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference,
 };
-
-/// Numbers from a small generator of our own, in (-1, 1).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as f64 / (1u64 << 30) as f64 - 1.0
-    }
-
-    fn tensor<B: Backend, const R: usize>(&mut self, shape: [usize; R], size: f64) -> Tensor<B, R> {
-        let values: Vec<f64> = (0..shape.iter().product()).map(|_| size * self.next()).collect();
-        Tensor::from_data(TensorData::new(values, shape).convert::<B::FloatElem>(), &Default::default())
-    }
-}
 
 #[derive(Debug, Clone)]
 struct Shape {
@@ -44,6 +33,16 @@ fn shape(degrees: &[usize], width: usize, basis: usize, envelope: bool, gate: bo
     Shape { edges: EdgeList { nodes, receivers, senders }, width, basis, envelope, gate }
 }
 
+/// Every edge three times.
+fn duplicates(width: usize, basis: usize) -> Shape {
+    let edges = EdgeList {
+        nodes: 3,
+        receivers: vec![0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2],
+        senders: vec![1, 1, 1, 0, 0, 0, 2, 2, 2, 2, 2, 2],
+    };
+    Shape { edges, width, basis, envelope: true, gate: true }
+}
+
 fn shapes() -> Vec<(&'static str, Shape)> {
     vec![
         ("plain", shape(&[3, 0, 5, 1, 4], 16, 8, true, true)),
@@ -56,7 +55,8 @@ fn shapes() -> Vec<(&'static str, Shape)> {
         ("no edges", shape(&[0, 0], 8, 4, true, true)),
         ("no nodes", shape(&[], 8, 4, true, true)),
         ("several lanes", shape(&[37; 150], 40, 5, true, true)),
-        ("one node takes all", shape(&[1, 20_000, 2], 12, 2, true, true)),
+        ("one node takes all", shape(&[1, 100_000, 2], 12, 2, true, true)),
+        ("duplicate edges", duplicates(16, 4)),
     ]
 }
 
@@ -81,16 +81,18 @@ fn inputs<B: Backend>(shape: &Shape) -> MessageInputs<B> {
     }
 }
 
-/// All tensors of the inputs, flat, with their names.
-fn flat<B: Backend>(inputs: &MessageInputs<B>) -> Vec<(&'static str, Tensor<B, 1>)> {
+/// All gradients, flat, with their names.
+fn flat<B: Backend>(inputs: &MessageGradients<B>) -> Vec<(&'static str, Tensor<B, 1>)> {
     let mut list = vec![
         ("receiver", inputs.receiver.clone().flatten(0, 1)),
         ("sender", inputs.sender.clone().flatten(0, 1)),
-        ("features", inputs.features.clone().flatten(0, 1)),
         ("edge_weight", inputs.edge_weight.clone().flatten(0, 1)),
         ("weight", inputs.weight.clone().flatten(0, 1)),
         ("bias", inputs.bias.clone()),
     ];
+    if let Some(features) = &inputs.features {
+        list.push(("features", features.clone().flatten(0, 1)));
+    }
     if let Some(envelope) = &inputs.envelope {
         list.push(("envelope", envelope.clone().flatten(0, 1)));
     }
@@ -110,20 +112,6 @@ fn cotangents<B: Backend>(shape: &Shape) -> MessageOutputs<B> {
     }
 }
 
-fn numbers<B: Backend, const R: usize>(tensor: Tensor<B, R>) -> Vec<f64> {
-    tensor.into_data().convert::<f64>().into_vec().unwrap()
-}
-
-/// Largest difference over the largest value.
-fn error(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let size = expected.iter().fold(1e-12, |most: f64, x| most.max(x.abs()));
-    found.iter().zip(expected).fold(0.0, |most: f64, (a, b)| {
-        assert!(a.is_finite());
-        most.max((a - b).abs())
-    }) / size
-}
-
 /// Values and all gradients of a backend's version against the reference in double precision.
 fn agrees<B: MessageBackend>(limit: f64) {
     for (name, shape) in shapes() {
@@ -139,11 +127,15 @@ fn agrees<B: MessageBackend>(limit: f64) {
             let size = error(&numbers(found), &numbers(expected));
             assert!(size < limit, "{name}, gates: {size:e}");
         }
-        let found = B::message_backward(&edges, &here, cotangents(&shape));
-        let expected = reference::message_backward(&exact_edges, &exact, cotangents(&shape));
-        for ((input, found), (_, expected)) in flat(&found).into_iter().zip(flat(&expected)) {
-            let size = error(&numbers(found), &numbers(expected));
-            assert!(size < limit, "{name}, gradient of {input}: {size:e}");
+        for geometry in [true, false] {
+            let found = B::message_backward(&edges, &here, cotangents(&shape), geometry);
+            let expected = reference::message_backward(&exact_edges, &exact, cotangents(&shape), geometry);
+            let (found, expected) = (flat(&found), flat(&expected));
+            assert_eq!(found.len(), expected.len());
+            for ((input, found), (_, expected)) in found.into_iter().zip(expected) {
+                let size = error(&numbers(found), &numbers(expected));
+                assert!(size < limit, "{name}, gradient of {input}: {size:e}");
+            }
         }
     }
 }
@@ -297,7 +289,7 @@ fn the_number_of_threads_changes_no_bit() {
         pool.install(|| {
             let inputs = inputs::<Flex>(&shape);
             let outputs = Flex::message(&edges, &inputs);
-            let gradients = Flex::message_backward(&edges, &inputs, cotangents(&shape));
+            let gradients = Flex::message_backward(&edges, &inputs, cotangents(&shape), true);
             let mut all = vec![outputs.gathered.into_data(), outputs.gates.unwrap().into_data()];
             all.extend(flat(&gradients).into_iter().map(|(_, tensor)| tensor.into_data()));
             all
@@ -306,6 +298,31 @@ fn the_number_of_threads_changes_no_bit() {
     let one = run(1);
     for threads in [2, 3, 7] {
         assert_eq!(one, run(threads), "{threads} threads");
+    }
+}
+
+/// Only one of the two outputs is used.
+#[test]
+fn one_output_alone_has_gradients() {
+    type Tracked = Autodiff<Flex>;
+    let shape = shape(&[3, 0, 5, 1, 4], 16, 8, true, true);
+    let edges = EdgeIndex::<Tracked>::new(shape.edges.clone(), &Default::default());
+    let cotangents = cotangents::<Tracked>(&shape);
+    for gates in [true, false] {
+        let gradients = |fused: bool| {
+            let tracked = tracked(inputs::<Tracked>(&shape));
+            let outputs = if fused { Tracked::message(&edges, &tracked) } else { reference::message(&edges, &tracked) };
+            let loss = if gates {
+                (outputs.gates.unwrap() * cotangents.gates.clone().unwrap()).sum()
+            } else {
+                (outputs.gathered * cotangents.gathered.clone()).sum()
+            };
+            let grads = loss.backward();
+            [&tracked.receiver, &tracked.features].map(|input| numbers(input.grad(&grads).unwrap()))
+        };
+        for (found, expected) in gradients(true).iter().zip(&gradients(false)) {
+            assert!(error(found, expected) < 2e-5);
+        }
     }
 }
 

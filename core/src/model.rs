@@ -5,7 +5,6 @@
 //! Layers hold their own parameters and call matmul and select themselves, because every operation
 //! here must differentiate twice, which `burn::nn::Linear` and `Embedding` do not.
 
-mod activation;
 mod config;
 mod dense;
 mod egnn;

@@ -21,7 +21,7 @@ pub use dataset::Dataset;
 pub use evaluate::{Predicted, baseline, evaluate, predict};
 pub use events::{Event, Observer, Progress};
 pub use metrics::{Metrics, Tally};
-pub use optimizer::{Optimizer, OptimizerConfig, clip_by_global_norm};
+pub use optimizer::{Optimizer, OptimizerConfig, clip_scale, global_norm};
 pub use potential::{Potential, PotentialInfo, PotentialSource};
 pub use schedule::{Plateau, Schedule, ScheduleConfig};
 pub use session::{Outcome, train};

@@ -20,6 +20,9 @@ use common::{config, configs};
 
 type F64 = NdArray<f64>;
 
+/// Elements of the models and structures here.
+const ELEMENTS: usize = 3;
+
 fn cluster(atoms: usize, seed: u64) -> (Vec<i32>, Geometry) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let positions = (0..atoms).map(|_| std::array::from_fn(|_| rng.random_range(0.0..3.0))).collect();
@@ -41,7 +44,7 @@ fn batch<B: Backend>(graphs: &[(Vec<i32>, Geometry)], cutoff: f64, heads: &[usiz
         })
         .collect();
     let members: Vec<usize> = (0..graphs.len()).collect();
-    GraphBatch::new(&HostBatch::new(&members, &host), &Default::default())
+    GraphBatch::new(&HostBatch::new(&members, &host), ELEMENTS, &Default::default())
 }
 
 fn run(config: &EgnnConfig, graph: &(Vec<i32>, Geometry)) -> (f64, Vec<Vector3<f64>>) {
@@ -277,7 +280,7 @@ fn fused_and_composed_messages_train_alike() {
             let step = |_| {
                 let (loss, gradients) =
                     accumulate(&model, &LossConfig::default(), std::slice::from_ref(&batch), 1, &device);
-                model = optimizer.step(model.clone(), 1e-2, gradients);
+                model = optimizer.step(model.clone(), 1e-2, gradients, 1.0);
                 loss
             };
             (0..50).map(step).collect::<Vec<f64>>()

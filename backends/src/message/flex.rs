@@ -9,15 +9,17 @@
 mod backward;
 mod forward;
 mod matrix;
-mod simd;
 
 use std::cell::RefCell;
 use std::ops::Range;
 
-use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
-use burn_flex::{Flex, FlexTensor};
+use burn::tensor::DType;
+use burn_flex::Flex;
+use rayon::prelude::*;
 
-use super::{EdgeIndex, EdgeList, MessageBackend, MessageInputs, MessageOutputs, reference, sizes};
+use super::{EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference, sizes};
+use crate::host::Values;
+use crate::simd;
 
 /// Edges of a lane at least, and lanes at most: enough for the cores of a large machine, few enough
 /// that their buffers stay small.
@@ -36,25 +38,12 @@ impl MessageBackend for Flex {
         edges: &EdgeIndex<Self>,
         inputs: &MessageInputs<Self>,
         outputs: MessageOutputs<Self>,
-    ) -> MessageInputs<Self> {
+        geometry: bool,
+    ) -> MessageGradients<Self> {
         match Host::new(edges, inputs) {
-            Some(host) => backward::message_backward(&host, outputs),
-            None => reference::message_backward(edges, inputs, outputs),
+            Some(host) => backward::message_backward(&host, outputs, geometry),
+            None => reference::message_backward(edges, inputs, outputs, geometry),
         }
-    }
-}
-
-/// A tensor whose values are read in place.
-struct Values(FlexTensor);
-
-impl Values {
-    fn new<const R: usize>(tensor: &Tensor<Flex, R>) -> Self {
-        let primitive = tensor.clone().into_primitive().tensor();
-        Self(primitive.to_contiguous())
-    }
-
-    fn get(&self) -> &[f32] {
-        self.0.storage::<f32>()
     }
 }
 
@@ -66,7 +55,9 @@ struct HostGate {
 
 /// The inputs of the operation in host memory.
 struct Host<'a> {
-    edges: &'a EdgeList,
+    nodes: usize,
+    receivers: &'a [u32],
+    senders: &'a [u32],
     width: usize,
     basis: usize,
     receiver: Values,
@@ -87,7 +78,9 @@ impl<'a> Host<'a> {
             return None;
         }
         Some(Self {
-            edges: &edges.host,
+            nodes: edges.nodes(),
+            receivers: &edges.receivers.host.group_of,
+            senders: &edges.senders.host.group_of,
             width,
             basis,
             receiver: Values::new(&inputs.receiver),
@@ -105,12 +98,8 @@ impl<'a> Host<'a> {
         })
     }
 
-    fn nodes(&self) -> usize {
-        self.edges.nodes
-    }
-
     fn count(&self) -> usize {
-        self.edges.receivers.len()
+        self.receivers.len()
     }
 
     /// Edges of a tile: many rows, because a product packs its weights anew for each tile; fewer where
@@ -139,12 +128,12 @@ impl<'a> Host<'a> {
 
     /// First and one past the last receiver of a lane.
     fn receivers(&self, lane: &Range<usize>) -> Range<usize> {
-        self.edges.receivers[lane.start] as usize..self.edges.receivers[lane.end - 1] as usize + 1
+        self.receivers[lane.start] as usize..self.receivers[lane.end - 1] as usize + 1
     }
 
     /// Smallest and one past the largest sender of a lane.
     fn senders(&self, lane: &Range<usize>) -> Range<usize> {
-        let senders = &self.edges.senders[lane.clone()];
+        let senders = &self.senders[lane.clone()];
         let first = senders.iter().min().map_or(0, |&node| node as usize);
         first..senders.iter().max().map_or(0, |&node| node as usize + 1)
     }
@@ -167,11 +156,26 @@ impl Part {
     fn row(&mut self, node: usize, width: usize) -> &mut [f32] {
         &mut self.values[(node - self.range.start) * width..][..width]
     }
-
-    fn add_to(&self, all: &mut [f32], width: usize) {
-        simd::add(&mut all[self.range.start * width..self.range.end * width], &self.values);
-    }
 }
+
+/// Adds the rows of parts into those of all, to each in the order of the parts.
+fn add_parts<'a>(all: &mut [f32], parts: impl Iterator<Item = &'a Part>, width: usize) {
+    let parts: Vec<&Part> = parts.collect();
+    let block = (BLOCK_VALUES / width.max(1)).max(1);
+    all.par_chunks_mut(block * width.max(1)).enumerate().for_each(|(k, rows)| {
+        let nodes = k * block..k * block + rows.len() / width;
+        for part in &parts {
+            let (start, end) = (part.range.start.max(nodes.start), part.range.end.min(nodes.end));
+            if start < end {
+                let own = &part.values[(start - part.range.start) * width..(end - part.range.start) * width];
+                simd::add(&mut rows[(start - nodes.start) * width..(end - nodes.start) * width], own);
+            }
+        }
+    });
+}
+
+/// Values of rows that are added up as one task.
+const BLOCK_VALUES: usize = 1 << 13;
 
 thread_local! {
     /// Row buffers of a tile, kept from call to call.
@@ -191,10 +195,4 @@ fn with_scratch<const N: usize, T>(size: usize, work: impl FnOnce([&mut [f32]; N
             buffer
         }))
     })
-}
-
-/// A tensor from host values.
-fn tensor<const R: usize>(values: Vec<f32>, shape: [usize; R]) -> Tensor<Flex, R> {
-    let primitive = FlexTensor::from_data(TensorData::new(values, shape));
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
 }

@@ -3,30 +3,10 @@
 //! times where the backend does.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{IndexingUpdateOp, Tensor};
+use burn::tensor::Tensor;
 
-use super::{EdgeIndex, GateInputs, MessageInputs, MessageOutputs, sizes};
-
-/// The logistic function, by the hyperbolic tangent: Burn's own goes through single precision.
-fn sigmoid<B: Backend, const R: usize>(x: Tensor<B, R>) -> Tensor<B, R> {
-    (x.mul_scalar(0.5).tanh() + 1.0).mul_scalar(0.5)
-}
-
-fn silu<B: Backend, const R: usize>(x: Tensor<B, R>) -> Tensor<B, R> {
-    x.clone() * sigmoid(x)
-}
-
-/// `silu'(x) = sigmoid(x) (1 + x (1 - sigmoid(x)))`.
-fn silu_slope<B: Backend, const R: usize>(x: Tensor<B, R>) -> Tensor<B, R> {
-    let sigmoid = sigmoid(x.clone());
-    sigmoid.clone() * (x * (sigmoid.neg() + 1.0) + 1.0)
-}
-
-fn sum_rows<B: Backend>(to: usize, index: &Tensor<B, 1, burn::tensor::Int>, values: Tensor<B, 2>) -> Tensor<B, 2> {
-    let columns = values.dims()[1];
-    let zeros = Tensor::zeros([to, columns], &values.device());
-    zeros.select_assign(0, index.clone(), values, IndexingUpdateOp::Add)
-}
+use super::{EdgeIndex, GateInputs, MessageGradients, MessageInputs, MessageOutputs, sizes};
+use crate::kernels::reference::{gather, silu, silu_slope, sum_groups};
 
 fn column_sums<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 1> {
     values.sum_dim(0).squeeze_dim(0)
@@ -34,8 +14,8 @@ fn column_sums<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 1> {
 
 /// `a1`, `a2` and the messages `m`, each `[E, F]`.
 fn hidden<B: Backend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> [Tensor<B, 2>; 3] {
-    let a1 = inputs.receiver.clone().select(0, edges.receivers.clone())
-        + inputs.sender.clone().select(0, edges.senders.clone())
+    let a1 = gather(&edges.receivers, inputs.receiver.clone())
+        + gather(&edges.senders, inputs.sender.clone())
         + inputs.features.clone().matmul(inputs.edge_weight.clone());
     let a2 = silu(a1.clone()).matmul(inputs.weight.clone()) + inputs.bias.clone().unsqueeze();
     let messages = match &inputs.envelope {
@@ -60,7 +40,7 @@ pub fn message_weighted<B: Backend>(
     inputs: &MessageInputs<B>,
     weigh: impl FnOnce(Tensor<B, 2>) -> Tensor<B, 2>,
 ) -> MessageOutputs<B> {
-    let [nodes, count, ..] = sizes(edges, inputs);
+    let [_, count, ..] = sizes(edges, inputs);
     if count == 0 {
         let gates = inputs.gate.as_ref().map(|_| Tensor::zeros([0, 1], &inputs.receiver.device()));
         return MessageOutputs { gathered: inputs.receiver.zeros_like(), gates };
@@ -71,7 +51,7 @@ pub fn message_weighted<B: Backend>(
         let a3 = gate_hidden(gate, messages.clone());
         silu(a3).matmul(gate.readout.clone())
     });
-    MessageOutputs { gathered: sum_rows(nodes, &edges.receivers, messages), gates }
+    MessageOutputs { gathered: sum_groups(&edges.receivers, messages), gates }
 }
 
 /// See [`MessageBackend::message_backward`](super::MessageBackend::message_backward).
@@ -79,13 +59,14 @@ pub fn message_backward<B: Backend>(
     edges: &EdgeIndex<B>,
     inputs: &MessageInputs<B>,
     outputs: MessageOutputs<B>,
-) -> MessageInputs<B> {
-    let [nodes, count, ..] = sizes(edges, inputs);
+    geometry: bool,
+) -> MessageGradients<B> {
+    let [_, count, ..] = sizes(edges, inputs);
     if count == 0 {
-        return zeros(inputs);
+        return zeros(inputs, geometry);
     }
     let [a1, a2, messages] = hidden(edges, inputs);
-    let mut to_messages = outputs.gathered.select(0, edges.receivers.clone());
+    let mut to_messages = gather(&edges.receivers, outputs.gathered);
     let gate = inputs.gate.as_ref().zip(outputs.gates).map(|(gate, to_gates)| {
         let a3 = gate_hidden(gate, messages.clone());
         let to_readout = silu(a3.clone()).transpose().matmul(to_gates.clone());
@@ -97,17 +78,17 @@ pub fn message_backward<B: Backend>(
             readout: to_readout,
         }
     });
-    let envelope = inputs.envelope.as_ref().map(|_| (to_messages.clone() * silu(a2.clone())).sum_dim(1));
+    let envelope = inputs.envelope.as_ref().filter(|_| geometry).map(|_| (to_messages.clone() * silu(a2.clone())).sum_dim(1));
     let to_silu = match &inputs.envelope {
         Some(envelope) => to_messages * envelope.clone(),
         None => to_messages,
     };
     let to_a2 = to_silu * silu_slope(a2);
     let to_a1 = to_a2.clone().matmul(inputs.weight.clone().transpose()) * silu_slope(a1.clone());
-    MessageInputs {
-        receiver: sum_rows(nodes, &edges.receivers, to_a1.clone()),
-        sender: sum_rows(nodes, &edges.senders, to_a1.clone()),
-        features: to_a1.clone().matmul(inputs.edge_weight.clone().transpose()),
+    MessageGradients {
+        receiver: sum_groups(&edges.receivers, to_a1.clone()),
+        sender: sum_groups(&edges.senders, to_a1.clone()),
+        features: geometry.then(|| to_a1.clone().matmul(inputs.edge_weight.clone().transpose())),
         envelope,
         edge_weight: inputs.features.clone().transpose().matmul(to_a1),
         weight: silu(a1).transpose().matmul(to_a2.clone()),
@@ -117,12 +98,12 @@ pub fn message_backward<B: Backend>(
 }
 
 /// Gradients where there are no edges.
-fn zeros<B: Backend>(inputs: &MessageInputs<B>) -> MessageInputs<B> {
-    MessageInputs {
+fn zeros<B: Backend>(inputs: &MessageInputs<B>, geometry: bool) -> MessageGradients<B> {
+    MessageGradients {
         receiver: inputs.receiver.zeros_like(),
         sender: inputs.sender.zeros_like(),
-        features: inputs.features.zeros_like(),
-        envelope: inputs.envelope.as_ref().map(Tensor::zeros_like),
+        features: geometry.then(|| inputs.features.zeros_like()),
+        envelope: inputs.envelope.as_ref().filter(|_| geometry).map(Tensor::zeros_like),
         edge_weight: inputs.edge_weight.zeros_like(),
         weight: inputs.weight.zeros_like(),
         bias: inputs.bias.zeros_like(),

@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor, TensorData};
-use isograd_backends::message::{EdgeIndex, EdgeList};
+use burn::tensor::{Tensor, TensorData};
+use isograd_backends::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
 
 use super::NeighbourList;
 
@@ -170,10 +170,10 @@ impl HostBatch {
 /// The inputs of a model on a device. Labels are not among them.
 #[derive(Debug, Clone)]
 pub struct GraphBatch<B: Backend> {
-    /// Element index of each atom, `[N]`.
-    pub species: Tensor<B, 1, Int>,
-    /// Graph of each atom, `[N]`.
-    pub graph_of_atom: Tensor<B, 1, Int>,
+    /// Atoms by element.
+    pub species: Grouping<B>,
+    /// Atoms by graph.
+    pub graph_of_atom: Grouping<B>,
     /// Receiver, sorted, and sender of each edge.
     pub index: EdgeIndex<B>,
     /// The same for the edges of each head alone, numbered from its first atom; empty where there is
@@ -195,7 +195,13 @@ pub struct GraphBatch<B: Backend> {
 
 impl<B: Backend> GraphBatch<B> {
     /// Copies a batch to a device, edge vectors rounded to the precision of the backend.
-    pub fn new(batch: &HostBatch, device: &B::Device) -> Self {
+    ///
+    /// # Panics
+    /// If an element index is not below `elements`, the rows of the model's embedding.
+    pub fn new(batch: &HostBatch, elements: usize, device: &B::Device) -> Self {
+        let grouping = |of: &[i32], groups| {
+            Grouping::new(HostGrouping::new(of.iter().map(|&group| group as u32).collect(), groups), device)
+        };
         let inverse_degree: Vec<f32> = batch
             .offsets
             .windows(2)
@@ -206,8 +212,8 @@ impl<B: Backend> GraphBatch<B> {
             several.map(|part| EdgeIndex::new(batch.edge_list(&part.atoms, &part.edges), device)).collect();
         let vectors = TensorData::new(batch.vectors.clone(), [batch.edges(), 3]);
         Self {
-            species: integers(&batch.species, device),
-            graph_of_atom: integers(&batch.graph_of_atom, device),
+            species: grouping(&batch.species, elements),
+            graph_of_atom: grouping(&batch.graph_of_atom, batch.graphs()),
             index: EdgeIndex::new(batch.edge_list(&(0..batch.atoms()), &(0..batch.edges())), device),
             head_index,
             vectors: Tensor::from_data(vectors.convert::<B::FloatElem>(), device),
@@ -218,10 +224,6 @@ impl<B: Backend> GraphBatch<B> {
             edges: batch.edges(),
         }
     }
-}
-
-fn integers<B: Backend>(values: &[i32], device: &B::Device) -> Tensor<B, 1, Int> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }
 
 /// A float tensor from host values in row-major order.

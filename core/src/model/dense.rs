@@ -3,9 +3,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
+use isograd_backends::kernels::KernelBackend;
 use rand::{Rng, RngExt};
-
-use super::activation::silu;
 
 /// A uniform draw from (-bound, bound) for every element, made on the host so that the same seed
 /// gives the same weights on every device.
@@ -72,9 +71,11 @@ impl<B: Backend> Mlp<B> {
             second: Dense::new([hidden, output], hidden, last_bias, rng, device),
         }
     }
+}
 
+impl<B: KernelBackend> Mlp<B> {
     /// `[rows, in]` to `[rows, out]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.second.forward(silu(self.first.forward(x)))
+        self.second.forward(B::silu(self.first.forward(x)))
     }
 }

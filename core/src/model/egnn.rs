@@ -1,14 +1,14 @@
 //! The whole model: embedding, layers, readouts.
 
 use burn::module::{Module, Param};
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use burn::tensor::{IndexingUpdateOp, Tensor};
 use isograd_backends::message::MessageBackend;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::dense::{Mlp, uniform};
-use super::layer::{Edges, Flow, Gate, Layer, sum_by_receiver};
+use super::layer::{Edges, Flow, Gate, Layer};
 use super::{EgnnConfig, ForceHead, MessageKind, radial};
 use crate::graph::GraphBatch;
 
@@ -56,7 +56,7 @@ pub struct Head<B: Backend> {
 /// let edges = neighbour_list(&geometry, config.cutoff).unwrap();
 /// let graph = HostGraph { species: vec![0, 0], edges, ..Default::default() };
 /// let device = Default::default();
-/// let batch = GraphBatch::<Flex>::new(&HostBatch::new(&[0], &[graph]), &device);
+/// let batch = GraphBatch::<Flex>::new(&HostBatch::new(&[0], &[graph]), config.elements.len(), &device);
 /// let prediction = Egnn::new(&config, 1, &device).forward(&batch);
 /// assert_eq!(prediction.energies.dims(), [1]);
 /// assert_eq!(prediction.forces.dims(), [2, 3]);
@@ -103,7 +103,7 @@ impl<B: Backend> Egnn<B> {
 impl<B: MessageBackend> Egnn<B> {
     /// Energies and forces of a batch.
     pub fn forward(&self, graph: &GraphBatch<B>) -> Prediction<B> {
-        let mut flow = Flow { features: self.embedding.val().select(0, graph.species.clone()), displacement: None };
+        let mut flow = Flow { features: B::gather(&graph.species, self.embedding.val()), displacement: None };
         let mut edges = Edges::new(&self.config, graph);
         let readouts: Vec<&Gate<B>> =
             graph.heads.iter().filter_map(|part| self.heads[part.head].force.as_ref()).collect();
@@ -129,19 +129,13 @@ impl<B: MessageBackend> Egnn<B> {
             let atoms = rows(&features, part.atoms.clone(), graph.atoms);
             self.heads[part.head].energy.forward(atoms)
         });
-        let atoms = Tensor::cat(parts.collect(), 0).squeeze_dim(1).mul_scalar(self.config.energy_scale);
-        let device = atoms.device();
-        Tensor::zeros([graph.graphs], &device).select_assign(
-            0,
-            graph.graph_of_atom.clone(),
-            atoms,
-            IndexingUpdateOp::Add,
-        )
+        let atoms = Tensor::cat(parts.collect(), 0).mul_scalar(self.config.energy_scale);
+        B::sum_groups(&graph.graph_of_atom, atoms).squeeze_dim(1)
     }
 
     fn direct_forces(&self, graph: &GraphBatch<B>, edges: &Edges<B>, strengths: Tensor<B, 2>) -> Tensor<B, 2> {
         let directions = edges.vectors.clone() / radial::distance(edges.squared.clone());
-        sum_by_receiver(graph, directions * edges.fade(strengths)).mul_scalar(self.config.force_scale)
+        B::sum_groups(&graph.index.receivers, directions * edges.fade(strengths)).mul_scalar(self.config.force_scale)
     }
 }
 

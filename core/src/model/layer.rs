@@ -2,12 +2,13 @@
 //! coordinates (Satorras et al. 2021, eq. 3 to 6).
 
 use burn::module::{Module, Param};
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use burn::tensor::{IndexingUpdateOp, Tensor};
-use isograd_backends::message::{EdgeIndex, GateInputs, MessageBackend, MessageInputs, MessageOutputs, reference};
+use isograd_backends::index::EdgeIndex;
+use isograd_backends::kernels::{self, KernelBackend};
+use isograd_backends::message::{GateInputs, MessageBackend, MessageInputs, MessageOutputs, reference};
 use rand::Rng;
 
-use super::activation::{sigmoid, silu};
 use super::dense::{Dense, Mlp, uniform};
 use super::{EgnnConfig, MessageKind, radial};
 use crate::graph::GraphBatch;
@@ -97,7 +98,7 @@ impl<B: Backend> Attention<B> {
 
     fn forward(&self, messages: Tensor<B, 2>) -> Tensor<B, 2> {
         let score = messages.clone().matmul(self.weight.val()) + self.bias.val().unsqueeze();
-        messages * sigmoid(score)
+        messages * kernels::reference::sigmoid(score)
     }
 }
 
@@ -160,7 +161,7 @@ impl<B: MessageBackend> Layer<B> {
         let displacement = match &gates {
             Some(gates) if self.coordinate.is_some() => {
                 let pull = edges.vectors.clone() * edges.fade(gates.clone());
-                let moved = sum_by_receiver(graph, pull) * edges.mean.clone();
+                let moved = B::sum_groups(&graph.index.receivers, pull) * edges.mean.clone();
                 Some(match flow.displacement {
                     Some(displacement) => displacement - moved,
                     None => moved.neg(),
@@ -173,7 +174,7 @@ impl<B: MessageBackend> Layer<B> {
 
     /// `h + phi_h(h, sum of messages)`.
     fn updated(&self, features: Tensor<B, 2>, gathered: Tensor<B, 2>) -> Tensor<B, 2> {
-        let hidden = silu(self.node.forward(features.clone()) + self.gathered.forward(gathered));
+        let hidden = B::silu(self.node.forward(features.clone()) + self.gathered.forward(gathered));
         features + self.update.forward(hidden)
     }
 
@@ -235,7 +236,7 @@ pub struct Edges<B: Backend> {
     pub mean: Tensor<B, 2>,
 }
 
-impl<B: Backend> Edges<B> {
+impl<B: KernelBackend> Edges<B> {
     /// Edges of a graph; `None` if it has none.
     pub fn new(config: &EgnnConfig, graph: &GraphBatch<B>) -> Option<Self> {
         if graph.edges == 0 {
@@ -245,7 +246,7 @@ impl<B: Backend> Edges<B> {
         let squared = squares(&vectors);
         let envelope = radial::envelope(config.envelope, config.cutoff, squared.clone());
         let mean = match &envelope {
-            Some(envelope) => (sum_by_receiver(graph, envelope.clone()) + 1.0).recip(),
+            Some(envelope) => (B::sum_groups(&graph.index.receivers, envelope.clone()) + 1.0).recip(),
             None => graph.inverse_degree.clone(),
         };
         let features = radial::features(config.basis, config.cutoff, squared.clone());
@@ -254,8 +255,8 @@ impl<B: Backend> Edges<B> {
 
     /// The same edges after atoms have moved by `displacement` `[N, 3]`.
     pub fn moved(&self, config: &EgnnConfig, graph: &GraphBatch<B>, displacement: &Tensor<B, 2>) -> Self {
-        let sender = displacement.clone().select(0, graph.index.senders.clone());
-        let vectors = graph.vectors.clone() + sender - displacement.clone().select(0, graph.index.receivers.clone());
+        let sender = B::gather(&graph.index.senders, displacement.clone());
+        let vectors = graph.vectors.clone() + sender - B::gather(&graph.index.receivers, displacement.clone());
         let squared = squares(&vectors);
         let features = radial::features(config.basis, config.cutoff, squared.clone());
         Self { vectors, squared, features, envelope: self.envelope.clone(), mean: self.mean.clone() }
@@ -274,15 +275,4 @@ impl<B: Backend> Edges<B> {
 /// Squared lengths `[E, 1]` of vectors `[E, 3]`.
 fn squares<B: Backend>(vectors: &Tensor<B, 2>) -> Tensor<B, 2> {
     (vectors.clone() * vectors.clone()).sum_dim(1)
-}
-
-/// Sums rows of `[E, C]` over the edges of each receiver: `[N, C]`.
-pub(super) fn sum_by_receiver<B: Backend>(graph: &GraphBatch<B>, values: Tensor<B, 2>) -> Tensor<B, 2> {
-    let columns = values.dims()[1];
-    Tensor::zeros([graph.atoms, columns], &values.device()).select_assign(
-        0,
-        graph.index.receivers.clone(),
-        values,
-        IndexingUpdateOp::Add,
-    )
 }

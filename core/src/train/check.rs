@@ -63,7 +63,9 @@ impl<'a, B: MessageBackend> Checked<'a, B> {
             };
             let graphs: Vec<HostGraph> = batch.iter().zip(&lists).map(graph).collect();
             let members: Vec<usize> = (0..batch.len()).collect();
-            let prediction = self.model.forward(&GraphBatch::new(&HostBatch::new(&members, &graphs), self.device));
+            let elements = self.model.config.elements.len();
+            let graph = GraphBatch::new(&HostBatch::new(&members, &graphs), elements, self.device);
+            let prediction = self.model.forward(&graph);
             let host = |data: burn::tensor::TensorData| data.convert::<f64>().into_vec::<f64>();
             let energies = host(prediction.energies.into_data()).map_err(|error| format!("{error:?}"))?;
             let forces = host(prediction.forces.into_data()).map_err(|error| format!("{error:?}"))?;

@@ -55,7 +55,7 @@ fn predict_batch<B: MessageBackend<FloatElem = f32>>(
     batch: &HostBatch,
     device: &B::Device,
 ) -> Result<Vec<Predicted>> {
-    let prediction = model.forward(&GraphBatch::new(batch, device));
+    let prediction = model.forward(&GraphBatch::new(batch, model.config.elements.len(), device));
     let host = |data: burn::tensor::TensorData| {
         data.into_vec::<f32>().map_err(|error| Error::Internal(format!("reading a prediction: {error:?}")))
     };

@@ -1,9 +1,9 @@
 //! AdamW over the parameter list, and clipping by the global norm.
 
 use burn::module::AutodiffModule;
-use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, SimpleOptimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
+use isograd_backends::kernels::{AdamwState, AdamwStep, KernelBackend};
 use serde::{Deserialize, Serialize};
 
 use crate::model;
@@ -30,38 +30,40 @@ impl Default for OptimizerConfig {
 
 /// AdamW and its moments, one flat pair per parameter in the order of [`model::read`].
 pub struct Optimizer<B: Backend> {
-    rule: AdamW,
-    states: Vec<Option<AdamWState<B, 1>>>,
+    config: OptimizerConfig,
+    steps: usize,
+    moments: Vec<Option<[Tensor<B, 1>; 2]>>,
 }
 
-impl<B: Backend> Optimizer<B> {
+impl<B: KernelBackend> Optimizer<B> {
     /// An optimizer that has made no step yet.
     pub fn new(config: &OptimizerConfig) -> Self {
-        let rule = AdamWConfig::new()
-            .with_beta_1(config.beta_1 as f32)
-            .with_beta_2(config.beta_2 as f32)
-            .with_epsilon(config.epsilon as f32)
-            .with_weight_decay(config.weight_decay as f32)
-            .build();
-        Self { rule, states: Vec::new() }
+        Self { config: config.clone(), steps: 0, moments: Vec::new() }
     }
 
-    /// The module after one step; `gradients` are in the order of [`model::read`].
+    /// The module after one step; `gradients` are in the order of [`model::read`], and multiplied by
+    /// `gradient_scale` on the way. Parameters that are not shared are updated in place.
     ///
     /// # Panics
     /// If there are fewer gradients than parameters.
-    pub fn step<A, M>(&mut self, module: M, learning_rate: f64, gradients: Vec<Tensor<B, 1>>) -> M
+    pub fn step<A, M>(&mut self, module: M, learning_rate: f64, gradients: Vec<Tensor<B, 1>>, gradient_scale: f64) -> M
     where
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
     {
-        self.states.resize_with(gradients.len(), || None);
+        self.steps += 1;
+        self.moments.resize_with(gradients.len(), || None);
+        let OptimizerConfig { beta_1, beta_2, epsilon, weight_decay } = self.config;
+        let step = AdamwStep { learning_rate, beta_1, beta_2, epsilon, weight_decay, gradient_scale, step: self.steps };
         let mut gradients: Vec<Option<Tensor<B, 1>>> = gradients.into_iter().map(Some).collect();
         model::map(module, |index, values: Tensor<A, 1>| {
             let gradient = gradients[index].take();
             let gradient = gradient.unwrap_or_else(|| panic!("Optimizer: parameter {index} was visited twice"));
-            let (values, state) = self.rule.step(learning_rate, values.inner(), gradient, self.states[index].take());
-            self.states[index] = state;
+            let moments = self.moments[index].take();
+            let moments = moments.unwrap_or_else(|| [gradient.zeros_like(), gradient.zeros_like()]);
+            let AdamwState { values, moments } =
+                B::adamw(&step, AdamwState { values: values.inner(), moments }, gradient);
+            self.moments[index] = Some(moments);
             Tensor::from_inner(values)
         })
     }
@@ -69,31 +71,27 @@ impl<B: Backend> Optimizer<B> {
     /// Number of steps made, and the first and second moments of each parameter; `None` before the
     /// first step.
     pub fn state(&self) -> Option<(usize, Vec<[Tensor<B, 1>; 2]>)> {
-        let moments: Option<Vec<_>> = self.states.iter().cloned().collect();
-        let moments = moments.filter(|moments| !moments.is_empty())?;
-        let steps = moments[0].momentum.time;
-        Some((steps, moments.into_iter().map(|s| [s.momentum.moment_1, s.momentum.moment_2]).collect()))
+        let moments: Option<Vec<_>> = self.moments.iter().cloned().collect();
+        moments.filter(|moments| !moments.is_empty()).map(|moments| (self.steps, moments))
     }
 
     /// Goes on from what [`Self::state`] returned.
     pub fn restore(&mut self, steps: usize, moments: Vec<[Tensor<B, 1>; 2]>) {
-        let state =
-            |[first, second]: [Tensor<B, 1>; 2]| AdamWState::new(AdaptiveMomentumState::new(steps, first, second));
-        self.states = moments.into_iter().map(|pair| Some(state(pair))).collect();
+        self.steps = steps;
+        self.moments = moments.into_iter().map(Some).collect();
     }
 }
 
-/// Scales all gradients by one factor so that their common Euclidean norm is at most `limit`;
-/// returns them with the norm before.
-pub fn clip_by_global_norm<B: Backend>(gradients: Vec<Tensor<B, 1>>, limit: Option<f64>) -> (Vec<Tensor<B, 1>>, f64) {
-    let Some(squares) = gradients.iter().map(|g| (g.clone() * g.clone()).sum()).reduce(|a, b| a + b) else {
-        return (gradients, 0.0);
-    };
-    let norm = squares.into_scalar().elem::<f64>().sqrt();
-    match limit.filter(|limit| norm > *limit) {
-        Some(limit) => (gradients.into_iter().map(|g| g.mul_scalar(limit / norm)).collect(), norm),
-        None => (gradients, norm),
-    }
+/// The common Euclidean norm of all gradients.
+pub fn global_norm<B: Backend>(gradients: &[Tensor<B, 1>]) -> f64 {
+    let squares = gradients.iter().map(|g| (g.clone() * g.clone()).sum()).reduce(|a, b| a + b);
+    squares.map_or(0.0, |squares| squares.into_scalar().elem::<f64>().sqrt())
+}
+
+/// What gradients of this norm are multiplied by so that it is at most `limit`; no limit where that is
+/// not positive.
+pub fn clip_scale(norm: f64, limit: f64) -> f64 {
+    if limit > 0.0 && norm > limit { limit / norm } else { 1.0 }
 }
 
 #[cfg(test)]
@@ -119,10 +117,10 @@ mod tests {
         };
         let config = OptimizerConfig { weight_decay: 0.1, ..Default::default() };
         let mut optimizer = Optimizer::<Flex>::new(&config);
-        let gradients = [[0.5, -0.25].as_slice(), [2.0].as_slice()];
+        let gradients = [[0.25, -0.125].as_slice(), [1.0].as_slice()];
         let step = |module, optimizer: &mut Optimizer<Flex>| {
             let gradients = gradients.iter().map(|g| Tensor::from_floats(*g, &device)).collect();
-            optimizer.step(module, 0.01, gradients)
+            optimizer.step(module, 0.01, gradients, 2.0)
         };
         let module = step(module, &mut optimizer);
         let module = step(module, &mut optimizer);
@@ -141,11 +139,8 @@ mod tests {
     #[test]
     fn the_norm_is_global() {
         let device = Default::default();
-        let gradients = vec![Tensor::<Flex, 1>::from_floats([3.0], &device), Tensor::from_floats([0.0, 4.0], &device)];
-        let (clipped, norm) = clip_by_global_norm(gradients.clone(), Some(1.0));
-        assert_eq!(norm, 5.0);
-        assert_relative_eq!(clipped[0].clone().into_scalar(), 0.6);
-        let (kept, _) = clip_by_global_norm(gradients, Some(10.0));
-        assert_eq!(kept[0].clone().into_scalar(), 3.0);
+        let gradients = [Tensor::<Flex, 1>::from_floats([3.0], &device), Tensor::from_floats([0.0, 4.0], &device)];
+        assert_eq!(global_norm(&gradients), 5.0);
+        assert_eq!([clip_scale(5.0, 1.0), clip_scale(5.0, 10.0), clip_scale(5.0, 0.0)], [0.2, 1.0, 1.0]);
     }
 }

@@ -15,7 +15,7 @@ use super::data::{Prepared, prepare};
 use super::evaluate::{baseline, evaluate};
 use super::events::{Event, Observer, Progress};
 use super::metrics::Metrics;
-use super::optimizer::{Optimizer, clip_by_global_norm};
+use super::optimizer::{Optimizer, clip_scale, global_norm};
 use super::step::accumulate;
 use crate::config::Config;
 use crate::graph::{HostBatch, Loader, cut, epoch_order, pack};
@@ -69,7 +69,8 @@ struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
     run: &'a RunDirectory,
     prepared: &'a Prepared,
     device: &'a B::Device,
-    model: Egnn<Autodiff<B>>,
+    /// Taken out only while it is updated in place.
+    model: Option<Egnn<Autodiff<B>>>,
     optimizer: Optimizer<B>,
     average: Average<B>,
     state: State,
@@ -129,7 +130,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             run,
             prepared,
             device,
-            model,
+            model: Some(model),
             optimizer,
             average,
             before: state.seconds,
@@ -216,9 +217,8 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
 
     fn step(&mut self, micro_batches: &[HostBatch], batches: usize) -> Result<()> {
         let train = &self.config.train;
-        let (loss, gradients) = accumulate(&self.model, &self.config.loss, micro_batches, train.parts, self.device);
-        let limit = (train.clip_norm > 0.0).then_some(train.clip_norm);
-        let (gradients, norm) = clip_by_global_norm(gradients, limit);
+        let (loss, gradients) = accumulate(self.model(), &self.config.loss, micro_batches, train.parts, self.device);
+        let norm = global_norm(&gradients);
         if !(loss.is_finite() && norm.is_finite()) {
             return Err(Error::Diverged(format!(
                 "the loss became {loss} and the gradient's norm {norm} at step {}; lower train.learning_rate, or look at the \
@@ -230,7 +230,8 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         let share = train.schedule.share(self.state.step, self.progress(batches), &self.state.plateau);
         self.learning_rate = train.learning_rate * share;
         self.gradient_norm = norm;
-        self.model = self.optimizer.step(self.model.clone(), self.learning_rate, gradients);
+        let scale = clip_scale(norm, train.clip_norm);
+        self.model = self.model.take().map(|model| self.optimizer.step(model, self.learning_rate, gradients, scale));
         self.state.step += 1;
         if train.ema_decay > 0.0 {
             self.average.update(self.state.step, self.raw_weights());
@@ -245,8 +246,12 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         Ok(())
     }
 
+    fn model(&self) -> &Egnn<Autodiff<B>> {
+        self.model.as_ref().expect("the model is back after each update")
+    }
+
     fn raw_weights(&self) -> Vec<burn::tensor::Tensor<B, 1>> {
-        model::read(&self.model.valid()).into_iter().map(|parameter| parameter.values).collect()
+        model::read(&self.model().valid()).into_iter().map(|parameter| parameter.values).collect()
     }
 
     fn mean_loss(&self) -> f64 {
@@ -309,7 +314,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
     fn validate(&mut self, batches: usize, observer: &mut impl Observer) -> Result<()> {
         // Measured now: validation is no part of the training rate.
         let rates = self.rates();
-        let raw_model = self.model.valid();
+        let raw_model = self.model().valid();
         let raw = self.errors_of(&raw_model)?;
         let (metrics, chosen) = if self.average.values.is_empty() {
             (raw, raw_model)
@@ -336,7 +341,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
         self.state.seconds = self.seconds();
-        let parameters: Vec<Parameter<B>> = model::read(&self.model.valid());
+        let parameters: Vec<Parameter<B>> = model::read(&self.model().valid());
         let snapshot = Snapshot {
             state: self.state.clone(),
             weights: parameters.iter().map(|parameter| parameter.values.clone()).collect(),

@@ -35,7 +35,7 @@ pub fn accumulate<B: AutodiffBackend + MessageBackend>(
 ) -> LossAndGradients<B::InnerBackend> {
     let counts: LabelCounts = micro_batches.iter().map(HostBatch::label_counts).sum();
     let one = |model: &Egnn<B>, batch: &HostBatch| {
-        let prediction = model.forward(&GraphBatch::new(batch, device));
+        let prediction = model.forward(&GraphBatch::new(batch, model.config.elements.len(), device));
         gradients_of(model, loss(config, prediction, &Labels::new(batch, device), counts))
     };
     let mut parts = Vec::with_capacity(micro_batches.len());

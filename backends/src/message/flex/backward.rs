@@ -7,8 +7,10 @@ use rayon::prelude::*;
 
 use super::forward::preactivations;
 use super::matrix::{Matrix, Old, product};
-use super::{Host, HostGate, Part, Values, simd, tensor, with_scratch};
-use crate::message::{GateInputs, MessageInputs, MessageOutputs};
+use super::{Host, HostGate, Part, add_parts, with_scratch};
+use crate::host::{Values, from_values};
+use crate::message::{GateInputs, MessageGradients, MessageOutputs};
+use crate::simd;
 
 /// Gradients of the gate's weights.
 struct GateSums {
@@ -30,12 +32,12 @@ struct LaneSums {
 }
 
 impl LaneSums {
-    fn new(host: &Host<'_>, lane: &Range<usize>) -> Self {
+    fn new(host: &Host<'_>, lane: &Range<usize>, geometry: bool) -> Self {
         let (width, basis) = (host.width, host.basis);
         Self {
             receiver: Part::new(host.receivers(lane), width),
             sender: Part::new(host.senders(lane), width),
-            features: vec![0.0; lane.len() * basis],
+            features: vec![0.0; if geometry { lane.len() * basis } else { 0 }],
             envelope: Vec::new(),
             edge_weight: vec![0.0; basis * width],
             weight: vec![0.0; width * width],
@@ -62,8 +64,12 @@ impl LaneSums {
 }
 
 /// Gradients of all inputs.
-pub(super) fn message_backward(host: &Host<'_>, outputs: MessageOutputs<Flex>) -> MessageInputs<Flex> {
-    let (width, basis, nodes, count) = (host.width, host.basis, host.nodes(), host.count());
+pub(super) fn message_backward(
+    host: &Host<'_>,
+    outputs: MessageOutputs<Flex>,
+    geometry: bool,
+) -> MessageGradients<Flex> {
+    let (width, basis, nodes, count) = (host.width, host.basis, host.nodes, host.count());
     let gathered = Values::new(&outputs.gathered);
     let gates = outputs.gates.as_ref().map(Values::new);
     let (gathered, gates) = (gathered.get(), gates.as_ref().map(Values::get));
@@ -74,19 +80,19 @@ pub(super) fn message_backward(host: &Host<'_>, outputs: MessageOutputs<Flex>) -
     let arch = pulp::Arch::new();
     let run = |lane| {
         with_scratch(host.tile() * width, |buffers| {
-            arch.dispatch(Lane { host, lane, gathered, gates, transposes, buffers })
+            arch.dispatch(Lane { host, lane, gathered, gates, transposes, geometry, buffers })
         })
     };
     let (mut receiver, mut sender) = (vec![0.0; nodes * width], vec![0.0; nodes * width]);
-    let (mut features, mut envelope) = (Vec::with_capacity(count * basis), Vec::with_capacity(count));
+    let (mut features, mut envelope) = (Vec::new(), Vec::new());
     let mut sums: Option<LaneSums> = None;
     // Not all lanes at once: each holds gradients of all weights. They are added in their order, so that
     // how many run together changes no bit.
     for group in host.lanes().chunks(2 * rayon::current_num_threads()) {
         let lanes: Vec<LaneSums> = group.par_iter().map(run).collect();
+        add_parts(&mut receiver, lanes.iter().map(|lane| &lane.receiver), width);
+        add_parts(&mut sender, lanes.iter().map(|lane| &lane.sender), width);
         for mut lane in lanes {
-            lane.receiver.add_to(&mut receiver, width);
-            lane.sender.add_to(&mut sender, width);
             features.append(&mut lane.features);
             envelope.append(&mut lane.envelope);
             match &mut sums {
@@ -95,19 +101,19 @@ pub(super) fn message_backward(host: &Host<'_>, outputs: MessageOutputs<Flex>) -
             }
         }
     }
-    let sums = sums.unwrap_or_else(|| LaneSums::new(host, &(0..0)));
-    MessageInputs {
-        receiver: tensor(receiver, [nodes, width]),
-        sender: tensor(sender, [nodes, width]),
-        features: tensor(features, [count, basis]),
-        envelope: host.envelope.is_some().then(|| tensor(envelope, [count, 1])),
-        edge_weight: tensor(sums.edge_weight, [basis, width]),
-        weight: tensor(sums.weight, [width, width]),
-        bias: tensor(sums.bias, [width]),
+    let Some(sums) = sums else { unreachable!("there is a lane where there is an edge") };
+    MessageGradients {
+        receiver: from_values(receiver, [nodes, width]),
+        sender: from_values(sender, [nodes, width]),
+        features: geometry.then(|| from_values(features, [count, basis])),
+        envelope: (geometry && host.envelope.is_some()).then(|| from_values(envelope, [count, 1])),
+        edge_weight: from_values(sums.edge_weight, [basis, width]),
+        weight: from_values(sums.weight, [width, width]),
+        bias: from_values(sums.bias, [width]),
         gate: sums.gate.map(|gate| GateInputs {
-            weight: tensor(gate.weight, [width, width]),
-            bias: tensor(gate.bias, [width]),
-            readout: tensor(gate.readout, [width, 1]),
+            weight: from_values(gate.weight, [width, width]),
+            bias: from_values(gate.bias, [width]),
+            readout: from_values(gate.readout, [width, 1]),
         }),
     }
 }
@@ -120,6 +126,8 @@ struct Lane<'a> {
     gates: Option<&'a [f32]>,
     /// Of the weights of the message and of the gate.
     transposes: [&'a [f32]; 2],
+    /// Whether gradients of features and envelope are wanted.
+    geometry: bool,
     buffers: [&'a mut [f32]; 7],
 }
 
@@ -134,11 +142,11 @@ impl pulp::WithSimd for Lane<'_> {
 
 #[inline(always)]
 fn lane_backward(lane: Lane<'_>) -> LaneSums {
-    let Lane { host, lane, gathered, gates, transposes, buffers } = lane;
+    let Lane { host, lane, gathered, gates, transposes, geometry, buffers } = lane;
     let [u1, slope1, silu2, slope2, message, to_message, hidden] = buffers;
     let (width, basis) = (host.width, host.basis);
     let weight = Matrix::rows(host.weight.get(), width);
-    let mut sums = LaneSums::new(host, lane);
+    let mut sums = LaneSums::new(host, lane, geometry);
     for tile in host.tiles(lane) {
         let size = tile.len() * width;
         let (u1, slope1) = (&mut u1[..size], &mut slope1[..size]);
@@ -153,7 +161,7 @@ fn lane_backward(lane: Lane<'_>) -> LaneSums {
             let row = k * width..(k + 1) * width;
             simd::biased_silu_and_slope(&mut silu2[row.clone()], &mut slope2[row.clone()], host.bias.get());
             simd::scaled(&mut message[row.clone()], host.envelope(edge), &silu2[row.clone()]);
-            let node = host.edges.receivers[edge] as usize;
+            let node = host.receivers[edge] as usize;
             to_message[row].copy_from_slice(&gathered[node * width..][..width]);
         }
 
@@ -165,7 +173,7 @@ fn lane_backward(lane: Lane<'_>) -> LaneSums {
         // From here `to_message` becomes the gradient of a2, and `message` that of a1.
         for (k, edge) in tile.clone().enumerate() {
             let row = k * width..(k + 1) * width;
-            if host.envelope.is_some() {
+            if geometry && host.envelope.is_some() {
                 sums.envelope.push(simd::dot(&to_message[row.clone()], &silu2[row.clone()]));
             }
             simd::times(&mut to_message[row.clone()], host.envelope(edge), &slope2[row.clone()]);
@@ -175,16 +183,18 @@ fn lane_backward(lane: Lane<'_>) -> LaneSums {
         product(message, Matrix::rows(&*to_message, width), Matrix::rows(transposes[0], width), Old::Dropped);
         simd::times(message, 1.0, slope1);
         for (row, edge) in message.chunks_exact(width).zip(tile.clone()) {
-            simd::add(sums.receiver.row(host.edges.receivers[edge] as usize, width), row);
-            simd::add(sums.sender.row(host.edges.senders[edge] as usize, width), row);
+            simd::add(sums.receiver.row(host.receivers[edge] as usize, width), row);
+            simd::add(sums.sender.row(host.senders[edge] as usize, width), row);
         }
         if basis > 0 {
             let to_first = Matrix::rows(&*message, width);
             let features = Matrix::rows(&host.features.get()[tile.start * basis..tile.end * basis], basis);
             product(&mut sums.edge_weight, features.t(), to_first, Old::Added);
-            let own = (tile.start - lane.start) * basis..(tile.end - lane.start) * basis;
-            let edge_weight = Matrix::rows(host.edge_weight.get(), width);
-            product(&mut sums.features[own], to_first, edge_weight.t(), Old::Dropped);
+            if geometry {
+                let own = (tile.start - lane.start) * basis..(tile.end - lane.start) * basis;
+                let edge_weight = Matrix::rows(host.edge_weight.get(), width);
+                product(&mut sums.features[own], to_first, edge_weight.t(), Old::Dropped);
+            }
         }
     }
     sums

@@ -6,24 +6,26 @@ use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, Old, product};
-use super::{Host, Part, simd, tensor, with_scratch};
+use super::{Host, Part, add_parts, with_scratch};
+use crate::host::from_values;
 use crate::message::MessageOutputs;
+use crate::simd;
 
 /// Sums of messages, and gates, of all edges.
 pub(super) fn message(host: &Host<'_>) -> MessageOutputs<Flex> {
-    let (width, nodes, count) = (host.width, host.nodes(), host.count());
+    let (width, nodes, count) = (host.width, host.nodes, host.count());
     let arch = pulp::Arch::new();
     let run = |lane| with_scratch(host.tile() * width, |buffers| arch.dispatch(Lane { host, lane, buffers }));
     let lanes: Vec<(Part, Vec<f32>)> = host.lanes().par_iter().map(run).collect();
     let mut gathered = vec![0.0; nodes * width];
     let mut gates = Vec::with_capacity(if host.gate.is_some() { count } else { 0 });
-    for (part, own) in lanes {
-        part.add_to(&mut gathered, width);
+    add_parts(&mut gathered, lanes.iter().map(|(part, _)| part), width);
+    for (_, own) in lanes {
         gates.extend(own);
     }
     MessageOutputs {
-        gathered: tensor(gathered, [nodes, width]),
-        gates: host.gate.is_some().then(|| tensor(gates, [count, 1])),
+        gathered: from_values(gathered, [nodes, width]),
+        gates: host.gate.is_some().then(|| from_values(gates, [count, 1])),
     }
 }
 
@@ -57,7 +59,7 @@ fn lane_forward(host: &Host<'_>, lane: &Range<usize>, [first, second]: [&mut [f3
         product(second, Matrix::rows(&*first, width), Matrix::rows(host.weight.get(), width), Old::Dropped);
         for (row, edge) in second.chunks_exact_mut(width).zip(tile.clone()) {
             simd::biased_silu(row, host.bias.get(), host.envelope(edge));
-            simd::add(part.row(host.edges.receivers[edge] as usize, width), row);
+            simd::add(part.row(host.receivers[edge] as usize, width), row);
         }
         if let Some(gate) = &host.gate {
             product(first, Matrix::rows(&*second, width), Matrix::rows(gate.weight.get(), width), Old::Dropped);
@@ -77,8 +79,8 @@ pub(super) fn preactivations(host: &Host<'_>, tile: &Range<usize>, rows: &mut [f
     let (receiver, sender) = (host.receiver.get(), host.sender.get());
     let features = &host.features.get()[tile.start * basis..tile.end * basis];
     for (row, edge) in rows.chunks_exact_mut(width).zip(tile.clone()) {
-        let p = &receiver[host.edges.receivers[edge] as usize * width..][..width];
-        let q = &sender[host.edges.senders[edge] as usize * width..][..width];
+        let p = &receiver[host.receivers[edge] as usize * width..][..width];
+        let q = &sender[host.senders[edge] as usize * width..][..width];
         for ((x, p), q) in row.iter_mut().zip(p).zip(q) {
             *x = p + q;
         }

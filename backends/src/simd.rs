@@ -34,20 +34,20 @@ fn sigmoid(x: f32) -> f32 {
 
 /// `x sigmoid(x)`.
 #[inline(always)]
-fn silu(x: f32) -> f32 {
+pub(crate) fn silu(x: f32) -> f32 {
     x * sigmoid(x)
 }
 
 /// `silu(x)` and its derivative.
 #[inline(always)]
-fn silu_and_slope(x: f32) -> (f32, f32) {
+pub(crate) fn silu_and_slope(x: f32) -> (f32, f32) {
     let s = sigmoid(x);
     (x * s, s * (1.0 + x * (1.0 - s)))
 }
 
 /// `x = silu(x)`.
 #[inline(always)]
-pub(super) fn silu_all(x: &mut [f32]) {
+pub(crate) fn silu_all(x: &mut [f32]) {
     for x in x {
         *x = silu(*x);
     }
@@ -55,7 +55,7 @@ pub(super) fn silu_all(x: &mut [f32]) {
 
 /// `x, slope = silu(x), silu'(x)`.
 #[inline(always)]
-pub(super) fn silu_and_slope_all(x: &mut [f32], slope: &mut [f32]) {
+pub(crate) fn silu_and_slope_all(x: &mut [f32], slope: &mut [f32]) {
     for (x, slope) in x.iter_mut().zip(slope) {
         (*x, *slope) = silu_and_slope(*x);
     }
@@ -63,7 +63,7 @@ pub(super) fn silu_and_slope_all(x: &mut [f32], slope: &mut [f32]) {
 
 /// `x = a silu(x + b)`.
 #[inline(always)]
-pub(super) fn biased_silu(x: &mut [f32], b: &[f32], a: f32) {
+pub(crate) fn biased_silu(x: &mut [f32], b: &[f32], a: f32) {
     for (x, b) in x.iter_mut().zip(b) {
         *x = a * silu(*x + b);
     }
@@ -71,7 +71,7 @@ pub(super) fn biased_silu(x: &mut [f32], b: &[f32], a: f32) {
 
 /// `x, slope = silu(x + b), silu'(x + b)`.
 #[inline(always)]
-pub(super) fn biased_silu_and_slope(x: &mut [f32], slope: &mut [f32], b: &[f32]) {
+pub(crate) fn biased_silu_and_slope(x: &mut [f32], slope: &mut [f32], b: &[f32]) {
     for ((x, slope), b) in x.iter_mut().zip(slope).zip(b) {
         (*x, *slope) = silu_and_slope(*x + b);
     }
@@ -80,7 +80,7 @@ pub(super) fn biased_silu_and_slope(x: &mut [f32], slope: &mut [f32], b: &[f32])
 /// The gradient of a gate's hidden row: `x` is the row before its bias and becomes
 /// `to_gate w silu'(x + b)`; `to_gate silu(x + b)` is added to the gradient of the readout `w`.
 #[inline(always)]
-pub(super) fn gate_row(x: &mut [f32], b: &[f32], w: &[f32], to_gate: f32, to_w: &mut [f32]) {
+pub(crate) fn gate_row(x: &mut [f32], b: &[f32], w: &[f32], to_gate: f32, to_w: &mut [f32]) {
     for (((x, b), w), to_w) in x.iter_mut().zip(b).zip(w).zip(to_w) {
         let (value, slope) = silu_and_slope(*x + b);
         *to_w += to_gate * value;
@@ -90,7 +90,7 @@ pub(super) fn gate_row(x: &mut [f32], b: &[f32], w: &[f32], to_gate: f32, to_w: 
 
 /// `y = a x`.
 #[inline(always)]
-pub(super) fn scaled(y: &mut [f32], a: f32, x: &[f32]) {
+pub(crate) fn scaled(y: &mut [f32], a: f32, x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = a * x;
     }
@@ -98,7 +98,7 @@ pub(super) fn scaled(y: &mut [f32], a: f32, x: &[f32]) {
 
 /// `y *= a x`.
 #[inline(always)]
-pub(super) fn times(y: &mut [f32], a: f32, x: &[f32]) {
+pub(crate) fn times(y: &mut [f32], a: f32, x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y *= a * x;
     }
@@ -106,7 +106,7 @@ pub(super) fn times(y: &mut [f32], a: f32, x: &[f32]) {
 
 /// `y += x`.
 #[inline(always)]
-pub(super) fn add(y: &mut [f32], x: &[f32]) {
+pub(crate) fn add(y: &mut [f32], x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y += x;
     }
@@ -114,7 +114,7 @@ pub(super) fn add(y: &mut [f32], x: &[f32]) {
 
 /// `y += a x`.
 #[inline(always)]
-pub(super) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
+pub(crate) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y += a * x;
     }
@@ -122,7 +122,7 @@ pub(super) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
 
 /// `x . y`, summed in sixteen lanes whatever the CPU, so that results do not depend on it.
 #[inline(always)]
-pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
+pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     let mut lanes = [0.0; 16];
     let (xs, x_rest) = x.as_chunks::<16>();
     let (ys, y_rest) = y.as_chunks::<16>();

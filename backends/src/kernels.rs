@@ -1,0 +1,98 @@
+//! Small operations of a training step that would cost several passes over memory as tensor
+//! operations, or that a backend does one row after the other: SiLU, rows gathered from groups and
+//! summed into them, the update of AdamW.
+//!
+//! Each has a default of plain tensor operations, in [`reference`](mod@reference).
+
+mod autodiff;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
+mod flex;
+pub mod reference;
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+use crate::index::Grouping;
+
+/// One step of AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamwStep {
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Share of the first moment that is kept.
+    pub beta_1: f64,
+    /// Share of the second moment that is kept.
+    pub beta_2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// What gradients are multiplied by first, as clipping asks.
+    pub gradient_scale: f64,
+    /// Number of the step, from 1.
+    pub step: usize,
+}
+
+/// The same as four numbers in single precision, which is what a kernel needs:
+/// `x (1 - decay) - rate m / (sqrt(v) + epsilon)`, with the corrections of both moments' bias moved
+/// into `rate` and `epsilon`.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    decay: f32,
+    rate: f32,
+    epsilon: f32,
+}
+
+impl AdamwStep {
+    fn rates(&self) -> Rates {
+        let correction = |beta: f64| 1.0 - beta.powi(self.step.min(i32::MAX as usize) as i32);
+        let root = correction(self.beta_2).sqrt();
+        Rates {
+            decay: (self.learning_rate * self.weight_decay) as f32,
+            rate: (self.learning_rate * root / correction(self.beta_1)) as f32,
+            epsilon: (self.epsilon * root) as f32,
+        }
+    }
+}
+
+/// A parameter and its moments.
+#[derive(Debug, Clone)]
+pub struct AdamwState<B: Backend> {
+    /// The parameter.
+    pub values: Tensor<B, 1>,
+    /// First and second moment of its gradient.
+    pub moments: [Tensor<B, 1>; 2],
+}
+
+/// A backend with its own versions of these operations, or with the defaults.
+pub trait KernelBackend: Backend {
+    /// `x sigmoid(x)`.
+    fn silu<const R: usize>(x: Tensor<Self, R>) -> Tensor<Self, R> {
+        reference::silu(x)
+    }
+
+    /// `gradient silu'(x)`.
+    fn silu_backward<const R: usize>(x: Tensor<Self, R>, gradient: Tensor<Self, R>) -> Tensor<Self, R> {
+        reference::silu_backward(x, gradient)
+    }
+
+    /// Of `values [N, C]` the row of each row's group, `[E, C]`.
+    fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        reference::gather(grouping, values)
+    }
+
+    /// Of `rows [E, C]` the sum of each group, in the order of the rows, `[N, C]`.
+    fn sum_groups(grouping: &Grouping<Self>, rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        reference::sum_groups(grouping, rows)
+    }
+
+    /// A parameter and its moments after a step.
+    fn adamw(step: &AdamwStep, state: AdamwState<Self>, gradient: Tensor<Self, 1>) -> AdamwState<Self> {
+        reference::adamw(step, state, gradient)
+    }
+}
+
+/// The reference, in either precision.
+#[cfg(feature = "ndarray")]
+impl KernelBackend for burn_ndarray::NdArray<f64> {}

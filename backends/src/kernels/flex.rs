@@ -1,0 +1,193 @@
+//! The operations on the CPU: one pass each, vectorised, in parallel where there is enough to do.
+
+use burn::tensor::{DType, Tensor};
+use burn_flex::Flex;
+use rayon::prelude::*;
+
+use super::{AdamwState, AdamwStep, KernelBackend, Rates, reference};
+use crate::host::{Values, from_values};
+use crate::index::Grouping;
+use crate::primitive::{primitive, tensor};
+use crate::simd;
+
+/// Values that are worth a task of their own.
+const CHUNK: usize = 1 << 14;
+
+impl KernelBackend for Flex {
+    fn silu<const R: usize>(x: Tensor<Self, R>) -> Tensor<Self, R> {
+        if x.dtype() != DType::F32 {
+            return reference::silu(x);
+        }
+        let shape = x.dims();
+        let x = Values::new(&x);
+        let mut y = vec![0.0; x.get().len()];
+        let arch = pulp::Arch::new();
+        y.par_chunks_mut(CHUNK).zip(x.get().par_chunks(CHUNK)).for_each(|(y, x)| arch.dispatch(SiluChunk { x, y }));
+        from_values(y, shape)
+    }
+
+    fn silu_backward<const R: usize>(x: Tensor<Self, R>, gradient: Tensor<Self, R>) -> Tensor<Self, R> {
+        if x.dtype() != DType::F32 {
+            return reference::silu_backward(x, gradient);
+        }
+        let x = Values::new(&x);
+        let mut gradient = primitive(gradient);
+        if !(gradient.is_contiguous() && gradient.layout().start_offset() == 0) {
+            gradient = gradient.to_contiguous();
+        }
+        let arch = pulp::Arch::new();
+        let values = gradient.storage_mut::<f32>();
+        values.par_chunks_mut(CHUNK).zip(x.get().par_chunks(CHUNK)).for_each(|(gradient, x)| {
+            arch.dispatch(SiluSlopeChunk { x, gradient });
+        });
+        tensor(gradient)
+    }
+
+    fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        if values.dtype() != DType::F32 {
+            return reference::gather(grouping, values);
+        }
+        let [_, columns] = values.dims();
+        let values = Values::new(&values);
+        let group_of = &grouping.host.group_of;
+        let mut rows = vec![0.0; group_of.len() * columns];
+        let chunk = rows_of_chunk(columns);
+        rows.par_chunks_mut(chunk * columns.max(1)).zip(group_of.par_chunks(chunk)).for_each(|(rows, group_of)| {
+            match columns {
+                1 => gather_rows::<1>(values.get(), group_of, rows),
+                3 => gather_rows::<3>(values.get(), group_of, rows),
+                _ => {
+                    for (row, &group) in rows.chunks_exact_mut(columns).zip(group_of) {
+                        row.copy_from_slice(&values.get()[group as usize * columns..][..columns]);
+                    }
+                }
+            }
+        });
+        from_values(rows, [group_of.len(), columns])
+    }
+
+    fn sum_groups(grouping: &Grouping<Self>, rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        if rows.dtype() != DType::F32 {
+            return reference::sum_groups(grouping, rows);
+        }
+        let ([_, columns], groups) = (rows.dims(), grouping.groups());
+        let rows = Values::new(&rows);
+        let mut sums = vec![0.0; groups * columns];
+        // Groups have unequal numbers of rows; chunks that are smaller than the work allows even it out.
+        let chunk = (rows_of_chunk(columns) / 8).max(1);
+        sums.par_chunks_mut(chunk * columns.max(1)).enumerate().for_each(|(k, sums)| match columns {
+            1 => sum_rows::<1>(grouping, rows.get(), k * chunk, sums),
+            3 => sum_rows::<3>(grouping, rows.get(), k * chunk, sums),
+            _ => {
+                for (group, sum) in sums.chunks_exact_mut(columns).enumerate() {
+                    for row in grouping.host.rows_of(k * chunk + group) {
+                        simd::add(sum, &rows.get()[row * columns..][..columns]);
+                    }
+                }
+            }
+        });
+        from_values(sums, [groups, columns])
+    }
+
+    fn adamw(step: &AdamwStep, state: AdamwState<Self>, gradient: Tensor<Self, 1>) -> AdamwState<Self> {
+        if gradient.dtype() != DType::F32 {
+            return reference::adamw(step, state, gradient);
+        }
+        let AdamwState { values, moments: [first, second] } = state;
+        let [mut values, mut first, mut second] = [values, first, second].map(|x| primitive(x).to_contiguous());
+        let gradient = Values::new(&gradient);
+        let arch = pulp::Arch::new();
+        let parts = values.storage_mut::<f32>().par_chunks_mut(CHUNK);
+        let moments = first.storage_mut::<f32>().par_chunks_mut(CHUNK).zip(second.storage_mut().par_chunks_mut(CHUNK));
+        parts.zip(moments).zip(gradient.get().par_chunks(CHUNK)).for_each(|((values, (first, second)), gradient)| {
+            arch.dispatch(AdamwChunk { step, rates: step.rates(), values, first, second, gradient });
+        });
+        AdamwState { values: tensor(values), moments: [tensor(first), tensor(second)] }
+    }
+}
+
+/// Rows that are worth a task of their own.
+fn rows_of_chunk(columns: usize) -> usize {
+    (CHUNK / columns.max(1)).max(1)
+}
+
+fn gather_rows<const C: usize>(values: &[f32], group_of: &[u32], rows: &mut [f32]) {
+    let (values, _) = values.as_chunks::<C>();
+    let (rows, _) = rows.as_chunks_mut::<C>();
+    for (row, &group) in rows.iter_mut().zip(group_of) {
+        *row = values[group as usize];
+    }
+}
+
+fn sum_rows<const C: usize>(grouping: &Grouping<Flex>, rows: &[f32], first: usize, sums: &mut [f32]) {
+    let (rows, _) = rows.as_chunks::<C>();
+    let (sums, _) = sums.as_chunks_mut::<C>();
+    for (group, sum) in sums.iter_mut().enumerate() {
+        for row in grouping.host.rows_of(first + group) {
+            for (sum, x) in sum.iter_mut().zip(rows[row]) {
+                *sum += x;
+            }
+        }
+    }
+}
+
+struct SiluChunk<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl pulp::WithSimd for SiluChunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) {
+        for (y, x) in self.y.iter_mut().zip(self.x) {
+            *y = simd::silu(*x);
+        }
+    }
+}
+
+struct SiluSlopeChunk<'a> {
+    x: &'a [f32],
+    gradient: &'a mut [f32],
+}
+
+impl pulp::WithSimd for SiluSlopeChunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) {
+        for (gradient, x) in self.gradient.iter_mut().zip(self.x) {
+            *gradient *= simd::silu_and_slope(*x).1;
+        }
+    }
+}
+
+struct AdamwChunk<'a> {
+    step: &'a AdamwStep,
+    rates: Rates,
+    values: &'a mut [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    gradient: &'a [f32],
+}
+
+impl pulp::WithSimd for AdamwChunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) {
+        let Rates { decay, rate, epsilon } = self.rates;
+        let [beta_1, beta_2] = [self.step.beta_1, self.step.beta_2].map(|beta| beta as f32);
+        // One less the rounded beta would miss the last digits of a beta near one.
+        let [rest_1, rest_2] = [self.step.beta_1, self.step.beta_2].map(|beta| (1.0 - beta) as f32);
+        let scale = self.step.gradient_scale as f32;
+        let moments = self.first.iter_mut().zip(self.second);
+        for ((x, (m, v)), g) in self.values.iter_mut().zip(moments).zip(self.gradient) {
+            let g = scale * g;
+            *m = beta_1 * *m + rest_1 * g;
+            *v = beta_2 * *v + rest_2 * g * g;
+            *x -= decay * *x + rate * *m / (v.sqrt() + epsilon);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! From tensors to the primitives that backends work on, and back.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorPrimitive};
+
+/// The tensor of a float primitive.
+pub(crate) fn tensor<B: Backend, const R: usize>(primitive: B::FloatTensorPrimitive) -> Tensor<B, R> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+/// The float primitive of a tensor.
+pub(crate) fn primitive<B: Backend, const R: usize>(tensor: Tensor<B, R>) -> B::FloatTensorPrimitive {
+    tensor.into_primitive().tensor()
+}

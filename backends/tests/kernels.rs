@@ -1,0 +1,143 @@
+//! The small operations against their references in double precision, on every backend with versions
+//! of its own, and under autodiff.
+
+mod common;
+
+use burn::backend::Autodiff;
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{ElementConversion, Tensor};
+use burn_flex::Flex;
+use burn_ndarray::NdArray;
+use common::{Random, error, numbers};
+use isograd_backends::index::{Grouping, HostGrouping};
+use isograd_backends::kernels::{AdamwState, AdamwStep, KernelBackend, reference};
+
+type Exact = NdArray<f64>;
+
+/// Random groups of rows; the last group is empty, and some have many rows.
+fn groups(rows: usize, groups: usize, sorted: bool) -> HostGrouping {
+    let mut random = Random(4);
+    let last = groups.saturating_sub(1).max(1);
+    let mut of: Vec<u32> = (0..rows).map(|_| (random.next().powi(2) * last as f64) as u32).collect();
+    if sorted {
+        of.sort_unstable();
+    }
+    HostGrouping::new(of, groups)
+}
+
+fn agrees<B: KernelBackend>(limit: f64) {
+    let device = Default::default();
+    let check = |name: &str, found: &[f64], expected: &[f64]| {
+        let size = error(found, expected);
+        assert!(size < limit, "{name}: {size:e}");
+    };
+    for length in [0, 1, 77, 40_000] {
+        let x = || Random(1).tensor::<Exact, 1>([length], 8.0);
+        let g = || Random(2).tensor::<Exact, 1>([length], 1.0);
+        let [x_here, g_here] = [Random(1), Random(2)].map(|mut random| random.tensor::<B, 1>([length], 1.0));
+        let x_here = x_here.mul_scalar(8.0);
+        check("silu", &numbers(B::silu(x_here.clone())), &numbers(reference::silu(x())));
+        let found = numbers(B::silu_backward(x_here, g_here));
+        check("slope of silu", &found, &numbers(reference::silu_backward(x(), g())));
+    }
+    for (rows, count, columns) in [(0, 3, 2), (5, 1, 1), (900, 60, 1), (900, 60, 3), (900, 60, 13), (7000, 5, 24)] {
+        for sorted in [true, false] {
+            let host = groups(rows, count, sorted);
+            let here = Grouping::<B>::new(host.clone(), &device);
+            let there = Grouping::<Exact>::new(host, &Default::default());
+            let name = format!("{rows} rows of {columns} in {count} groups");
+            let gathered = B::gather(&here, Random(3).tensor([count, columns], 1.0));
+            let expected = reference::gather(&there, Random(3).tensor([count, columns], 1.0));
+            check(&format!("{name}, gathered"), &numbers(gathered), &numbers(expected));
+            let summed = B::sum_groups(&here, Random(4).tensor([rows, columns], 1.0));
+            let expected = reference::sum_groups(&there, Random(4).tensor([rows, columns], 1.0));
+            check(&format!("{name}, summed"), &numbers(summed), &numbers(expected));
+        }
+    }
+    for length in [1, 50_000] {
+        let (here, there) = (adamw::<B>(length), adamw::<Exact>(length));
+        for (found, expected) in here.iter().zip(&there) {
+            check("AdamW", found, expected);
+        }
+    }
+}
+
+/// Values and moments after three steps, the first from moments of zero.
+fn adamw<B: KernelBackend>(length: usize) -> [Vec<f64>; 3] {
+    let zeros = || Random(0).tensor::<B, 1>([length], 0.0);
+    let mut state = AdamwState { values: Random(5).tensor([length], 1.0), moments: [zeros(), zeros()] };
+    for step in 1..=3 {
+        let settings = AdamwStep {
+            learning_rate: 0.01 * step as f64,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-6,
+            weight_decay: 0.1,
+            gradient_scale: 0.5,
+            step,
+        };
+        let kept = state.values.clone();
+        let before = numbers(kept.clone());
+        state = B::adamw(&settings, state, Random(6 + step as u64).tensor([length], 1.0));
+        // A tensor that someone else still holds is not written to.
+        assert_eq!(before, numbers(kept));
+    }
+    let [first, second] = state.moments;
+    [state.values, first, second].map(numbers)
+}
+
+#[test]
+fn the_cpu_versions_agree_with_the_references() {
+    agrees::<Flex>(2e-6);
+}
+
+/// The step as it is written in the paper, on one number.
+#[test]
+fn adamw_is_that_of_the_paper() {
+    let settings = AdamwStep {
+        learning_rate: 0.02,
+        beta_1: 0.8,
+        beta_2: 0.95,
+        epsilon: 0.01,
+        weight_decay: 0.3,
+        gradient_scale: 1.0,
+        step: 4,
+    };
+    let one = |x: f64| Tensor::<Exact, 1>::from_data([x], &Default::default());
+    let state = AdamwState { values: one(1.5), moments: [one(0.2), one(0.7)] };
+    let found = Exact::adamw(&settings, state, one(-0.4));
+    let (m, v) = (0.8 * 0.2 + 0.2 * -0.4, 0.95 * 0.7 + 0.05 * 0.16);
+    let (m_hat, v_hat) = (m / (1.0 - 0.8f64.powi(4)), v / (1.0 - 0.95f64.powi(4)));
+    let expected = 1.5 - 0.02 * 0.3 * 1.5 - 0.02 * m_hat / (v_hat.sqrt() + 0.01);
+    assert!((found.values.into_scalar() - expected).abs() < 1e-8);
+}
+
+/// A value made of all three operations, and its gradient with respect to `x [4, 3]`.
+fn composed<B: KernelBackend>(grouping: &Grouping<B>, x: Tensor<B, 2>) -> Tensor<B, 1> {
+    let rows = B::silu(B::gather(grouping, x.clone()));
+    let sums = B::sum_groups(grouping, rows.clone() * rows);
+    (sums.clone() * B::silu(sums + x)).sum()
+}
+
+fn derivatives_match<A: AutodiffBackend + KernelBackend>()
+where
+    A::InnerBackend: KernelBackend,
+{
+    let grouping = || groups(9, 4, false);
+    let tracked = Random(7).tensor::<A, 2>([4, 3], 1.0).require_grad();
+    let grads = composed(&Grouping::new(grouping(), &Default::default()), tracked.clone()).backward();
+    let direction = Random(8).tensor::<A::InnerBackend, 2>([4, 3], 1.0);
+    let exact: f64 = (tracked.grad(&grads).unwrap() * direction).sum().into_scalar().elem();
+    let at = |step: f64| -> f64 {
+        let x = Random(7).tensor::<Exact, 2>([4, 3], 1.0) + Random(8).tensor::<Exact, 2>([4, 3], step);
+        composed(&Grouping::new(grouping(), &Default::default()), x).into_scalar()
+    };
+    let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
+    assert!((exact - numeric).abs() < 2e-6 * numeric.abs(), "{exact} instead of {numeric}");
+}
+
+#[test]
+fn gradients_match_finite_differences() {
+    derivatives_match::<Autodiff<Exact>>();
+    derivatives_match::<Autodiff<Flex>>();
+}
