@@ -31,6 +31,8 @@ pub mod kernels;
 pub mod memory;
 pub mod message;
 
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
 mod host;
 mod primitive;
 mod simd;

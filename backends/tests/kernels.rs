@@ -8,9 +8,11 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
-use common::{Random, error, numbers};
+use common::{Random, error, numbers, on_each_gpu};
+use isograd_backends::device::RunOn;
 use isograd_backends::index::{Grouping, HostGrouping};
 use isograd_backends::kernels::{AdamwState, AdamwStep, KernelBackend, reference};
+use isograd_backends::memory::MeasuredBackend;
 
 type Exact = NdArray<f64>;
 
@@ -25,8 +27,7 @@ fn groups(rows: usize, groups: usize, sorted: bool) -> HostGrouping {
     HostGrouping::new(of, groups)
 }
 
-fn agrees<B: KernelBackend>(limit: f64) {
-    let device = Default::default();
+fn agrees<B: KernelBackend>(device: &B::Device, limit: f64) {
     let check = |name: &str, found: &[f64], expected: &[f64]| {
         let size = error(found, expected);
         assert!(size < limit, "{name}: {size:e}");
@@ -34,28 +35,28 @@ fn agrees<B: KernelBackend>(limit: f64) {
     for length in [0, 1, 77, 40_000] {
         let x = || Random(1).tensor::<Exact, 1>([length], 8.0);
         let g = || Random(2).tensor::<Exact, 1>([length], 1.0);
-        let [x_here, g_here] = [Random(1), Random(2)].map(|mut random| random.tensor::<B, 1>([length], 1.0));
+        let [x_here, g_here] = [Random(1), Random(2)].map(|mut random| random.on::<B, 1>(device, [length], 1.0));
         let x_here = x_here.mul_scalar(8.0);
         check("silu", &numbers(B::silu(x_here.clone())), &numbers(reference::silu(x())));
         let found = numbers(B::silu_backward(x_here, g_here));
         check("slope of silu", &found, &numbers(reference::silu_backward(x(), g())));
     }
-    for (rows, count, columns) in [(0, 3, 2), (5, 1, 1), (900, 60, 1), (900, 60, 3), (900, 60, 13), (7000, 5, 24)] {
+    for (rows, count, columns) in [(0, 3, 2), (5, 1, 1), (900, 60, 1), (900, 60, 3), (900, 60, 13), (7000, 5, 24), (200_000, 3, 3)] {
         for sorted in [true, false] {
             let host = groups(rows, count, sorted);
-            let here = Grouping::<B>::new(host.clone(), &device);
+            let here = Grouping::<B>::new(host.clone(), device);
             let there = Grouping::<Exact>::new(host, &Default::default());
             let name = format!("{rows} rows of {columns} in {count} groups");
-            let gathered = B::gather(&here, Random(3).tensor([count, columns], 1.0));
+            let gathered = B::gather(&here, Random(3).on(device, [count, columns], 1.0));
             let expected = reference::gather(&there, Random(3).tensor([count, columns], 1.0));
             check(&format!("{name}, gathered"), &numbers(gathered), &numbers(expected));
-            let summed = B::sum_groups(&here, Random(4).tensor([rows, columns], 1.0));
+            let summed = B::sum_groups(&here, Random(4).on(device, [rows, columns], 1.0));
             let expected = reference::sum_groups(&there, Random(4).tensor([rows, columns], 1.0));
             check(&format!("{name}, summed"), &numbers(summed), &numbers(expected));
         }
     }
     for length in [1, 50_000] {
-        let (here, there) = (adamw::<B>(length), adamw::<Exact>(length));
+        let (here, there) = (adamw::<B>(device, length), adamw::<Exact>(&Default::default(), length));
         for (found, expected) in here.iter().zip(&there) {
             check("AdamW", found, expected);
         }
@@ -63,9 +64,9 @@ fn agrees<B: KernelBackend>(limit: f64) {
 }
 
 /// Values and moments after three steps, the first from moments of zero.
-fn adamw<B: KernelBackend>(length: usize) -> [Vec<f64>; 3] {
-    let zeros = || Random(0).tensor::<B, 1>([length], 0.0);
-    let mut state = AdamwState { values: Random(5).tensor([length], 1.0), moments: [zeros(), zeros()] };
+fn adamw<B: KernelBackend>(device: &B::Device, length: usize) -> [Vec<f64>; 3] {
+    let zeros = || Random(0).on::<B, 1>(device, [length], 0.0);
+    let mut state = AdamwState { values: Random(5).on(device, [length], 1.0), moments: [zeros(), zeros()] };
     for step in 1..=3 {
         let settings = AdamwStep {
             learning_rate: 0.01 * step as f64,
@@ -78,7 +79,7 @@ fn adamw<B: KernelBackend>(length: usize) -> [Vec<f64>; 3] {
         };
         let kept = state.values.clone();
         let before = numbers(kept.clone());
-        state = B::adamw(&settings, state, Random(6 + step as u64).tensor([length], 1.0));
+        state = B::adamw(&settings, state, Random(6 + step as u64).on(device, [length], 1.0));
         // A tensor that someone else still holds is not written to.
         assert_eq!(before, numbers(kept));
     }
@@ -88,7 +89,22 @@ fn adamw<B: KernelBackend>(length: usize) -> [Vec<f64>; 3] {
 
 #[test]
 fn the_cpu_versions_agree_with_the_references() {
-    agrees::<Flex>(2e-6);
+    agrees::<Flex>(&Default::default(), 2e-6);
+}
+
+struct Agrees;
+
+impl RunOn for Agrees {
+    type Output = ();
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) {
+        agrees::<B>(&device, 2e-6);
+    }
+}
+
+#[test]
+fn the_versions_of_gpus_agree_with_the_references() {
+    on_each_gpu(|| Agrees);
 }
 
 /// The step as it is written in the paper, on one number.

@@ -8,8 +8,10 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
-use common::{Random, error, numbers};
+use common::{Random, error, numbers, on_each_gpu};
+use isograd_backends::device::RunOn;
 use isograd_backends::index::{EdgeIndex, EdgeList};
+use isograd_backends::memory::MeasuredBackend;
 use isograd_backends::message::{
     GateInputs, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference,
 };
@@ -61,22 +63,26 @@ fn shapes() -> Vec<(&'static str, Shape)> {
 }
 
 fn inputs<B: Backend>(shape: &Shape) -> MessageInputs<B> {
+    inputs_on(shape, &Default::default())
+}
+
+fn inputs_on<B: Backend>(shape: &Shape, device: &B::Device) -> MessageInputs<B> {
     let (nodes, count) = (shape.edges.nodes, shape.edges.receivers.len());
     let (width, basis) = (shape.width, shape.basis);
     let random = &mut Random(3);
     let spread = 1.0 / (width as f64).sqrt();
     MessageInputs {
-        receiver: random.tensor([nodes, width], 1.5),
-        sender: random.tensor([nodes, width], 1.5),
-        features: random.tensor([count, basis], 1.0),
-        envelope: shape.envelope.then(|| random.tensor([count, 1], 1.0)),
-        edge_weight: random.tensor([basis, width], 1.0),
-        weight: random.tensor([width, width], 2.0 * spread),
-        bias: random.tensor([width], 1.0),
+        receiver: random.on(device, [nodes, width], 1.5),
+        sender: random.on(device, [nodes, width], 1.5),
+        features: random.on(device, [count, basis], 1.0),
+        envelope: shape.envelope.then(|| random.on(device, [count, 1], 1.0)),
+        edge_weight: random.on(device, [basis, width], 1.0),
+        weight: random.on(device, [width, width], 2.0 * spread),
+        bias: random.on(device, [width], 1.0),
         gate: shape.gate.then(|| GateInputs {
-            weight: random.tensor([width, width], 2.0 * spread),
-            bias: random.tensor([width], 1.0),
-            readout: random.tensor([width, 1], spread),
+            weight: random.on(device, [width, width], 2.0 * spread),
+            bias: random.on(device, [width], 1.0),
+            readout: random.on(device, [width, 1], spread),
         }),
     }
 }
@@ -105,20 +111,23 @@ fn flat<B: Backend>(inputs: &MessageGradients<B>) -> Vec<(&'static str, Tensor<B
 }
 
 fn cotangents<B: Backend>(shape: &Shape) -> MessageOutputs<B> {
+    cotangents_on(shape, &Default::default())
+}
+
+fn cotangents_on<B: Backend>(shape: &Shape, device: &B::Device) -> MessageOutputs<B> {
     let random = &mut Random(11);
     MessageOutputs {
-        gathered: random.tensor([shape.edges.nodes, shape.width], 1.0),
-        gates: shape.gate.then(|| random.tensor([shape.edges.receivers.len(), 1], 1.0)),
+        gathered: random.on(device, [shape.edges.nodes, shape.width], 1.0),
+        gates: shape.gate.then(|| random.on(device, [shape.edges.receivers.len(), 1], 1.0)),
     }
 }
 
 /// Values and all gradients of a backend's version against the reference in double precision.
-fn agrees<B: MessageBackend>(limit: f64) {
+fn agrees<B: MessageBackend>(device: &B::Device, limit: f64) {
     for (name, shape) in shapes() {
-        let device = Default::default();
-        let edges = EdgeIndex::<B>::new(shape.edges.clone(), &device);
+        let edges = EdgeIndex::<B>::new(shape.edges.clone(), device);
         let exact_edges = EdgeIndex::<NdArray<f64>>::new(shape.edges.clone(), &Default::default());
-        let (here, exact) = (inputs::<B>(&shape), inputs::<NdArray<f64>>(&shape));
+        let (here, exact) = (inputs_on::<B>(&shape, device), inputs::<NdArray<f64>>(&shape));
         let (found, expected) = (B::message(&edges, &here), reference::message(&exact_edges, &exact));
         let size = error(&numbers(found.gathered), &numbers(expected.gathered));
         assert!(size < limit, "{name}, sums: {size:e}");
@@ -128,7 +137,7 @@ fn agrees<B: MessageBackend>(limit: f64) {
             assert!(size < limit, "{name}, gates: {size:e}");
         }
         for geometry in [true, false] {
-            let found = B::message_backward(&edges, &here, cotangents(&shape), geometry);
+            let found = B::message_backward(&edges, &here, cotangents_on(&shape, device), geometry);
             let expected = reference::message_backward(&exact_edges, &exact, cotangents(&shape), geometry);
             let (found, expected) = (flat(&found), flat(&expected));
             assert_eq!(found.len(), expected.len());
@@ -142,7 +151,22 @@ fn agrees<B: MessageBackend>(limit: f64) {
 
 #[test]
 fn the_cpu_version_agrees_with_the_reference() {
-    agrees::<Flex>(2e-5);
+    agrees::<Flex>(&Default::default(), 2e-5);
+}
+
+struct Agrees;
+
+impl RunOn for Agrees {
+    type Output = ();
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) {
+        agrees::<B>(&device, 2e-5);
+    }
+}
+
+#[test]
+fn the_versions_of_gpus_agree_with_the_reference() {
+    on_each_gpu(|| Agrees);
 }
 
 /// What autodiff finds through the operation, and through the reference's tensor operations.

@@ -2,8 +2,8 @@
 //! and what backends without one use. Holds several `[E, F]` tensors; differentiates any number of
 //! times where the backend does.
 
-use burn::tensor::backend::Backend;
 use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
 
 use super::{EdgeIndex, GateInputs, MessageGradients, MessageInputs, MessageOutputs, sizes};
 use crate::kernels::reference::{gather, silu, silu_slope, sum_groups};
@@ -78,7 +78,8 @@ pub fn message_backward<B: Backend>(
             readout: to_readout,
         }
     });
-    let envelope = inputs.envelope.as_ref().filter(|_| geometry).map(|_| (to_messages.clone() * silu(a2.clone())).sum_dim(1));
+    let envelope =
+        inputs.envelope.as_ref().filter(|_| geometry).map(|_| (to_messages.clone() * silu(a2.clone())).sum_dim(1));
     let to_silu = match &inputs.envelope {
         Some(envelope) => to_messages * envelope.clone(),
         None => to_messages,

@@ -1,8 +1,9 @@
-//! Random tensors, and how far two lists of numbers are apart.
+//! Random tensors, how far two lists of numbers are apart, and the GPUs to test on.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
+use isograd_backends::device::{RunOn, dispatch};
 
 /// Numbers from a small generator of our own, in (-1, 1).
 pub(crate) struct Random(pub u64);
@@ -14,8 +15,18 @@ impl Random {
     }
 
     pub(crate) fn tensor<B: Backend, const R: usize>(&mut self, shape: [usize; R], size: f64) -> Tensor<B, R> {
+        self.on(&Default::default(), shape, size)
+    }
+
+    /// The same numbers on a device.
+    pub(crate) fn on<B: Backend, const R: usize>(
+        &mut self,
+        device: &B::Device,
+        shape: [usize; R],
+        size: f64,
+    ) -> Tensor<B, R> {
         let values: Vec<f64> = (0..shape.iter().product()).map(|_| size * self.next()).collect();
-        Tensor::from_data(TensorData::new(values, shape).convert::<B::FloatElem>(), &Default::default())
+        Tensor::from_data(TensorData::new(values, shape).convert::<B::FloatElem>(), device)
     }
 }
 
@@ -31,4 +42,16 @@ pub(crate) fn error(found: &[f64], expected: &[f64]) -> f64 {
         assert!(a.is_finite());
         most.max((a - b).abs())
     }) / size
+}
+
+/// Runs work on every GPU that this program is built for and that is there. wgpu may not be missing
+/// where `ISOGRAD_REQUIRE_WGPU` is set.
+pub(crate) fn on_each_gpu<W: RunOn<Output = ()>>(work: impl Fn() -> W) {
+    for name in ["wgpu", "cuda"] {
+        match dispatch(&name.parse().unwrap(), work()) {
+            Ok(()) => {}
+            Err(error) if name == "wgpu" && std::env::var_os("ISOGRAD_REQUIRE_WGPU").is_some() => panic!("{error}"),
+            Err(error) => eprintln!("skipped: {error}"),
+        }
+    }
 }

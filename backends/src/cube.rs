@@ -1,0 +1,72 @@
+//! What the kernels for wgpu and CUDA share: buffers, launch sizes, SiLU on vectors, sums of rows.
+#![allow(missing_docs, reason = "the kernel macro makes items without them")]
+
+pub(crate) mod sum;
+
+use burn::tensor::Tensor;
+use burn_cubecl::element::BoolElement;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{CubeBackend, CubeRuntime};
+use cubecl::client::ComputeClient;
+use cubecl::prelude::*;
+use cubecl::{CubeDim, calculate_cube_count_elemwise};
+
+use crate::primitive::primitive;
+
+/// wgpu or CUDA, in single precision.
+pub(crate) type Cube<R, BT> = CubeBackend<R, f32, i32, BT>;
+
+/// The buffer of a tensor, in row-major order.
+pub(crate) fn buffer<R: CubeRuntime, BT: BoolElement, const D: usize>(tensor: Tensor<Cube<R, BT>, D>) -> CubeTensor<R> {
+    into_contiguous(primitive(tensor))
+}
+
+/// The buffer of an integer tensor.
+pub(crate) fn integers<R: CubeRuntime, BT: BoolElement>(
+    tensor: &Tensor<Cube<R, BT>, 1, burn::tensor::Int>,
+) -> CubeTensor<R> {
+    into_contiguous(tensor.clone().into_primitive())
+}
+
+/// A new buffer of unknown content, on the device of another and of its type.
+pub(crate) fn empty<R: CubeRuntime, const D: usize>(like: &CubeTensor<R>, shape: [usize; D]) -> CubeTensor<R> {
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), like.dtype)
+}
+
+/// A buffer that may be written to: the given one where nobody else holds it, else a copy.
+pub(crate) fn owned<R: CubeRuntime>(buffer: CubeTensor<R>) -> CubeTensor<R> {
+    if buffer.can_mut() { buffer } else { buffer.copy() }
+}
+
+/// How many values a unit works on at once: rows of this width fall into whole vectors.
+pub(crate) fn vector_size(width: usize) -> usize {
+    if width.is_multiple_of(4) { 4 } else { 1 }
+}
+
+/// Enough units for `units` independent pieces of work.
+pub(crate) fn elementwise<R: CubeRuntime>(client: &ComputeClient<R>, units: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new(client, units);
+    (calculate_cube_count_elemwise(client, units, dim), dim)
+}
+
+/// Indices as wide as the largest of these buffers asks for, so that more than 2^32 values can be
+/// reached.
+pub(crate) fn addresses<R: CubeRuntime>(buffers: &[&CubeTensor<R>]) -> AddressType {
+    buffers.iter().map(|buffer| buffer.required_address_type()).max().unwrap_or_default()
+}
+
+/// `1 / (1 + exp(-x))`, without infinities on the way.
+#[cube]
+pub(crate) fn sigmoid<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
+    let one = Vector::<f32, N>::new(1.0);
+    one / (one + Vector::exp(min(-x, Vector::new(80.0))))
+}
+
+/// `silu'(x)`, given the sigmoid of x.
+#[cube]
+pub(crate) fn silu_slope<N: Size>(x: Vector<f32, N>, sigmoid: Vector<f32, N>) -> Vector<f32, N> {
+    let one = Vector::<f32, N>::new(1.0);
+    sigmoid * (one + x * (one - sigmoid))
+}
