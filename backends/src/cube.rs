@@ -57,11 +57,31 @@ pub(crate) fn addresses<R: CubeRuntime>(buffers: &[&CubeTensor<R>]) -> AddressTy
     buffers.iter().map(|buffer| buffer.required_address_type()).max().unwrap_or_default()
 }
 
-/// `1 / (1 + exp(-x))`, without infinities on the way.
+/// `exp(x)` to about one rounding, the same on every device: shading languages allow their own several
+/// units in the last place, and drivers use them. `2^n` times a polynomial on half an octave (Cephes,
+/// expf.c); arguments are clamped to where the result is a normal number.
+#[cube]
+fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
+    let x = max(min(x, Vector::new(80.0)), Vector::new(-80.0));
+    let n = Vector::floor(x * Vector::new(std::f32::consts::LOG2_E) + Vector::new(0.5));
+    // ln 2 as a short number and its rest, so that the first product is exact.
+    let r = x - n * Vector::new(0.693_359_4) - n * Vector::new(-2.121_944_4e-4);
+    let p = Vector::new(1.987_569_1e-4) * r + Vector::new(1.398_199_9e-3);
+    let p = p * r + Vector::new(8.333_452e-3);
+    let p = p * r + Vector::new(4.166_579_6e-2);
+    let p = p * r + Vector::new(1.666_666_5e-1);
+    let p = p * r + Vector::new(5e-1);
+    let p = p * r * r + r + Vector::new(1.0);
+    // 2^n by its bits.
+    let exponent = (Vector::<i32, N>::cast_from(n) + Vector::new(127)) * Vector::new(8_388_608);
+    p * Vector::<f32, N>::reinterpret(exponent)
+}
+
+/// `1 / (1 + exp(-x))`.
 #[cube]
 pub(crate) fn sigmoid<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let one = Vector::<f32, N>::new(1.0);
-    one / (one + Vector::exp(min(-x, Vector::new(80.0))))
+    one / (one + exp(-x))
 }
 
 /// `silu'(x)`, given the sigmoid of x.

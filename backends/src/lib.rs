@@ -5,6 +5,7 @@
 //! - [`index`]: edges by receiver and sender, rows in groups.
 //! - [`message`]: the fused edge operation of an EGNN layer.
 //! - [`kernels`]: the small operations around it: SiLU, gathering and summing rows, AdamW.
+//! - [`gradient`]: backward from a given gradient.
 //! - [`memory`]: bytes in use and their peak, per backend.
 //!
 //! Nothing here knows what is computed; that is `isograd-core`.
@@ -26,6 +27,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod device;
+pub mod gradient;
 pub mod index;
 pub mod kernels;
 pub mod memory;

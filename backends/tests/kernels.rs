@@ -41,7 +41,9 @@ fn agrees<B: KernelBackend>(device: &B::Device, limit: f64) {
         let found = numbers(B::silu_backward(x_here, g_here));
         check("slope of silu", &found, &numbers(reference::silu_backward(x(), g())));
     }
-    for (rows, count, columns) in [(0, 3, 2), (5, 1, 1), (900, 60, 1), (900, 60, 3), (900, 60, 13), (7000, 5, 24), (200_000, 3, 3)] {
+    for (rows, count, columns) in
+        [(0, 3, 2), (5, 1, 1), (900, 60, 1), (900, 60, 3), (900, 60, 13), (7000, 5, 24), (200_000, 3, 3)]
+    {
         for sorted in [true, false] {
             let host = groups(rows, count, sorted);
             let here = Grouping::<B>::new(host.clone(), device);

@@ -41,6 +41,7 @@
 
 pub mod bench;
 pub mod config;
+pub mod engine;
 mod error;
 pub mod graph;
 pub mod loss;

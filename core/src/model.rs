@@ -11,9 +11,11 @@ mod egnn;
 mod layer;
 mod parameters;
 mod radial;
+mod stage;
 
 pub use config::{Basis, EgnnConfig, Envelope, ForceHead, MessageKind};
 pub use dense::{Dense, Mlp};
 pub use egnn::{Egnn, Head, Prediction};
-pub use layer::{Attention, EdgeMlp, Edges, Flow, Gate, Layer};
+pub use layer::{Attention, EdgeMlp, Edges, Gate, Layer, State};
 pub use parameters::{Parameter, count, gradients, map, read, write};
+pub use stage::{EgnnStage, Last, StageGraph};

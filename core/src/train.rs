@@ -25,4 +25,4 @@ pub use optimizer::{Optimizer, OptimizerConfig, clip_scale, global_norm};
 pub use potential::{Potential, PotentialInfo, PotentialSource};
 pub use schedule::{Plateau, Schedule, ScheduleConfig};
 pub use session::{Outcome, train};
-pub use step::{LossAndGradients, accumulate, gradients_of};
+pub use step::{LossAndGradients, accumulate, differentiate};

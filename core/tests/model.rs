@@ -256,6 +256,7 @@ fn the_gradient_of_a_gradient_matches_finite_differences() {
 #[test]
 fn fused_and_composed_messages_train_alike() {
     use burn_flex::Flex;
+    use isograd_core::engine::Recompute;
     use isograd_core::graph::LabelCounts;
     use isograd_core::loss::LossConfig;
     use isograd_core::model::MessageKind;
@@ -278,8 +279,14 @@ fn fused_and_composed_messages_train_alike() {
             model.message = kind;
             let mut optimizer = Optimizer::new(&OptimizerConfig::default());
             let step = |_| {
-                let (loss, gradients) =
-                    accumulate(&model, &LossConfig::default(), std::slice::from_ref(&batch), 1, &device);
+                let (loss, gradients) = accumulate(
+                    &model,
+                    &LossConfig::default(),
+                    std::slice::from_ref(&batch),
+                    Recompute::None,
+                    1,
+                    &device,
+                );
                 model = optimizer.step(model.clone(), 1e-2, gradients, 1.0);
                 loss
             };

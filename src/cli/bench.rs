@@ -3,6 +3,7 @@
 use isograd::backends::device::{DeviceName, RunOn, dispatch};
 use isograd::backends::memory::MeasuredBackend;
 use isograd::core::bench::{NeighbourRate, StepConfig, StepReport, bench_step, neighbour_rates};
+use isograd::core::engine::Recompute;
 use isograd::core::model::MessageKind;
 use isograd::core::{Error, Result};
 
@@ -53,9 +54,9 @@ pub(crate) struct StepArgs {
     /// How the work on edges is done: by the backend's own operation, or by plain tensor operations
     #[arg(long, default_value = "fused")]
     message: Message,
-    /// Which activations are recomputed; this version knows `none`
-    #[arg(long, default_value = "none", value_parser = ["none"])]
-    recompute: String,
+    /// Which activations are computed again on the way back: none, layer or every:K
+    #[arg(long, default_value = "none")]
+    recompute: Recompute,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -91,15 +92,14 @@ impl RunOn for Bench {
 }
 
 fn step(args: &StepArgs) -> Result<()> {
-    let &StepArgs { nodes, degree, width, layers, steps, warmup, .. } = args;
+    let &StepArgs { nodes, degree, width, layers, steps, warmup, recompute, .. } = args;
     let message = match args.message {
         Message::Fused => MessageKind::Fused,
         Message::Composed => MessageKind::Composed,
     };
-    let config = StepConfig { nodes, degree, width, layers, steps, warmup, message };
+    let config = StepConfig { nodes, degree, width, layers, steps, warmup, message, recompute };
     let mut report = dispatch(&args.device, Bench(config))??;
     report.device = args.device.to_string();
-    report.recompute.clone_from(&args.recompute);
     if args.json {
         return print_json(&report);
     }
@@ -112,6 +112,7 @@ fn step(args: &StepArgs) -> Result<()> {
         ),
         ("step, median", seconds(report.step_seconds_median)),
         ("step, fastest", seconds(report.step_seconds_min)),
+        ("neighbour list, beside", seconds(report.parts.neighbours)),
         ("forward", seconds(report.parts.forward)),
         ("backward", seconds(report.parts.backward)),
         ("optimizer", seconds(report.parts.optimizer)),

@@ -11,10 +11,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::graph::{GraphBatch, HeadRange, HostBatch, floats};
-use crate::model::{self, Basis, Egnn, EgnnConfig, Envelope, ForceHead, MessageKind};
-use crate::structure::Element;
-use crate::train::{Optimizer, OptimizerConfig, gradients_of};
+use crate::engine::{Collect, Flow, Recompute, Walk, value_and_grad};
+use crate::graph::{GraphBatch, HeadRange, HostBatch, floats, neighbour_list};
+use crate::model::{self, Basis, Egnn, EgnnConfig, Envelope, ForceHead, MessageKind, Prediction};
+use crate::structure::{Cell, Element, Geometry};
+use crate::train::{Optimizer, OptimizerConfig};
 
 /// Elements of the synthetic graph, as many as the embedding has rows.
 const ELEMENTS: i64 = 100;
@@ -36,6 +37,8 @@ pub struct StepConfig {
     pub warmup: usize,
     /// How the work on edges is done.
     pub message: MessageKind,
+    /// Which activations are recomputed.
+    pub recompute: Recompute,
 }
 
 /// What was measured; the keys are a contract with scripts.
@@ -52,7 +55,7 @@ pub struct StepReport {
     /// How messages are computed.
     pub message: MessageKind,
     /// Which activations are recomputed.
-    pub recompute: String,
+    pub recompute: Recompute,
     /// N.
     pub nodes: usize,
     /// E.
@@ -80,6 +83,9 @@ pub struct StepReport {
 /// Where the time of a step goes.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Parts {
+    /// The neighbour list of a periodic structure with as many atoms and, on average, as many
+    /// neighbours. Not part of the step: it is made beside the last one.
+    pub neighbours: f64,
     /// Prediction and loss.
     pub forward: f64,
     /// Gradients.
@@ -125,31 +131,45 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
     let mut model = Egnn::<Autodiff<B>>::new(&egnn, 0, device);
     model.message = config.message;
     let parameters = model::count(&model);
+    let segments = config.recompute.segments(model.stages().len());
     let mut optimizer = Optimizer::<B>::new(&OptimizerConfig::default());
 
     let mut seconds = Vec::new();
-    let mut parts: [Vec<f64>; 3] = Default::default();
+    let mut parts: [Vec<f64>; 4] = Default::default();
+    let (crystal, cutoff) = crystal(config, &mut rng);
     let mut last = f64::NAN;
     for round in 0..config.warmup + config.steps {
         let mut clock = Clock::<B>::new(device);
-        let prediction = model.forward(&graph);
-        let energy = prediction.energies.div_scalar(config.nodes as f64);
-        let error = prediction.forces - target.clone();
-        let loss = (energy.clone() * energy).sum() + (error.clone() * error).mean();
-        let forward = clock.lap();
-        let (value, gradients) = gradients_of(&model, loss);
+        let mut forward = 0.0;
+        let stages = model.stages();
+        let mut sink = Collect::new(stages.len());
+        let loss = |flow: Flow<Autodiff<B>>| {
+            let prediction = Prediction::from(flow);
+            let energy = prediction.energies.div_scalar(config.nodes as f64);
+            let error = prediction.forces - target.clone();
+            let loss = (energy.clone() * energy).sum() + (error.clone() * error).mean();
+            forward = clock.lap();
+            loss
+        };
+        let walk = Walk { segments: &segments, seed: None };
+        let value = value_and_grad(&stages, &model.stage_graph(&graph), walk, loss, &mut sink);
+        drop(stages);
+        let gradients = sink.gradients();
         let backward = clock.lap();
         model = optimizer.step(model, 1e-3, gradients, 1.0);
         let update = clock.lap();
         last = value;
         if round >= config.warmup {
+            let start = Instant::now();
+            neighbour_list(&crystal, cutoff).map_err(|error| ("nodes", error.to_string()))?;
+            let neighbours = start.elapsed().as_secs_f64();
             seconds.push(forward + backward + update);
-            for (part, value) in parts.iter_mut().zip([forward, backward, update]) {
+            for (part, value) in parts.iter_mut().zip([neighbours, forward, backward, update]) {
                 part.push(value);
             }
         }
     }
-    let [forward, backward, optimizer] = parts.map(median);
+    let [neighbours, forward, backward, optimizer] = parts.map(median);
     let edges = host.edges();
     let fastest = seconds.iter().copied().fold(f64::INFINITY, f64::min);
     let typical = median(seconds);
@@ -159,7 +179,7 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
         threads: rayon::current_num_threads(),
         dtype: "f32".into(),
         message: config.message,
-        recompute: "none".into(),
+        recompute: config.recompute,
         nodes: config.nodes,
         edges,
         width: config.width,
@@ -170,7 +190,7 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
         edges_per_second: edges as f64 / typical,
         peak_bytes: B::peak_bytes(device),
         loss: last,
-        parts: Parts { forward, backward, optimizer },
+        parts: Parts { neighbours, forward, backward, optimizer },
     })
 }
 
@@ -197,6 +217,14 @@ fn random_graph(config: &StepConfig, rng: &mut ChaCha8Rng) -> HostBatch {
         heads: vec![HeadRange { head: 0, atoms: 0..nodes, edges: 0..edges }],
         ..Default::default()
     }
+}
+
+/// A periodic cube of random atoms, and a cutoff within which each has `degree` neighbours on average.
+fn crystal(config: &StepConfig, rng: &mut ChaCha8Rng) -> (Geometry, f64) {
+    let positions = (0..config.nodes).map(|_| std::array::from_fn(|_| rng.random_range(0.0..1.0))).collect();
+    let cell = Cell([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+    let density = config.nodes as f64 * 4.0 / 3.0 * std::f64::consts::PI;
+    (Geometry { positions, cell: Some(cell), periodic: [true; 3] }, (config.degree as f64 / density).cbrt())
 }
 
 /// Laps that wait until the device has done all its work.

@@ -159,11 +159,6 @@ impl Config {
         if parallel.zero != 0 {
             return Err(("parallel.zero", format!("is {}; this version does not shard, expected 0", parallel.zero)));
         }
-        if parallel.recompute != "none" {
-            let message =
-                format!("is \"{}\"; this version keeps all activations, expected \"none\"", parallel.recompute);
-            return Err(("parallel.recompute", message));
-        }
         Ok(())
     }
 }

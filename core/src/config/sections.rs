@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use isograd_backends::device::DeviceName;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Recompute;
 use crate::graph::Budget;
 use crate::loss::LossConfig;
 use crate::model::{Basis, Envelope, ForceHead, MessageKind};
@@ -329,13 +330,14 @@ pub struct ParallelConfig {
     pub ranks: usize,
     /// ZeRO stage. This version knows stage 0, nothing sharded. Default 0.
     pub zero: u8,
-    /// Which activations are recomputed. This version keeps all, `none`. Default `none`.
-    pub recompute: String,
+    /// Which activations are computed again on the way back instead of having been kept: `none`, `layer`
+    /// (those of every layer but the last) or `every:K` (those of runs of K layers). Default `none`.
+    pub recompute: Recompute,
 }
 
 impl Default for ParallelConfig {
     fn default() -> Self {
-        Self { ranks: 1, zero: 0, recompute: "none".into() }
+        Self { ranks: 1, zero: 0, recompute: Recompute::None }
     }
 }
 

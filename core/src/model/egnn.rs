@@ -1,16 +1,14 @@
-//! The whole model: embedding, layers, readouts.
+//! The whole model: embedding, layers, readouts. What it computes is in its stages.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_backends::message::MessageBackend;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::dense::{Mlp, uniform};
-use super::layer::{Edges, Flow, Gate, Layer};
-use super::{EgnnConfig, ForceHead, MessageKind, radial};
-use crate::graph::GraphBatch;
+use super::layer::{Gate, Layer};
+use super::{EgnnConfig, ForceHead, MessageKind};
 
 /// What a model says about a batch.
 #[derive(Debug, Clone)]
@@ -100,45 +98,6 @@ impl<B: Backend> Egnn<B> {
     }
 }
 
-impl<B: MessageBackend> Egnn<B> {
-    /// Energies and forces of a batch.
-    pub fn forward(&self, graph: &GraphBatch<B>) -> Prediction<B> {
-        let mut flow = Flow { features: B::gather(&graph.species, self.embedding.val()), displacement: None };
-        let mut edges = Edges::new(&self.config, graph);
-        let readouts: Vec<&Gate<B>> =
-            graph.heads.iter().filter_map(|part| self.heads[part.head].force.as_ref()).collect();
-        let mut strengths = None;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let last = if index + 1 == self.layers.len() { readouts.as_slice() } else { &[] };
-            (flow, strengths) = layer.forward(graph, edges.as_ref(), flow, last, self.message);
-            if let (Some(_), Some(now), Some(displacement)) = (&layer.coordinate, &edges, &flow.displacement) {
-                edges = Some(now.moved(&self.config, graph, displacement));
-            }
-        }
-        let forces = match (self.config.forces, edges, strengths) {
-            (ForceHead::Displacement, ..) => flow.displacement,
-            (ForceHead::Direct, Some(edges), Some(strengths)) => Some(self.direct_forces(graph, &edges, strengths)),
-            (ForceHead::Direct, ..) => None,
-        };
-        let forces = forces.unwrap_or_else(|| Tensor::zeros([graph.atoms, 3], &flow.features.device()));
-        Prediction { energies: self.energies(graph, flow.features), forces }
-    }
-
-    fn energies(&self, graph: &GraphBatch<B>, features: Tensor<B, 2>) -> Tensor<B, 1> {
-        let parts = graph.heads.iter().map(|part| {
-            let atoms = rows(&features, part.atoms.clone(), graph.atoms);
-            self.heads[part.head].energy.forward(atoms)
-        });
-        let atoms = Tensor::cat(parts.collect(), 0).mul_scalar(self.config.energy_scale);
-        B::sum_groups(&graph.graph_of_atom, atoms).squeeze_dim(1)
-    }
-
-    fn direct_forces(&self, graph: &GraphBatch<B>, edges: &Edges<B>, strengths: Tensor<B, 2>) -> Tensor<B, 2> {
-        let directions = edges.vectors.clone() / radial::distance(edges.squared.clone());
-        B::sum_groups(&graph.index.receivers, directions * edges.fade(strengths)).mul_scalar(self.config.force_scale)
-    }
-}
-
 impl<B: Backend> Head<B> {
     fn new(config: &EgnnConfig, rng: &mut impl Rng, device: &B::Device) -> Self {
         let width = config.width;
@@ -147,9 +106,4 @@ impl<B: Backend> Head<B> {
             force: (config.forces == ForceHead::Direct).then(|| Gate::new(width, rng, device)),
         }
     }
-}
-
-/// The rows of a range; the tensor itself where the range is all of it.
-fn rows<B: Backend>(tensor: &Tensor<B, 2>, range: std::ops::Range<usize>, all: usize) -> Tensor<B, 2> {
-    if range == (0..all) { tensor.clone() } else { tensor.clone().slice([range]) }
 }

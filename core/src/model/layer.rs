@@ -13,9 +13,9 @@ use super::dense::{Dense, Mlp, uniform};
 use super::{EgnnConfig, MessageKind, radial};
 use crate::graph::GraphBatch;
 
-/// What flows from layer to layer.
+/// What a layer gets and gives.
 #[derive(Debug, Clone)]
-pub struct Flow<B: Backend> {
+pub struct State<B: Backend> {
     /// Node features, `[N, F]`.
     pub features: Tensor<B, 2>,
     /// How far coordinate updates have moved each atom, `[N, 3]`; `None` before the first one.
@@ -135,22 +135,22 @@ impl<B: Backend> Layer<B> {
 }
 
 impl<B: MessageBackend> Layer<B> {
-    /// The next flow, and the scalar `[E, 1]` of each edge that `readouts` makes of its message; these
+    /// The next state, and the scalar `[E, 1]` of each edge that `readouts` makes of its message; these
     /// are one gate per head of the batch, for layers that do not move coordinates. Without edges
     /// (`None`) no message is sent and nothing moves.
     pub fn forward(
         &self,
         graph: &GraphBatch<B>,
         edges: Option<&Edges<B>>,
-        flow: Flow<B>,
+        state: State<B>,
         readouts: &[&Gate<B>],
         kind: MessageKind,
-    ) -> (Flow<B>, Option<Tensor<B, 2>>) {
+    ) -> (State<B>, Option<Tensor<B, 2>>) {
         let Some(edges) = edges else {
-            let gathered = flow.features.zeros_like();
-            return (Flow { features: self.updated(flow.features, gathered), ..flow }, None);
+            let gathered = state.features.zeros_like();
+            return (State { features: self.updated(state.features, gathered), ..state }, None);
         };
-        let inputs = self.message.inputs(&flow.features, edges);
+        let inputs = self.message.inputs(&state.features, edges);
         let own: Vec<&Gate<B>> = self.coordinate.iter().collect();
         let gates = if own.is_empty() { readouts } else { &own };
         let MessageOutputs { gathered, gates } = match gates {
@@ -162,14 +162,14 @@ impl<B: MessageBackend> Layer<B> {
             Some(gates) if self.coordinate.is_some() => {
                 let pull = edges.vectors.clone() * edges.fade(gates.clone());
                 let moved = B::sum_groups(&graph.index.receivers, pull) * edges.mean.clone();
-                Some(match flow.displacement {
+                Some(match state.displacement {
                     Some(displacement) => displacement - moved,
                     None => moved.neg(),
                 })
             }
-            _ => flow.displacement,
+            _ => state.displacement,
         };
-        (Flow { features: self.updated(flow.features, gathered), displacement }, gates)
+        (State { features: self.updated(state.features, gathered), displacement }, gates)
     }
 
     /// `h + phi_h(h, sum of messages)`.

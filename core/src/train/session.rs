@@ -217,7 +217,10 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
 
     fn step(&mut self, micro_batches: &[HostBatch], batches: usize) -> Result<()> {
         let train = &self.config.train;
-        let (loss, gradients) = accumulate(self.model(), &self.config.loss, micro_batches, train.parts, self.device);
+        let (loss, gradients) = {
+            let recompute = self.config.parallel.recompute;
+            accumulate(self.model(), &self.config.loss, micro_batches, recompute, train.parts, self.device)
+        };
         let norm = global_norm(&gradients);
         if !(loss.is_finite() && norm.is_finite()) {
             return Err(Error::Diverged(format!(

@@ -1,11 +1,11 @@
 //! The gradient of one step: forward, loss, backward, over one or several micro-batches.
 
-use burn::module::AutodiffModule;
-use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-use burn::tensor::{ElementConversion, Tensor};
+use isograd_backends::gradient::SeedBackend;
 use isograd_backends::message::MessageBackend;
 
+use crate::engine::{Collect, Recompute, Walk, value_and_grad};
 use crate::graph::{GraphBatch, HostBatch, LabelCounts};
 use crate::loss::{Labels, LossConfig, loss};
 use crate::model::{self, Egnn};
@@ -13,30 +13,38 @@ use crate::model::{self, Egnn};
 /// A loss and its gradients, in the order of [`model::read`].
 pub type LossAndGradients<B> = (f64, Vec<Tensor<B, 1>>);
 
-/// The value of a scalar loss `[1]` and its gradients with respect to a module's parameters.
-pub fn gradients_of<B: AutodiffBackend, M: AutodiffModule<B>>(
-    module: &M,
-    loss: Tensor<B, 1>,
+/// The value of a loss of the model's prediction for a batch, and its gradients.
+pub fn differentiate<B: AutodiffBackend + MessageBackend + SeedBackend>(
+    model: &Egnn<B>,
+    batch: &GraphBatch<B>,
+    recompute: Recompute,
+    loss: impl FnOnce(model::Prediction<B>) -> Tensor<B, 1>,
 ) -> LossAndGradients<B::InnerBackend> {
-    let value = loss.clone().into_scalar().elem::<f64>();
-    let mut grads = GradientsParams::from_grads(loss.backward(), module);
-    (value, model::gradients(module, &mut grads))
+    let stages = model.stages();
+    let segments = recompute.segments(stages.len());
+    let walk = Walk { segments: &segments, seed: None };
+    let mut sink = Collect::new(stages.len());
+    let graph = model.stage_graph(batch);
+    let value = value_and_grad(&stages, &graph, walk, |flow| loss(flow.into()), &mut sink);
+    (value, sink.gradients())
 }
 
 /// The loss of a step and its gradients, summed over the step's micro-batches in their order; each
 /// is divided by the label counts of the whole step, so that how it is cut makes no difference.
 /// `threads` micro-batches are computed side by side, which does not change a bit of the result.
-pub fn accumulate<B: AutodiffBackend + MessageBackend>(
+pub fn accumulate<B: AutodiffBackend + MessageBackend + SeedBackend>(
     model: &Egnn<B>,
     config: &LossConfig,
     micro_batches: &[HostBatch],
+    recompute: Recompute,
     threads: usize,
     device: &B::Device,
 ) -> LossAndGradients<B::InnerBackend> {
     let counts: LabelCounts = micro_batches.iter().map(HostBatch::label_counts).sum();
     let one = |model: &Egnn<B>, batch: &HostBatch| {
-        let prediction = model.forward(&GraphBatch::new(batch, model.config.elements.len(), device));
-        gradients_of(model, loss(config, prediction, &Labels::new(batch, device), counts))
+        let graph = GraphBatch::new(batch, model.config.elements.len(), device);
+        let labels = Labels::new(batch, device);
+        differentiate(model, &graph, recompute, |prediction| loss(config, prediction, &labels, counts))
     };
     let mut parts = Vec::with_capacity(micro_batches.len());
     for group in micro_batches.chunks(threads.max(1)) {
