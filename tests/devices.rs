@@ -77,6 +77,26 @@ fn wgpu_trains_as_the_cpu_trains() {
 }
 
 #[test]
+fn recomputation_on_wgpu_changes_nothing() {
+    if !has_wgpu() {
+        return;
+    }
+    let space = Workspace::new(40, CONFIG);
+    let losses = |policy: &str| -> Vec<f64> {
+        let policy_set = format!("parallel.recompute={policy:?}");
+        let sets = ["--set", "model.attention=false", "--set", "run.log_every=1", "--set", &policy_set];
+        let command = [["train", "config.toml", "--device", "wgpu", "--out", policy].as_slice(), &sets].concat();
+        space.succeed(&command);
+        metrics(&space.path(policy)).iter().filter_map(|line| line["loss"].as_f64()).filter(|l| *l > 0.0).collect()
+    };
+    let (kept, again) = (losses("none"), losses("layer"));
+    assert!(kept.len() >= 3 && kept.len() == again.len());
+    for (a, b) in kept.iter().zip(&again) {
+        assert!((a - b).abs() <= 1e-5 * a, "{kept:?} kept, {again:?} computed again");
+    }
+}
+
+#[test]
 fn an_adapter_that_is_not_there_is_an_error() {
     let space = Workspace::new(8, CONFIG);
     let (code, _, message) = space.run(&["train", "config.toml", "--device", "wgpu:99"]);

@@ -13,6 +13,7 @@ mod schedule;
 mod session;
 mod split;
 mod step;
+mod window;
 
 pub use average::Average;
 pub use check::{CASES_AFTER_TRAINING, Checked, check_potential};

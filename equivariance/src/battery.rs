@@ -66,20 +66,26 @@ const SCALE_SYSTEMS: usize = 32;
 pub fn check<M: Model + ?Sized>(model: &M, settings: &Settings) -> Report {
     let description = model.describe();
     claims_are_about_outputs(&description);
-    let mut subject =
-        Subject { model, batch: settings.batch, scales: vec![1.0; description.outputs.len()], description };
-    let (scales, double) = calibrate(&subject, settings.seed);
+    let outputs = description.outputs.len();
+    let mut subject = Subject {
+        model,
+        batch: settings.batch,
+        scales: vec![1.0; outputs],
+        precision: vec![0.0; outputs],
+        description,
+    };
+    let (scales, precision) = calibrate(&subject, settings.seed);
     let warnings = subject.description.outputs.iter().zip(&scales).filter(|(_, scale)| **scale == 0.0);
     let warnings = warnings.map(|(output, _)| {
         format!("output `{}` was zero for all ordinary inputs: what holds for it says little", output.name)
     });
     let warnings = warnings.collect();
-    subject.scales = scales;
+    (subject.scales, subject.precision) = (scales, precision);
     let probe = generator_system(&subject.description, settings.seed);
     let shuffles = model.evaluate_shuffled(std::slice::from_ref(&probe), 0).is_some();
     let (properties, skipped) = properties(&subject.description, shuffles);
     let wanted = |property: &&Property| settings.only.as_ref().is_none_or(|only| property.name.contains(only.as_str()));
-    let rows = properties.iter().filter(wanted).flat_map(|property| rows_of(&subject, property, settings, &double));
+    let rows = properties.iter().filter(wanted).flat_map(|property| rows_of(&subject, property, settings));
     Report::new(rows.collect(), skipped, warnings, settings, &subject.description)
 }
 
@@ -149,12 +155,7 @@ struct Seen {
     finding: Finding,
 }
 
-fn rows_of<M: Model + ?Sized>(
-    subject: &Subject<'_, M>,
-    property: &Property,
-    settings: &Settings,
-    double: &[f64],
-) -> Vec<Row> {
+fn rows_of<M: Model + ?Sized>(subject: &Subject<'_, M>, property: &Property, settings: &Settings) -> Vec<Row> {
     let seeds: Vec<u32> = match settings.case {
         Some(seed) => vec![seed],
         None => (0..settings.cases).map(|index| case_seed(settings.seed, &property.name, index)).collect(),
@@ -179,7 +180,7 @@ fn rows_of<M: Model + ?Sized>(
     concerned
         .map(|(k, _)| {
             let measured = quantile(noises.iter().map(|noise| noise[k]).collect(), 0.5);
-            let floor = measured.max(double[k]).max(subject.description.precision.epsilon());
+            let floor = measured.max(subject.precision[k]).max(subject.description.precision.epsilon());
             row_of(subject, property, settings, &seen, k, floor, rng.random())
         })
         .collect()

@@ -72,6 +72,8 @@ pub(crate) struct Comparison {
     /// What rounding the outputs alone does to the two sides, absolute. A jitter of the inputs need
     /// not show it where small differences of large outputs are taken.
     pub(crate) rounding: f64,
+    /// What the errors of single evaluations are multiplied by on the way to the two sides.
+    pub(crate) gain: f64,
 }
 
 impl Comparison {

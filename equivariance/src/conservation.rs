@@ -51,6 +51,7 @@ pub(crate) fn derivative(
         expected: vec![-near],
         slack: (near - far).abs() + (near - plain).abs(),
         rounding: description.precision.epsilon() * crate::noise::largest(&energies) / step,
+        gain: 0.0,
     });
     comparisons
 }

@@ -70,7 +70,7 @@ pub(crate) fn compare(
             _ => 7.0 / step,
         };
         let rounding = gain * description.precision.epsilon() * size;
-        Some(Comparison { found: inside.0, expected: outside.0, slack, rounding })
+        Some(Comparison { found: inside.0, expected: outside.0, slack, rounding, gain })
     };
     (0..description.outputs.len()).map(one).collect()
 }

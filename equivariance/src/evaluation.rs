@@ -14,7 +14,7 @@ pub(crate) type Finding = Result<Vec<Option<Comparison>>, String>;
 pub(crate) struct CaseError {
     /// Beyond what the method itself makes; infinite where an answer is missing or not a number.
     pub(crate) size: f64,
-    /// The least noise, from rounding the outputs.
+    /// The least noise, from the errors of single evaluations.
     pub(crate) rounding: f64,
 }
 
@@ -26,6 +26,8 @@ pub(crate) struct Subject<'a, M: ?Sized> {
     pub(crate) batch: usize,
     /// Root mean square of each output over ordinary systems, per node for extensive ones.
     pub(crate) scales: Vec<f64>,
+    /// How far each output is from that in double precision, relative; zero where the model has no such.
+    pub(crate) precision: Vec<f64>,
 }
 
 impl<M: Model + ?Sized> Subject<'_, M> {
@@ -130,6 +132,8 @@ impl<M: Model + ?Sized> Subject<'_, M> {
         };
         let scale = self.scale(output, case, comparison);
         let largest = comparison.errors().map_or(f64::INFINITY, |errors| noise::largest(&errors));
-        Some(CaseError { size: (largest - comparison.slack).max(0.0) / scale, rounding: comparison.rounding / scale })
+        // Near the cutoff a jitter of the inputs changes next to nothing, so it does not show this.
+        let rounding = (comparison.rounding / scale).max(comparison.gain * self.precision[output]);
+        Some(CaseError { size: (largest - comparison.slack).max(0.0) / scale, rounding })
     }
 }

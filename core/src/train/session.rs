@@ -17,6 +17,7 @@ use super::events::{Event, Observer, Progress};
 use super::metrics::Metrics;
 use super::optimizer::{Optimizer, clip_scale, global_norm};
 use super::step::accumulate;
+use super::window::Window;
 use crate::config::Config;
 use crate::graph::{HostBatch, Loader, cut, epoch_order, pack};
 use crate::model::{self, Egnn, Parameter};
@@ -81,19 +82,6 @@ struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
     window: Window,
     learning_rate: f64,
     gradient_norm: f64,
-}
-
-/// Throughput since the last line of the log.
-struct Window {
-    start: Instant,
-    atoms: usize,
-    edges: usize,
-}
-
-impl Window {
-    fn new() -> Self {
-        Self { start: Instant::now(), atoms: 0, edges: 0 }
-    }
 }
 
 impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
@@ -192,7 +180,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             let progress = self.report_progress(count);
             observer.event(Event::Step(&progress));
             if self.state.step.is_multiple_of(self.config.run.log_every) {
-                self.log_line(count, self.rates(), None, None)?;
+                self.log_line(count, self.window.rates(), None, None)?;
             }
             let every = self.config.run.snapshot_every;
             if every > 0 && self.state.step.is_multiple_of(every) && self.state.batch < count {
@@ -242,8 +230,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         self.state.loss_sum += loss;
         self.state.loss_count += 1;
         for batch in micro_batches {
-            self.window.atoms += batch.atoms();
-            self.window.edges += batch.edges();
+            self.window.count(batch);
             self.state.edges += batch.edges() as u64;
         }
         Ok(())
@@ -262,7 +249,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
     }
 
     fn report_progress(&self, batches: usize) -> Progress {
-        let [edges_per_second, atoms_per_second] = self.rates();
+        let [edges_per_second, atoms_per_second] = self.window.rates();
         Progress {
             epoch: self.state.epoch,
             epochs: self.config.train.epochs,
@@ -273,12 +260,6 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             edges_per_second,
             seconds: self.seconds(),
         }
-    }
-
-    /// Edges and atoms per second since the last line of the log.
-    fn rates(&self) -> [f64; 2] {
-        let seconds = self.window.start.elapsed().as_secs_f64().max(1e-9);
-        [self.window.edges, self.window.atoms].map(|count| count as f64 / seconds)
     }
 
     fn log_line(
@@ -316,7 +297,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
     /// Predicts the validation set, logs, and keeps the weights if they are the best so far.
     fn validate(&mut self, batches: usize, observer: &mut impl Observer) -> Result<()> {
         // Measured now: validation is no part of the training rate.
-        let rates = self.rates();
+        let rates = self.window.rates();
         let raw_model = self.model().valid();
         let raw = self.errors_of(&raw_model)?;
         let (metrics, chosen) = if self.average.values.is_empty() {

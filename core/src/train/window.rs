@@ -1,0 +1,29 @@
+//! Throughput since the last line of the log.
+
+use std::time::Instant;
+
+use crate::graph::HostBatch;
+
+/// Atoms and edges since it was made.
+pub(super) struct Window {
+    start: Instant,
+    atoms: usize,
+    edges: usize,
+}
+
+impl Window {
+    pub(super) fn new() -> Self {
+        Self { start: Instant::now(), atoms: 0, edges: 0 }
+    }
+
+    pub(super) fn count(&mut self, batch: &HostBatch) {
+        self.atoms += batch.atoms();
+        self.edges += batch.edges();
+    }
+
+    /// Edges and atoms per second.
+    pub(super) fn rates(&self) -> [f64; 2] {
+        let seconds = self.start.elapsed().as_secs_f64().max(1e-9);
+        [self.edges, self.atoms].map(|count| count as f64 / seconds)
+    }
+}
