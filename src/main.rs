@@ -7,5 +7,6 @@ mod cli;
 static ALLOCATOR: isograd::backends::memory::CountingAllocator = isograd::backends::memory::CountingAllocator;
 
 fn main() -> std::process::ExitCode {
+    ALLOCATOR.keep_freed_memory();
     cli::main()
 }

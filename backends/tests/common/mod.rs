@@ -1,5 +1,5 @@
 //! Random tensors, how far two lists of numbers are apart, and the GPUs to test on.
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(dead_code, clippy::print_stderr, reason = "each test program uses its own part, and says what it skips")]
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
