@@ -117,6 +117,7 @@ fn step(args: &StepArgs) -> Result<()> {
         ("backward", seconds(report.parts.backward)),
         ("optimizer", seconds(report.parts.optimizer)),
         ("edges per second", rate(report.edges_per_second)),
+        ("matrix products", format!("{} GFLOP/s", grouped((report.gemm_flops_per_second / 1e9) as usize))),
         ("peak memory", bytes(report.peak_bytes)),
         ("loss", format!("{:.6}", report.loss)),
     ];

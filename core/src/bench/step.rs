@@ -72,6 +72,11 @@ pub struct StepReport {
     pub step_seconds_min: f64,
     /// E over the median.
     pub edges_per_second: f64,
+    /// Operations of the matrix products that a step cannot do without while it holds nothing of size
+    /// `[E, F]`: per layer 16 E F^2 on edges and 30 N F^2 on nodes, and 6 N F^2 of the readout.
+    pub gemm_flops: f64,
+    /// These over the median.
+    pub gemm_flops_per_second: f64,
     /// Most bytes held at once, where the backend can tell.
     pub peak_bytes: Option<u64>,
     /// Loss of the last step.
@@ -188,10 +193,22 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
         step_seconds_median: typical,
         step_seconds_min: fastest,
         edges_per_second: edges as f64 / typical,
+        gemm_flops: gemm_flops(config),
+        gemm_flops_per_second: gemm_flops(config) / typical,
         peak_bytes: B::peak_bytes(device),
         loss: last,
         parts: Parts { neighbours, forward, backward, optimizer },
     })
+}
+
+/// Operations of the square matrix products of a step. A layer has two on edges: two forward, two again in
+/// backward, two for the gradients of each factor, 16 E F^2. On nodes it has five, the readout one more, each
+/// forward and twice backward, 6 N F^2 each.
+fn gemm_flops(config: &StepConfig) -> f64 {
+    let [nodes, degree, width, layers] =
+        [config.nodes, config.degree, config.width, config.layers].map(|size| size as f64);
+    let (edges, square) = (nodes * degree, width * width);
+    layers * 16.0 * edges * square + (5.0 * layers + 1.0) * 6.0 * nodes * square
 }
 
 /// Each node receives from `degree` random nodes; positions are uniform in a cube of edge 2.

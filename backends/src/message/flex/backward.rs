@@ -53,10 +53,10 @@ impl LaneSums {
     /// Adds the weights' gradients of a later lane.
     fn add(&mut self, other: &Self) {
         simd::add(&mut self.edge_weight, &other.edge_weight);
-        simd::add(&mut self.weight, &other.weight);
+        add_in_parallel(&mut self.weight, &other.weight);
         simd::add(&mut self.bias, &other.bias);
         if let (Some(own), Some(other)) = (&mut self.gate, &other.gate) {
-            simd::add(&mut own.weight, &other.weight);
+            add_in_parallel(&mut own.weight, &other.weight);
             simd::add(&mut own.bias, &other.bias);
             simd::add(&mut own.readout, &other.readout);
         }
@@ -222,7 +222,21 @@ fn gate_backward(
     product(to_message, to_hidden, weight_t, Old::Added);
 }
 
+/// Values of a matrix of weights that are worth a task of their own.
+const CHUNK: usize = 1 << 15;
+
+fn add_in_parallel(sum: &mut [f32], part: &[f32]) {
+    sum.par_chunks_mut(CHUNK).zip(part.par_chunks(CHUNK)).for_each(|(sum, part)| simd::add(sum, part));
+}
+
 /// The transpose of a square matrix.
 fn transposed(values: &[f32], size: usize) -> Vec<f32> {
-    (0..size * size).map(|k| values[k % size * size + k / size]).collect()
+    let mut columns = vec![0.0; values.len()];
+    let outs = columns.par_chunks_mut(size.max(1)).with_min_len(CHUNK / size.max(1));
+    outs.enumerate().for_each(|(column, out)| {
+        for (to, row) in out.iter_mut().zip(values.chunks_exact(size)) {
+            *to = row[column];
+        }
+    });
+    columns
 }
