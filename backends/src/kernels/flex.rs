@@ -123,11 +123,14 @@ fn sum_rows<const C: usize>(grouping: &Grouping<Flex>, rows: &[f32], first: usiz
     let (rows, _) = rows.as_chunks::<C>();
     let (sums, _) = sums.as_chunks_mut::<C>();
     for (group, sum) in sums.iter_mut().enumerate() {
+        // In double precision: a graph may have millions of atoms.
+        let mut total = [0.0f64; C];
         for row in grouping.host.rows_of(first + group) {
-            for (sum, x) in sum.iter_mut().zip(rows[row]) {
-                *sum += x;
+            for (total, x) in total.iter_mut().zip(rows[row]) {
+                *total += f64::from(x);
             }
         }
+        *sum = total.map(|x| x as f32);
     }
 }
 
