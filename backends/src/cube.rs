@@ -57,8 +57,8 @@ pub(crate) fn addresses<R: CubeRuntime>(buffers: &[&CubeTensor<R>]) -> AddressTy
     buffers.iter().map(|buffer| buffer.required_address_type()).max().unwrap_or_default()
 }
 
-/// `exp(x)` to about one rounding, the same on every device: shading languages allow their own several
-/// units in the last place, and drivers use them. `2^n` times a polynomial on half an octave (Cephes,
+/// `exp(x)` to about one rounding, the same on every device: shading languages leave the last digits of
+/// theirs to the driver (WGSL allows 3 + 2 |x| units in the last place). `2^n` times a polynomial on half an octave (Cephes,
 /// expf.c); arguments are clamped to where the result is a normal number.
 #[cube]
 fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
