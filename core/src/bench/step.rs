@@ -11,11 +11,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::engine::{Collect, Flow, Recompute, Walk, value_and_grad};
+use crate::engine::Recompute;
 use crate::graph::{GraphBatch, HeadRange, HostBatch, floats, neighbour_list};
 use crate::model::{self, Basis, Egnn, EgnnConfig, Envelope, ForceHead, MessageKind, Prediction};
 use crate::structure::{Cell, Element, Geometry};
-use crate::train::{Optimizer, OptimizerConfig};
+use crate::train::{Optimizer, OptimizerConfig, differentiate};
 
 /// Elements of the synthetic graph, as many as the embedding has rows.
 const ELEMENTS: i64 = 100;
@@ -136,7 +136,6 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
     let mut model = Egnn::<Autodiff<B>>::new(&egnn, 0, device);
     model.message = config.message;
     let parameters = model::count(&model);
-    let segments = config.recompute.segments(model.stages().len());
     let mut optimizer = Optimizer::<B>::new(&OptimizerConfig::default());
 
     let mut seconds = Vec::new();
@@ -146,20 +145,14 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
     for round in 0..config.warmup + config.steps {
         let mut clock = Clock::<B>::new(device);
         let mut forward = 0.0;
-        let stages = model.stages();
-        let mut sink = Collect::new(stages.len());
-        let loss = |flow: Flow<Autodiff<B>>| {
-            let prediction = Prediction::from(flow);
+        let loss = |prediction: Prediction<Autodiff<B>>| {
             let energy = prediction.energies.div_scalar(config.nodes as f64);
             let error = prediction.forces - target.clone();
             let loss = (energy.clone() * energy).sum() + (error.clone() * error).mean();
             forward = clock.lap();
             loss
         };
-        let walk = Walk { segments: &segments, seed: None };
-        let value = value_and_grad(&stages, &model.stage_graph(&graph), walk, loss, &mut sink);
-        drop(stages);
-        let gradients = sink.gradients();
+        let (value, gradients) = differentiate(&model, &graph, config.recompute, loss);
         let backward = clock.lap();
         model = optimizer.step(model, 1e-3, gradients, 1.0);
         let update = clock.lap();

@@ -7,7 +7,7 @@ use burn_cubecl::CubeRuntime;
 use burn_cubecl::element::BoolElement;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::forward::{add, rowwise};
+use super::forward::rowwise;
 use super::{Device, Rows, kernels};
 use crate::cube::sum::add_groups;
 use crate::cube::{Cube, addresses, buffer, elementwise, empty, owned};
@@ -228,4 +228,15 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
 /// The sum over all rows, `[F]`.
 fn column_sums<R: CubeRuntime, BT: BoolElement>(rows: CubeTensor<R>) -> Tensor<Cube<R, BT>, 1> {
     tensor::<Cube<R, BT>, 2>(rows).sum_dim(0).squeeze_dim(0)
+}
+
+/// The sum so far with one more part; the part where there is no sum yet.
+fn add<R: CubeRuntime, BT: BoolElement, const D: usize>(
+    sum: Option<Tensor<Cube<R, BT>, D>>,
+    part: Tensor<Cube<R, BT>, D>,
+) -> Option<Tensor<Cube<R, BT>, D>> {
+    Some(match sum {
+        Some(sum) => sum + part,
+        None => part,
+    })
 }

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use burn::tensor::Tensor;
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::element::BoolElement;
 use burn_cubecl::tensor::CubeTensor;
@@ -116,15 +115,4 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
             );
         }
     }
-}
-
-/// A tensor of zeros where there is none yet, else the sum.
-pub(super) fn add<R: CubeRuntime, BT: BoolElement, const D: usize>(
-    sum: Option<Tensor<Cube<R, BT>, D>>,
-    part: Tensor<Cube<R, BT>, D>,
-) -> Option<Tensor<Cube<R, BT>, D>> {
-    Some(match sum {
-        Some(sum) => sum + part,
-        None => part,
-    })
 }
