@@ -5,6 +5,7 @@ mod check;
 mod data;
 mod devices;
 mod eval;
+mod plan;
 mod predict;
 mod progress;
 mod tables;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Train a potential as a config file says
     Train(train::Args),
+    /// How much memory training will take, and what would fit
+    Plan(plan::Args),
     /// Errors of a trained potential on labelled structures
     Eval(eval::Args),
     /// Prove that a trained potential is equivariant
@@ -57,6 +60,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Check(args) => check::run(args),
         Command::Predict(args) => predict::run(args),

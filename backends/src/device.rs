@@ -4,6 +4,7 @@ mod list;
 mod name;
 
 use crate::memory::MeasuredBackend;
+use crate::message::scratch::Profile;
 
 pub use list::{DeviceReport, list};
 pub use name::{DeviceName, GraphicsApi};
@@ -68,3 +69,19 @@ pub fn dispatch<W: RunOn>(name: &DeviceName, work: W) -> Result<W::Output, Devic
         }
     }
 }
+
+/// What of a device decides how much memory operations take. A device that is not here, or whose backend is
+/// not compiled in, is taken for a usual one of its kind, so that work can be planned for it elsewhere.
+pub fn profile(name: &DeviceName) -> Profile {
+    struct Of;
+    impl RunOn for Of {
+        type Output = Profile;
+        fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Profile {
+            B::profile(&device)
+        }
+    }
+    dispatch(name, Of).unwrap_or(Profile::Gpu { largest: USUAL_ALLOCATION })
+}
+
+/// A quarter of the memory of an 80 GB accelerator, which is what CUDA's pool takes as its largest page.
+const USUAL_ALLOCATION: u64 = 20_000_000_000;

@@ -10,6 +10,7 @@ use burn::backend::Autodiff;
 use mimalloc::MiMalloc;
 
 use crate::message::MessageBackend;
+use crate::message::scratch::Profile;
 
 /// A backend that can tell how much memory its tensors take.
 pub trait MeasuredBackend: MessageBackend {
@@ -18,9 +19,16 @@ pub trait MeasuredBackend: MessageBackend {
     fn peak_bytes(_device: &Self::Device) -> Option<u64> {
         None
     }
+
+    /// What of the device decides how much memory operations take.
+    fn profile(device: &Self::Device) -> Profile;
 }
 
 impl MeasuredBackend for burn_flex::Flex {
+    fn profile(_device: &Self::Device) -> Profile {
+        Profile::Cpu { threads: rayon::current_num_threads() }
+    }
+
     fn peak_bytes(_device: &Self::Device) -> Option<u64> {
         (PEAK.load(Relaxed) > 0).then(|| PEAK.load(Relaxed).saturating_sub(BASE.load(Relaxed)) as u64)
     }
@@ -28,6 +36,11 @@ impl MeasuredBackend for burn_flex::Flex {
 
 #[cfg(feature = "wgpu")]
 impl MeasuredBackend for burn_wgpu::Wgpu {
+    fn profile(device: &Self::Device) -> Profile {
+        use cubecl::Runtime;
+        Profile::Gpu { largest: burn_wgpu::WgpuRuntime::client(device).properties().memory.max_page_size }
+    }
+
     fn peak_bytes(device: &Self::Device) -> Option<u64> {
         use cubecl::Runtime;
         burn_wgpu::WgpuRuntime::client(device).memory_usage().ok().map(|usage| usage.bytes_reserved)
@@ -36,6 +49,11 @@ impl MeasuredBackend for burn_wgpu::Wgpu {
 
 #[cfg(feature = "cuda")]
 impl MeasuredBackend for burn_cuda::Cuda {
+    fn profile(device: &Self::Device) -> Profile {
+        use cubecl::Runtime;
+        Profile::Gpu { largest: cubecl::cuda::CudaRuntime::client(device).properties().memory.max_page_size }
+    }
+
     fn peak_bytes(device: &Self::Device) -> Option<u64> {
         use cubecl::Runtime;
         cubecl::cuda::CudaRuntime::client(device).memory_usage().ok().map(|usage| usage.bytes_reserved)
@@ -45,6 +63,10 @@ impl MeasuredBackend for burn_cuda::Cuda {
 impl<B: MeasuredBackend> MeasuredBackend for Autodiff<B> {
     fn peak_bytes(device: &Self::Device) -> Option<u64> {
         B::peak_bytes(device)
+    }
+
+    fn profile(device: &Self::Device) -> Profile {
+        B::profile(device)
     }
 }
 

@@ -18,6 +18,7 @@ mod autodiff;
 mod cube;
 mod flex;
 pub mod reference;
+pub mod scratch;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;

@@ -9,6 +9,6 @@ mod sampler;
 pub(crate) use batch::floats;
 pub use batch::{GraphBatch, HeadRange, HostBatch, HostGraph, LabelCounts};
 pub use brute_force::brute_force;
-pub use loader::{Loader, MakeBatch};
+pub use loader::{BATCHES_OF_WORKER, Loader, MakeBatch};
 pub use neighbours::{NeighbourList, neighbour_list, shortest_distance};
 pub use sampler::{Budget, Sizes, cut, epoch_order, pack};

@@ -5,6 +5,7 @@
 //! Layers hold their own parameters and call matmul and select themselves, because every operation
 //! here must differentiate twice, which `burn::nn::Linear` and `Embedding` do not.
 
+mod bytes;
 mod config;
 mod dense;
 mod egnn;
@@ -13,6 +14,7 @@ mod parameters;
 mod radial;
 mod stage;
 
+pub use bytes::{BatchShape, ModelBytes};
 pub use config::{Basis, EgnnConfig, Envelope, ForceHead, MessageKind};
 pub use dense::{Dense, Mlp};
 pub use egnn::{Egnn, Head, Prediction};

@@ -12,4 +12,4 @@ pub use directory::RunDirectory;
 pub use log::{LogLine, MetricsLog};
 pub use snapshot::{Snapshot, State};
 pub use summary::{Best, EquivarianceSummary, Summary, TrainSummary};
-pub use weights::{NamedTensor, load_potential, save_potential};
+pub use weights::{load_potential, save_potential};

@@ -44,10 +44,11 @@ fn trajectory(config: &EgnnConfig, message: MessageKind, recompute: Recompute) -
     model.message = message;
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let mut average = Average::<Flex>::new(0.9);
+    let segments = recompute.segments(config.layers + 1);
     let mut last = Vec::new();
     let mut losses = Vec::new();
     for step in 1..=50 {
-        let (loss, gradients) = accumulate(&model, &LossConfig::default(), &batches, recompute, 1, &device);
+        let (loss, gradients) = accumulate(&model, &LossConfig::default(), &batches, &segments, 1, &device);
         losses.push(loss);
         last = gradients.iter().map(|gradient| gradient.to_data()).collect();
         model = optimizer.step(model, 3e-3, gradients, 1.0);
@@ -85,7 +86,7 @@ fn stages_give_the_gradients_of_one_graph() {
         let expected = model::gradients(&model, &mut grads);
         for policy in POLICIES {
             let of = |prediction| loss(&LossConfig::default(), prediction, &labels, batch.label_counts());
-            let (found, gradients) = differentiate(&model, &graph, policy, of);
+            let (found, gradients) = differentiate(&model, &graph, &policy.segments(config.layers + 1), of);
             assert_eq!(found, value);
             assert_eq!(gradients.len(), expected.len());
             for (k, (found, expected)) in gradients.iter().zip(&expected).enumerate() {
@@ -109,7 +110,7 @@ fn gradients_under_recomputation_match_finite_differences() {
         let graph = GraphBatch::new(batch, config.elements.len(), &device);
         let labels = Labels::new(batch, &device);
         let of = |prediction| loss(&settings, prediction, &labels, batch.label_counts());
-        let (_, gradients) = differentiate(&tracked, &graph, Recompute::Layer, of);
+        let (_, gradients) = differentiate(&tracked, &graph, &Recompute::Layer.segments(config.layers + 1), of);
         let model = tracked.valid();
         let direction: Vec<_> = gradients.iter().map(|gradient| gradient.clone() * gradient.clone().sin()).collect();
         let slope: f64 =

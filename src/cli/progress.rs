@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use isograd::core::train::{Event, Metrics, Observer, Prepared, Progress};
 
-use super::tables::{grouped, rate, reference_table, summary_table};
+use super::tables::{bytes, grouped, rate, reference_table, summary_table};
 
 /// The bar counts thousandths of the whole training.
 const TICKS: u64 = 1000;
@@ -98,6 +98,7 @@ impl Observer for Display {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Prepared(prepared) => self.prepared(prepared),
+            Event::Planned(plan) => self.say(&format!("memory: {} at the peak, as planned", bytes(Some(plan.total)))),
             Event::Resumed { step, epoch } => self.say(&format!("going on from step {step}, epoch {}", epoch + 1)),
             Event::Step(progress) => self.step(progress),
             Event::Validated { epoch, metrics, best } => self.validated(epoch, metrics, best),

@@ -76,7 +76,7 @@ fn print_outcome(outcome: &Outcome) {
         ("best at step", grouped(summary.best.step)),
         ("throughput", format!("{}edges/s", rate(train.edges_per_second))),
         ("waiting for data", format!("{:.2} %", 100.0 * train.data_wait_share)),
-        ("peak memory", bytes(train.peak_bytes)),
+        ("peak memory", format!("{}, planned {}", bytes(train.peak_bytes), bytes(Some(train.planned_bytes)))),
         ("parameters", grouped(summary.parameters)),
         ("device", summary.device.clone()),
         ("equivariance", equivariance(summary)),

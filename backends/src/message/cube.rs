@@ -16,14 +16,8 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeRuntime};
 use cubecl::client::ComputeClient;
 
-use super::{EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference, sizes};
+use super::{EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference, scratch, sizes};
 use crate::cube::{Cube, buffer, integers, vector_size};
-
-/// Largest share of a device's largest allocation that a row buffer `[tile, F]` takes, and its limits in
-/// bytes. There are up to six such buffers at a time.
-const SHARE: u64 = 64;
-const SMALLEST: u64 = 1 << 20;
-const LARGEST: u64 = 1 << 28;
 
 impl<R: CubeRuntime, BT: BoolElement> MessageBackend for CubeBackend<R, f32, i32, BT> {
     fn message(edges: &EdgeIndex<Self>, inputs: &MessageInputs<Self>) -> MessageOutputs<Self> {
@@ -105,10 +99,7 @@ impl<'a, R: CubeRuntime, BT: BoolElement> Device<'a, R, BT> {
     }
 
     fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<R, BT> {
-        let largest = self.client.properties().memory.max_page_size;
-        let bytes = (largest / SHARE).clamp(SMALLEST, LARGEST);
-        let row = size_of::<f32>() as u64 * self.width as u64;
-        let tile = ((bytes / row).max(64) as usize).next_multiple_of(64);
+        let tile = scratch::tile(self.client.properties().memory.max_page_size, self.width);
         let count = self.count;
         (0..count).step_by(tile).map(move |start| start..(start + tile).min(count))
     }

@@ -17,14 +17,9 @@ use burn::tensor::DType;
 use burn_flex::Flex;
 use rayon::prelude::*;
 
-use super::{EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference, sizes};
+use super::{EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference, scratch, sizes};
 use crate::host::Values;
 use crate::simd;
-
-/// Edges of a lane at least, and lanes at most: enough for the cores of a large machine, few enough
-/// that their buffers stay small.
-const LANE_EDGES: usize = 2048;
-const LANES: usize = 64;
 
 impl MessageBackend for Flex {
     fn message(edges: &EdgeIndex<Self>, inputs: &MessageInputs<Self>) -> MessageOutputs<Self> {
@@ -102,17 +97,15 @@ impl<'a> Host<'a> {
         self.receivers.len()
     }
 
-    /// Edges of a tile: many rows, because a product packs its weights anew for each tile; fewer where
-    /// rows are long, because every thread has seven buffers of that size.
+    /// Edges of a tile.
     fn tile(&self) -> usize {
-        (TILE_VALUES / self.width.max(1)).clamp(128, 512)
+        scratch::rows(self.width)
     }
 
     /// The lanes, as ranges of edges that begin at a tile.
     fn lanes(&self) -> Vec<Range<usize>> {
-        let (count, tile) = (self.count(), self.tile());
-        let lanes = count.div_ceil(LANE_EDGES).clamp(1, LANES);
-        let length = count.div_ceil(lanes).next_multiple_of(tile);
+        let count = self.count();
+        let length = scratch::lane(count, self.width);
         (0..count).step_by(length).map(|start| start..(start + length).min(count)).collect()
     }
 
@@ -138,9 +131,6 @@ impl<'a> Host<'a> {
         first..senders.iter().max().map_or(0, |&node| node as usize + 1)
     }
 }
-
-/// Values of a tile's row buffer, as far as the number of rows allows.
-const TILE_VALUES: usize = 1 << 19;
 
 /// Rows of one lane that are later added into the rows of all.
 struct Part {
@@ -176,6 +166,12 @@ fn add_parts<'a>(all: &mut [f32], parts: impl Iterator<Item = &'a Part>, width: 
 
 /// Values of rows that are added up as one task.
 const BLOCK_VALUES: usize = 1 << 13;
+
+/// Does work on lanes on rayon's own threads, even where there is only one lane: the caller, and there may be
+/// many, needs no row buffers then.
+fn on_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
+}
 
 thread_local! {
     /// Row buffers of a tile, kept from call to call.

@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::engine::Recompute;
 use crate::graph::{GraphBatch, HeadRange, HostBatch, floats, neighbour_list};
-use crate::model::{self, Basis, Egnn, EgnnConfig, Envelope, ForceHead, MessageKind, Prediction};
+use crate::model::{self, Basis, BatchShape, Egnn, EgnnConfig, Envelope, ForceHead, MessageKind, Prediction};
 use crate::structure::{Cell, Element, Geometry};
-use crate::train::{Optimizer, OptimizerConfig, differentiate};
+use crate::train::{MemoryPlan, Optimizer, OptimizerConfig, Work, differentiate};
 
 /// Elements of the synthetic graph, as many as the embedding has rows.
 const ELEMENTS: i64 = 100;
@@ -79,6 +79,8 @@ pub struct StepReport {
     pub gemm_flops_per_second: f64,
     /// Most bytes held at once, where the backend can tell.
     pub peak_bytes: Option<u64>,
+    /// What the memory plan says of it.
+    pub plan: MemoryPlan,
     /// Loss of the last step.
     pub loss: f64,
     /// Medians of the parts of a step, in seconds.
@@ -136,6 +138,8 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
     let mut model = Egnn::<Autodiff<B>>::new(&egnn, 0, device);
     model.message = config.message;
     let parameters = model::count(&model);
+    let work = work::<B>(config, egnn, device);
+    let segments = work.segments(config.recompute);
     let mut optimizer = Optimizer::<B>::new(&OptimizerConfig::default());
 
     let mut seconds = Vec::new();
@@ -152,7 +156,7 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
             forward = clock.lap();
             loss
         };
-        let (value, gradients) = differentiate(&model, &graph, config.recompute, loss);
+        let (value, gradients) = differentiate(&model, &graph, &segments, loss);
         let backward = clock.lap();
         model = optimizer.step(model, 1e-3, gradients, 1.0);
         let update = clock.lap();
@@ -189,9 +193,27 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
         gemm_flops: gemm_flops(config),
         gemm_flops_per_second: gemm_flops(config) / typical,
         peak_bytes: B::peak_bytes(device),
+        plan: work.plan(config.recompute),
         loss: last,
         parts: Parts { neighbours, forward, backward, optimizer },
     })
+}
+
+/// What decides the memory of a step.
+fn work<B: MeasuredBackend>(config: &StepConfig, model: EgnnConfig, device: &B::Device) -> Work {
+    let [atoms, edges] = [config.nodes, config.nodes * config.degree].map(|count| count as u64);
+    Work {
+        model,
+        message: config.message,
+        profile: B::profile(device),
+        batch: BatchShape { graphs: 1, atoms, edges },
+        parts: 1,
+        accumulate: 1,
+        waiting: 0,
+        average: false,
+        ranks: 1,
+        zero: 0,
+    }
 }
 
 /// Operations of the square matrix products of a step. A layer has two on edges: two forward, two again in

@@ -153,11 +153,9 @@ impl Config {
         between("train.optimizer.weight_decay", train.optimizer.weight_decay, 0.0, 10.0)?;
         train.schedule.check()?;
         let parallel = &self.parallel;
-        if parallel.ranks != 1 {
-            return Err(("parallel.ranks", format!("is {}; this version trains in one process", parallel.ranks)));
-        }
-        if parallel.zero != 0 {
-            return Err(("parallel.zero", format!("is {}; this version does not shard, expected 0", parallel.zero)));
+        positive("parallel.ranks", parallel.ranks)?;
+        if parallel.zero > 3 {
+            return Err(("parallel.zero", format!("is {}, expected 0 to 3", parallel.zero)));
         }
         Ok(())
     }
@@ -243,7 +241,8 @@ mod tests {
             ("train.batch_graphs=0", "train.batch_graphs is 0"),
             ("data.validation_fraction=1.5", "data.validation_fraction is 1.5"),
             ("train.learning_rate=nan", "train.learning_rate is NaN"),
-            ("parallel.ranks=2", "parallel.ranks is 2"),
+            ("parallel.ranks=0", "parallel.ranks is 0"),
+            ("parallel.zero=4", "parallel.zero is 4"),
             ("train.device=gpu", "unknown device `gpu`"),
             ("loss.kind=rmse", "unknown variant `rmse`"),
             ("train", "expected section.key=value"),

@@ -17,6 +17,9 @@ pub enum Recompute {
     Layer,
     /// Those of runs of this many stages; one boundary is kept for each run.
     Every(usize),
+    /// Those of the first stages, as few as it takes to stay within this many bytes in all. How many that
+    /// are, only a memory plan can tell; see [`crate::train::Work`].
+    Auto(u64),
 }
 
 /// Stages that are run, and run again, together.
@@ -29,21 +32,28 @@ pub struct Segment {
 }
 
 impl Recompute {
-    /// The segments of a model of `stages` stages.
+    /// The segments of a model of `stages` stages; of `auto`, the most sparing ones.
     pub fn segments(self, stages: usize) -> Vec<Segment> {
-        let (length, kept) = match self {
-            Self::None => (1, stages),
-            Self::Layer => (1, 1),
-            Self::Every(length) => (length.max(1), 1),
-        };
-        let starts: Vec<usize> = (0..stages).step_by(length).collect();
-        let count = starts.len();
-        let segment = |(k, start): (usize, usize)| Segment {
-            stages: start..(start + length).min(stages),
-            kept: k + kept >= count,
-        };
-        starts.into_iter().enumerate().map(segment).collect()
+        match self {
+            Self::None => cut(stages, 1, stages),
+            Self::Layer | Self::Auto(_) => cut(stages, 1, 1),
+            Self::Every(length) => cut(stages, length.max(1), 1),
+        }
     }
+
+    /// The segments, a stage each, of which the last `kept` are kept.
+    pub fn keep_last(stages: usize, kept: usize) -> Vec<Segment> {
+        cut(stages, 1, kept)
+    }
+}
+
+/// Runs of `length` stages, of which the last `kept` are kept.
+fn cut(stages: usize, length: usize, kept: usize) -> Vec<Segment> {
+    let starts: Vec<usize> = (0..stages).step_by(length).collect();
+    let count = starts.len();
+    let segment =
+        |(k, start): (usize, usize)| Segment { stages: start..(start + length).min(stages), kept: k + kept >= count };
+    starts.into_iter().enumerate().map(segment).collect()
 }
 
 impl fmt::Display for Recompute {
@@ -52,6 +62,7 @@ impl fmt::Display for Recompute {
             Self::None => write!(f, "none"),
             Self::Layer => write!(f, "layer"),
             Self::Every(length) => write!(f, "every:{length}"),
+            Self::Auto(bytes) => write!(f, "auto:{bytes}"),
         }
     }
 }
@@ -60,7 +71,7 @@ impl FromStr for Recompute {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}`, expected none, layer or every:K");
+        let wrong = || format!("`{text}`, expected none, layer, every:K or auto:BYTES, as in every:2 and auto:4GB");
         match text.split_once(':') {
             None if text == "none" => Ok(Self::None),
             None if text == "layer" => Ok(Self::Layer),
@@ -68,9 +79,21 @@ impl FromStr for Recompute {
                 Ok(length) if length > 0 => Ok(Self::Every(length)),
                 _ => Err(wrong()),
             },
+            Some(("auto", limit)) => parse_bytes(limit).map(Self::Auto).ok_or_else(wrong),
             _ => Err(wrong()),
         }
     }
+}
+
+/// A number of bytes, with or without a unit: `500`, `1.5GB`, `512 MiB`.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let units = [("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("KiB", 1024.0), ("MiB", 1048576.0)];
+    let units = units.into_iter().chain([("GiB", 1073741824.0), ("TiB", 1099511627776.0), ("B", 1.0), ("", 1.0)]);
+    let number_of = |(unit, size): (&str, f64)| {
+        let number: f64 = text.trim().strip_suffix(unit)?.trim().parse().ok()?;
+        (number > 0.0 && number * size < 1e18).then_some((number * size) as u64)
+    };
+    units.into_iter().find_map(number_of)
 }
 
 impl TryFrom<String> for Recompute {
@@ -93,10 +116,13 @@ mod tests {
 
     #[test]
     fn policies_survive_a_round_trip_and_nonsense_is_refused() {
-        for text in ["none", "layer", "every:3"] {
+        for text in ["none", "layer", "every:3", "auto:1500"] {
             assert_eq!(text.parse::<Recompute>().unwrap().to_string(), text);
         }
-        for text in ["", "all", "every", "every:0", "every:x"] {
+        for (text, bytes) in [("12", 12), ("1.5kB", 1500), ("2 MiB", 2 << 20), ("3GB", 3_000_000_000)] {
+            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+        }
+        for text in ["", "all", "every", "every:0", "every:x", "auto", "auto:", "auto:-1", "auto:1XB", "auto:nan"] {
             assert!(text.parse::<Recompute>().unwrap_err().contains("expected none"), "{text}");
         }
     }

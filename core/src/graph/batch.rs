@@ -105,11 +105,29 @@ impl HostBatch {
         assert_eq!(members.len(), graphs.len(), "HostBatch: {} members for {} graphs", members.len(), graphs.len());
         let mut order: Vec<usize> = (0..graphs.len()).collect();
         order.sort_by_key(|&k| graphs[k].head);
-        let mut batch = Self { offsets: vec![0], ..Default::default() };
+        let atoms = graphs.iter().map(|graph| graph.species.len()).sum();
+        let edges = graphs.iter().map(|graph| graph.edges.len()).sum();
+        let mut batch = Self::with_capacity(atoms, edges);
         for k in order {
             batch.push(members[k], &graphs[k]);
         }
         batch
+    }
+
+    fn with_capacity(atoms: usize, edges: usize) -> Self {
+        let mut offsets = Vec::with_capacity(atoms + 1);
+        offsets.push(0);
+        Self {
+            species: Vec::with_capacity(atoms),
+            graph_of_atom: Vec::with_capacity(atoms),
+            offsets,
+            receivers: Vec::with_capacity(edges),
+            senders: Vec::with_capacity(edges),
+            vectors: Vec::with_capacity(3 * edges),
+            forces: Vec::with_capacity(3 * atoms),
+            force_mask: Vec::with_capacity(atoms),
+            ..Default::default()
+        }
     }
 
     fn push(&mut self, member: usize, graph: &HostGraph) {

@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// Batches that each worker may have ready before it waits for the model.
 const AHEAD: usize = 2;
 
+/// Batches of each worker that are in memory: those ahead, and one that waits or is in the making.
+pub const BATCHES_OF_WORKER: usize = AHEAD + 1;
+
 /// Makes a batch of the given members of the data set.
 pub type MakeBatch<T> = dyn Fn(&[usize]) -> Result<T> + Send + Sync;
 

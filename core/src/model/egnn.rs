@@ -85,12 +85,10 @@ impl<B: Backend> Egnn<B> {
             panic!("EgnnConfig: {key} {message}");
         }
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let last = config.layers - 1;
-        let moves = |layer| config.coordinate_updates && (layer < last || config.forces == ForceHead::Displacement);
         Self {
             // Normal rows of unit variance, as torch.nn.Embedding; a uniform of that variance here.
             embedding: uniform([config.elements.len(), config.width], 3f64.sqrt(), rng, device),
-            layers: (0..config.layers).map(|layer| Layer::new(config, moves(layer), rng, device)).collect(),
+            layers: (0..config.layers).map(|layer| Layer::new(config, config.moves(layer), rng, device)).collect(),
             heads: (0..config.heads).map(|_| Head::new(config, rng, device)).collect(),
             config: config.clone(),
             message: MessageKind::default(),

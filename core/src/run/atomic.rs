@@ -1,24 +1,22 @@
 //! Writing files and folders so that a reader, or a restart after a crash, sees all or nothing.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 
 use crate::{Error, Result};
 
 /// Replaces `path` by `content`: written beside it, synced, renamed.
 pub(super) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    write_file_with(path, |temporary| fs::write(temporary, content).map_err(Error::io(path, "write")))
+}
+
+/// Replaces `path` by the file that `fill` writes under the name it is given.
+pub(super) fn write_file_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let temporary = path.with_extension("partial");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|error| {
+    let settle = || File::open(&temporary)?.sync_all().and_then(|()| fs::rename(&temporary, path));
+    fill(&temporary).and_then(|()| settle().map_err(Error::io(path, "write"))).inspect_err(|_| {
         // What is half written must not stay; that the removal may fail too is nothing new.
         let _ = fs::remove_file(&temporary);
-        Error::io(path, "write")(error)
     })?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }

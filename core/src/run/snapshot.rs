@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
-use super::weights::{NamedTensor, arrange, load, save};
+use super::weights::{TensorFile, save};
 use super::{Best, atomic};
 use crate::model::Parameter;
 use crate::train::Plateau;
@@ -78,30 +78,16 @@ impl<B: Backend> Snapshot<B> {
     /// # Errors
     /// [`Error::Io`].
     pub fn save(mut self, snapshots: &Path, parameters: &[Parameter<B>], keep: usize) -> Result<PathBuf> {
-        let named = |prefix: &str, values: &[Tensor<B, 1>]| -> Result<Vec<NamedTensor>> {
-            let one = |(parameter, values): (&Parameter<B>, &Tensor<B, 1>)| {
-                let parameter = Parameter { values: values.clone(), ..parameter.clone() };
-                let mut tensor = NamedTensor::from_parameter(&parameter)?;
-                tensor.name.insert_str(0, prefix);
-                Ok(tensor)
-            };
-            parameters.iter().zip(values).map(one).collect()
-        };
-        let mut training = named("average.", &self.average)?;
-        if let Some((steps, moments)) = &self.optimizer {
-            self.state.optimizer_steps = *steps;
-            let (first, second): (Vec<_>, Vec<_>) =
-                moments.iter().cloned().map(|[first, second]| (first, second)).unzip();
-            training.extend(named("first.", &first)?);
-            training.extend(named("second.", &second)?);
-        }
+        let (steps, moments) = self.optimizer.take().unwrap_or_default();
+        let (first, second): (Vec<_>, Vec<_>) = moments.into_iter().map(|[first, second]| (first, second)).unzip();
+        self.state.optimizer_steps = steps;
         self.state.format = FORMAT;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|error| Error::Internal(error.to_string()))?;
-        let weights = named("", &self.weights)?;
         let path = snapshots.join(format!("step-{}", self.state.step));
         atomic::write_folder(&path, |folder| {
-            save(&folder.join("weights.safetensors"), &weights, None)?;
-            save(&folder.join("training.safetensors"), &training, None)?;
+            save(&folder.join("weights.safetensors"), parameters, &[("", &self.weights)], None)?;
+            let training = [("average.", self.average.as_slice()), ("first.", &first), ("second.", &second)];
+            save(&folder.join("training.safetensors"), parameters, &training, None)?;
             atomic::write_file(&folder.join("state.json"), &state)
         })?;
         let all = list(snapshots)?;
@@ -133,14 +119,9 @@ impl<B: Backend> Snapshot<B> {
                  or start a new run with --out",
             ));
         }
-        let path = folder.join("weights.safetensors");
-        let weights = arrange(&path, "", parameters, &mut load(&path)?.0)?;
-        let path = folder.join("training.safetensors");
-        let mut tensors = load(&path)?.0;
-        let mut read = |prefix: &str| {
-            let present = tensors.keys().any(|name| name.starts_with(prefix));
-            if present { arrange(&path, prefix, parameters, &mut tensors) } else { Ok(Vec::new()) }
-        };
+        let weights = TensorFile::open(&folder.join("weights.safetensors"))?.values("", parameters)?;
+        let mut file = TensorFile::open(&folder.join("training.safetensors"))?;
+        let mut read = |prefix: &str| if file.has(prefix) { file.values(prefix, parameters) } else { Ok(Vec::new()) };
         let average = read("average.")?;
         let moments: Vec<[Tensor<B, 1>; 2]> =
             read("first.")?.into_iter().zip(read("second.")?).map(|(first, second)| [first, second]).collect();

@@ -29,6 +29,8 @@ pub struct TrainSummary {
     pub edges_per_second: f64,
     /// Most bytes held.
     pub peak_bytes: Option<u64>,
+    /// What was planned for.
+    pub planned_bytes: u64,
     /// Share of the time spent waiting for data.
     pub data_wait_share: f64,
 }

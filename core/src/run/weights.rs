@@ -1,15 +1,19 @@
 //! Weights as safetensors, readable from Python: one f32 tensor per parameter under its module path,
 //! and the potential's description as JSON under `isograd` in the header.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, Metadata, View, serialize_to_file};
 
-use super::atomic::write_file;
+use super::atomic;
 use crate::model::{self, Egnn, Parameter};
 use crate::train::{Potential, PotentialInfo};
 use crate::{Error, Result};
@@ -17,82 +21,128 @@ use crate::{Error, Result};
 /// The header key of the description.
 const HEADER: &str = "isograd";
 
-/// A tensor on the host with its name.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedTensor {
-    /// Its name in the file.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its values in row-major order.
-    pub values: Vec<f32>,
+/// A parameter that is copied to the host when its turn has come to be written.
+struct Late<'a, B: Backend> {
+    shape: &'a [usize],
+    values: &'a Tensor<B, 1>,
 }
 
-impl NamedTensor {
-    /// Copies a parameter to the host.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if the backend does not hold f32.
-    pub fn from_parameter<B: Backend>(parameter: &Parameter<B>) -> Result<Self> {
-        let values = parameter.values.to_data().into_vec::<f32>();
-        let values = values.map_err(|error| Error::Internal(format!("reading {}: {error:?}", parameter.path)))?;
-        Ok(Self { name: parameter.path.clone(), shape: parameter.shape.clone(), values })
+impl<B: Backend> View for Late<'_, B> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let data = self.values.to_data().convert::<f32>();
+        let values = data.iter::<f32>().flat_map(f32::to_le_bytes);
+        Cow::Owned(values.collect())
+    }
+
+    fn data_len(&self) -> usize {
+        size_of::<f32>() * self.shape.iter().product::<usize>()
     }
 }
 
-/// Writes tensors and one text for the header, all or nothing.
-pub(super) fn save(path: &Path, tensors: &[NamedTensor], header: Option<&str>) -> Result<()> {
-    let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
-    let internal = |error: safetensors::SafeTensorError| Error::Internal(format!("writing safetensors: {error}"));
-    let mut views = Vec::with_capacity(tensors.len());
-    for (tensor, bytes) in tensors.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(internal)?;
-        views.push((tensor.name.as_str(), view));
-    }
-    let header = header.map(|text| HashMap::from([(HEADER.to_owned(), text.to_owned())]));
-    write_file(path, &serialize(views, header).map_err(internal)?)
-}
-
-/// Reads tensors by name, and the header text.
-pub(super) fn load(path: &Path) -> Result<(HashMap<String, NamedTensor>, Option<String>)> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
-    let damaged = |error: safetensors::SafeTensorError| {
-        Error::run(path, format!("is not a safetensors file, or is damaged: {error}"))
-    };
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-    let header = metadata.metadata().as_ref().and_then(|map| map.get(HEADER)).cloned();
-    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-    let mut tensors = HashMap::new();
-    for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(Error::run(path, format!("tensor `{name}` is {:?}, expected F32", view.dtype())));
-        }
-        let values = view.data().as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
-        let tensor = NamedTensor { name: name.to_owned(), shape: view.shape().to_vec(), values };
-        tensors.insert(name.to_owned(), tensor);
-    }
-    Ok((tensors, header))
-}
-
-/// Values for every parameter of a model, in its order, from named tensors.
-pub(super) fn arrange<B: Backend>(
+/// Writes tensors and one text for the header, all or nothing. Each group of values, in the order of the
+/// parameters, is named by its prefix and their paths. One tensor at a time is copied to the host.
+pub(super) fn save<B: Backend>(
     path: &Path,
-    prefix: &str,
     parameters: &[Parameter<B>],
-    tensors: &mut HashMap<String, NamedTensor>,
-) -> Result<Vec<Tensor<B, 1>>> {
-    let find = |parameter: &Parameter<B>| {
-        let name = format!("{prefix}{}", parameter.path);
-        let tensor = tensors.remove(&name).ok_or_else(|| Error::run(path, format!("lacks the tensor `{name}`")))?;
-        if tensor.shape != parameter.shape {
-            let message = format!("tensor `{name}` is {:?}, the model's is {:?}", tensor.shape, parameter.shape);
-            return Err(Error::run(path, message));
+    groups: &[(&str, &[Tensor<B, 1>])],
+    header: Option<&str>,
+) -> Result<()> {
+    let views = groups.iter().flat_map(|(prefix, group)| {
+        let one = move |(parameter, values): (&'_ Parameter<B>, _)| {
+            (format!("{prefix}{}", parameter.path), (parameter.shape.clone(), values))
+        };
+        parameters.iter().zip(group.iter()).map(one)
+    });
+    let views: Vec<(String, (Vec<usize>, &Tensor<B, 1>))> = views.collect();
+    let views = views.iter().map(|(name, (shape, values))| (name, Late { shape, values }));
+    let header = header.map(|text| HashMap::from([(HEADER.to_owned(), text.to_owned())]));
+    atomic::write_file_with(path, |temporary| {
+        serialize_to_file(views, header, temporary).map_err(|error| match error {
+            SafeTensorError::IoError(error) => Error::io(path, "write")(error),
+            error => Error::Internal(format!("writing safetensors: {error}")),
+        })
+    })
+}
+
+/// An open file, of whose tensors one at a time is read.
+pub(super) struct TensorFile {
+    path: PathBuf,
+    file: File,
+    /// Where tensors begin.
+    start: u64,
+    metadata: Metadata,
+}
+
+impl TensorFile {
+    /// Reads the header, and checks that the file is whole.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let damaged = |why: String| Error::run(path, format!("is not a safetensors file, or is damaged: {why}"));
+        let mut file = File::open(path).map_err(Error::io(path, "read"))?;
+        let size = file.metadata().map_err(Error::io(path, "read"))?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|_| damaged("it is shorter than its header".into()))?;
+        let start = u64::from_le_bytes(length).saturating_add(8);
+        if start > size {
+            return Err(damaged("it is shorter than its header".into()));
         }
-        let data = TensorData::new(tensor.values, [parameter.shape.iter().product::<usize>()]);
-        Ok(Tensor::from_data(data, &parameter.values.device()))
-    };
-    parameters.iter().map(find).collect()
+        let mut header = vec![0; start as usize - 8];
+        file.read_exact(&mut header).map_err(Error::io(path, "read"))?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
+        let expected = start + metadata.data_len() as u64;
+        if size != expected {
+            return Err(damaged(format!("it has {size} bytes, its header speaks of {expected}")));
+        }
+        Ok(Self { path: path.to_owned(), file, start, metadata })
+    }
+
+    /// The text in the header.
+    pub(super) fn header(&self) -> Option<&str> {
+        self.metadata.metadata().as_ref()?.get(HEADER).map(String::as_str)
+    }
+
+    /// Whether a tensor has a name that begins so.
+    pub(super) fn has(&self, prefix: &str) -> bool {
+        self.metadata.offset_keys().iter().any(|name| name.starts_with(prefix))
+    }
+
+    fn read(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let wrong = |message: String| Error::run(&self.path, message);
+        let info = self.metadata.info(name).ok_or_else(|| wrong(format!("lacks the tensor `{name}`")))?;
+        if info.dtype != Dtype::F32 {
+            return Err(wrong(format!("tensor `{name}` is {:?}, expected F32", info.dtype)));
+        }
+        if info.shape != shape {
+            return Err(wrong(format!("tensor `{name}` is {:?}, the model's is {shape:?}", info.shape)));
+        }
+        let (from, to) = info.data_offsets;
+        let mut bytes = vec![0; to - from];
+        let place = SeekFrom::Start(self.start + from as u64);
+        let read = self.file.seek(place).and_then(|_| self.file.read_exact(&mut bytes));
+        read.map_err(Error::io(&self.path, "read"))?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect())
+    }
+
+    /// Values for every parameter of a model, in its order, from the tensors of its paths after a prefix.
+    pub(super) fn values<B: Backend>(
+        &mut self,
+        prefix: &str,
+        parameters: &[Parameter<B>],
+    ) -> Result<Vec<Tensor<B, 1>>> {
+        let mut find = |parameter: &Parameter<B>| {
+            let values = self.read(&format!("{prefix}{}", parameter.path), &parameter.shape)?;
+            let size = values.len();
+            Ok(Tensor::from_data(TensorData::new(values, [size]), &parameter.values.device()))
+        };
+        parameters.iter().map(&mut find).collect()
+    }
 }
 
 /// Writes a potential: weights and description in one file.
@@ -100,13 +150,13 @@ pub(super) fn arrange<B: Backend>(
 /// # Errors
 /// [`Error::Io`].
 pub fn save_potential<B: Backend>(path: &Path, parameters: &[Parameter<B>], info: &PotentialInfo) -> Result<()> {
-    let tensors: Vec<NamedTensor> = parameters.iter().map(NamedTensor::from_parameter).collect::<Result<_>>()?;
+    let values: Vec<Tensor<B, 1>> = parameters.iter().map(|parameter| parameter.values.clone()).collect();
     let header =
         serde_json::to_string(info).map_err(|error| Error::Internal(format!("describing a potential: {error}")))?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
     }
-    save(path, &tensors, Some(&header))
+    save(path, parameters, &[("", &values)], Some(&header))
 }
 
 /// Reads a potential to a device.
@@ -114,15 +164,15 @@ pub fn save_potential<B: Backend>(path: &Path, parameters: &[Parameter<B>], info
 /// # Errors
 /// [`Error::Run`] if the file is damaged or not a potential, [`Error::Io`] if it cannot be read.
 pub fn load_potential<B: Backend>(path: &Path, device: &B::Device) -> Result<Potential<B>> {
-    let (mut tensors, header) = load(path)?;
+    let mut file = TensorFile::open(path)?;
     let header =
-        header.ok_or_else(|| Error::run(path, "has no `isograd` entry in its header: it is not a potential"))?;
-    let info: PotentialInfo = serde_json::from_str(&header)
+        file.header().ok_or_else(|| Error::run(path, "has no `isograd` entry in its header: it is not a potential"))?;
+    let info: PotentialInfo = serde_json::from_str(header)
         .map_err(|error| Error::run(path, format!("has a description that cannot be read: {error}")))?;
     info.model
         .validate()
         .map_err(|(key, message)| Error::run(path, format!("describes a model whose {key} {message}")))?;
     let model = Egnn::<B>::new(&info.model, 0, device);
-    let values = arrange(path, "", &model::read(&model), &mut tensors)?;
+    let values = file.values("", &model::read(&model))?;
     Ok(Potential { model: model::write(model, &values), info: Arc::new(info) })
 }

@@ -201,6 +201,19 @@ fn scales<'a>(training: impl Iterator<Item = &'a Structure>, fits: &[&Fit]) -> S
     Scales { energy: first_of(energy, force), force: first_of(force, energy) }
 }
 
+/// The shape of the model that a config asks for; its scales, which only data can tell, are one. Where the
+/// elements are left to the data, `unknown` of them are assumed.
+///
+/// # Errors
+/// [`Error::Config`] where no model can be made.
+pub fn model_shape(config: &Config, unknown: usize) -> Result<EgnnConfig> {
+    let elements = match &config.model.elements {
+        Elements::List(listed) => listed.clone(),
+        Elements::Word(_) => (1..=unknown as i64).filter_map(Element::from_number).collect(),
+    };
+    egnn_config(config, elements, &Scales { energy: 1.0, force: 1.0 })
+}
+
 fn egnn_config(config: &Config, elements: Vec<Element>, scales: &Scales) -> Result<EgnnConfig> {
     let model = &config.model;
     let unfilled = || Error::Internal("a model key was not filled from its preset".into());

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use super::data::Prepared;
 use super::metrics::Metrics;
+use super::plan::MemoryPlan;
 use super::session::Outcome;
 
 /// One piece of news.
 pub enum Event<'a> {
     /// The data are read, checked and split.
     Prepared(&'a Prepared),
+    /// The memory that training will take.
+    Planned(&'a MemoryPlan),
     /// Training goes on from a snapshot.
     Resumed {
         /// Steps made before.

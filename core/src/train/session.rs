@@ -7,6 +7,7 @@ use std::time::Instant;
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use isograd_backends::memory::{MeasuredBackend, reset_peak};
+use isograd_backends::message::scratch::Profile;
 use isograd_equivariance::Settings;
 
 use super::average::Average;
@@ -16,11 +17,13 @@ use super::evaluate::{baseline, evaluate};
 use super::events::{Event, Observer, Progress};
 use super::metrics::Metrics;
 use super::optimizer::{Optimizer, clip_scale, global_norm};
+use super::plan::{MemoryPlan, Work};
 use super::step::accumulate;
 use super::window::Window;
 use crate::config::Config;
+use crate::engine::Segment;
 use crate::graph::{HostBatch, Loader, cut, epoch_order, pack};
-use crate::model::{self, Egnn, Parameter};
+use crate::model::{self, BatchShape, Egnn, Parameter};
 use crate::run::report::{self, Report};
 use crate::run::{
     Best, EquivarianceSummary, LogLine, MetricsLog, RunDirectory, Snapshot, State, Summary, TrainSummary,
@@ -70,6 +73,9 @@ struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
     run: &'a RunDirectory,
     prepared: &'a Prepared,
     device: &'a B::Device,
+    /// Which stages keep what they compute.
+    segments: Vec<Segment>,
+    plan: MemoryPlan,
     /// Taken out only while it is updated in place.
     model: Option<Egnn<Autodiff<B>>>,
     optimizer: Optimizer<B>,
@@ -93,6 +99,10 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         device: &'a B::Device,
         observer: &mut impl Observer,
     ) -> Result<Self> {
+        let work = work_of(config, prepared, B::profile(device));
+        let segments = work.segments(config.parallel.recompute);
+        let plan = work.plan(config.parallel.recompute);
+        observer.event(Event::Planned(&plan));
         reset_peak();
         let mut model = Egnn::<Autodiff<B>>::new(&prepared.info.model, config.train.seed, device);
         model.message = config.train.message;
@@ -118,6 +128,8 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             run,
             prepared,
             device,
+            segments,
+            plan,
             model: Some(model),
             optimizer,
             average,
@@ -176,7 +188,8 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             self.state.waited += loader.waited().as_secs_f64() - waited;
             waited = loader.waited().as_secs_f64();
             self.state.batch += taken.len();
-            self.step(&taken.concat(), count)?;
+            let micro_batches: Vec<HostBatch> = taken.into_iter().flatten().collect();
+            self.step(&micro_batches, count)?;
             let progress = self.report_progress(count);
             observer.event(Event::Step(&progress));
             if self.state.step.is_multiple_of(self.config.run.log_every) {
@@ -205,10 +218,8 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
 
     fn step(&mut self, micro_batches: &[HostBatch], batches: usize) -> Result<()> {
         let train = &self.config.train;
-        let (loss, gradients) = {
-            let recompute = self.config.parallel.recompute;
-            accumulate(self.model(), &self.config.loss, micro_batches, recompute, train.parts, self.device)
-        };
+        let (loss, gradients) =
+            accumulate(self.model(), &self.config.loss, micro_batches, &self.segments, train.parts, self.device);
         let norm = global_norm(&gradients);
         if !(loss.is_finite() && norm.is_finite()) {
             return Err(Error::Diverged(format!(
@@ -338,10 +349,14 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
     }
 
     /// Writes summary and report from the best weights.
-    fn finish(self) -> Result<Outcome> {
+    fn finish(mut self) -> Result<Outcome> {
         let best = self.state.best.ok_or_else(|| Error::Internal("training ended without a validation".into()))?;
         let train = &self.config.train;
         let seconds = self.seconds();
+        // What training held makes room for what it made.
+        self.model = None;
+        self.optimizer = Optimizer::new(&train.optimizer);
+        self.average.values.clear();
         let potential = load_potential::<B>(&self.run.best_weights(), self.device)?;
         let validation = &self.prepared.validation;
         let tally = evaluate(&potential.model, validation, train.budget(), train.workers, self.device)?;
@@ -357,6 +372,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
                 epochs: self.state.epoch,
                 edges_per_second: self.state.edges as f64 / seconds,
                 peak_bytes,
+                planned_bytes: self.plan.total,
                 data_wait_share: self.state.waited / seconds,
             },
             parameters: model::count(&potential.model),
@@ -382,6 +398,19 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         self.run.write("report.html", page.as_bytes())?;
         Ok(Outcome { run: self.run.clone(), summary })
     }
+}
+
+/// What decides the memory of training: the largest batch of the first epoch stands for all.
+fn work_of(config: &Config, prepared: &Prepared, profile: Profile) -> Work {
+    let sizes = &prepared.training.sizes;
+    let order = epoch_order(config.train.seed, 0, sizes.len());
+    let shape = |members: Vec<usize>| BatchShape {
+        graphs: members.len() as u64,
+        atoms: members.iter().map(|&k| sizes[k].atoms as u64).sum(),
+        edges: members.iter().map(|&k| sizes[k].edges as u64).sum(),
+    };
+    let largest = pack(&order, sizes, config.train.budget()).into_iter().map(shape).max_by_key(|shape| shape.edges);
+    Work::new(config, prepared.info.model.clone(), largest.unwrap_or_default(), profile)
 }
 
 fn run_name(root: &Path) -> String {

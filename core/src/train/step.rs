@@ -1,11 +1,11 @@
 //! The gradient of one step: forward, loss, backward, over one or several micro-batches.
 
 use burn::tensor::Tensor;
-use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use isograd_backends::gradient::SeedBackend;
 use isograd_backends::message::MessageBackend;
 
-use crate::engine::{Collect, Recompute, Walk, value_and_grad};
+use crate::engine::{Collect, Segment, Walk, value_and_grad};
 use crate::graph::{GraphBatch, HostBatch, LabelCounts};
 use crate::loss::{Labels, LossConfig, loss};
 use crate::model::{self, Egnn};
@@ -17,12 +17,11 @@ pub type LossAndGradients<B> = (f64, Vec<Tensor<B, 1>>);
 pub fn differentiate<B: AutodiffBackend + MessageBackend + SeedBackend>(
     model: &Egnn<B>,
     batch: &GraphBatch<B>,
-    recompute: Recompute,
+    segments: &[Segment],
     loss: impl FnOnce(model::Prediction<B>) -> Tensor<B, 1>,
 ) -> LossAndGradients<B::InnerBackend> {
     let stages = model.stages();
-    let segments = recompute.segments(stages.len());
-    let walk = Walk { segments: &segments, seed: None };
+    let walk = Walk { segments, seed: None };
     let mut sink = Collect::new(stages.len());
     let graph = model.stage_graph(batch);
     let value = value_and_grad(&stages, &graph, walk, |flow| loss(flow.into()), &mut sink);
@@ -36,7 +35,7 @@ pub fn accumulate<B: AutodiffBackend + MessageBackend + SeedBackend>(
     model: &Egnn<B>,
     config: &LossConfig,
     micro_batches: &[HostBatch],
-    recompute: Recompute,
+    segments: &[Segment],
     threads: usize,
     device: &B::Device,
 ) -> LossAndGradients<B::InnerBackend> {
@@ -44,12 +43,12 @@ pub fn accumulate<B: AutodiffBackend + MessageBackend + SeedBackend>(
     let one = |model: &Egnn<B>, batch: &HostBatch| {
         let graph = GraphBatch::new(batch, model.config.elements.len(), device);
         let labels = Labels::new(batch, device);
-        differentiate(model, &graph, recompute, |prediction| loss(config, prediction, &labels, counts))
+        differentiate(model, &graph, segments, |prediction| loss(config, prediction, &labels, counts))
     };
-    let mut parts = Vec::with_capacity(micro_batches.len());
+    let mut sum: LossAndGradients<B::InnerBackend> = Default::default();
     for group in micro_batches.chunks(threads.max(1)) {
         if let [batch] = group {
-            parts.push(one(model, batch));
+            add(&mut sum, one(model, batch));
             continue;
         }
         std::thread::scope(|scope| {
@@ -61,14 +60,19 @@ pub fn accumulate<B: AutodiffBackend + MessageBackend + SeedBackend>(
             });
             for handle in work.collect::<Vec<_>>() {
                 match handle.join() {
-                    Ok(part) => parts.push(part),
+                    Ok(part) => add(&mut sum, part),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             }
         });
     }
-    let sum = |a: LossAndGradients<B::InnerBackend>, b: LossAndGradients<B::InnerBackend>| {
-        (a.0 + b.0, a.1.into_iter().zip(b.1).map(|(a, b)| a + b).collect())
-    };
-    parts.into_iter().reduce(sum).unwrap_or_default()
+    sum
+}
+
+/// Adds a part; the first one is the sum so far.
+fn add<B: Backend>(sum: &mut LossAndGradients<B>, (loss, gradients): LossAndGradients<B>) {
+    sum.0 += loss;
+    let earlier = std::mem::take(&mut sum.1);
+    sum.1 =
+        if earlier.is_empty() { gradients } else { earlier.into_iter().zip(gradients).map(|(a, b)| a + b).collect() };
 }

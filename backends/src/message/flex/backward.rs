@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::forward::preactivations;
 use super::matrix::{Matrix, Old, product};
-use super::{Host, HostGate, Part, add_parts, with_scratch};
+use super::{Host, HostGate, Part, add_parts, on_pool, with_scratch};
 use crate::host::{Values, from_values};
 use crate::message::{GateInputs, MessageGradients, MessageOutputs};
 use crate::simd;
@@ -89,7 +89,7 @@ pub(super) fn message_backward(
     // Not all lanes at once: each holds gradients of all weights. They are added in their order, so that
     // how many run together changes no bit.
     for group in host.lanes().chunks(2 * rayon::current_num_threads()) {
-        let lanes: Vec<LaneSums> = group.par_iter().map(run).collect();
+        let lanes: Vec<LaneSums> = on_pool(|| group.par_iter().map(run).collect());
         add_parts(&mut receiver, lanes.iter().map(|lane| &lane.receiver), width);
         add_parts(&mut sender, lanes.iter().map(|lane| &lane.sender), width);
         for mut lane in lanes {

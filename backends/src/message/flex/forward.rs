@@ -6,7 +6,7 @@ use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, Old, product};
-use super::{Host, Part, add_parts, with_scratch};
+use super::{Host, Part, add_parts, on_pool, with_scratch};
 use crate::host::from_values;
 use crate::message::MessageOutputs;
 use crate::simd;
@@ -16,7 +16,8 @@ pub(super) fn message(host: &Host<'_>) -> MessageOutputs<Flex> {
     let (width, nodes, count) = (host.width, host.nodes, host.count());
     let arch = pulp::Arch::new();
     let run = |lane| with_scratch(host.tile() * width, |buffers| arch.dispatch(Lane { host, lane, buffers }));
-    let lanes: Vec<(Part, Vec<f32>)> = host.lanes().par_iter().map(run).collect();
+    let ranges = host.lanes();
+    let lanes: Vec<(Part, Vec<f32>)> = on_pool(|| ranges.par_iter().map(run).collect());
     let mut gathered = vec![0.0; nodes * width];
     let mut gates = Vec::with_capacity(if host.gate.is_some() { count } else { 0 });
     add_parts(&mut gathered, lanes.iter().map(|(part, _)| part), width);

@@ -1,0 +1,155 @@
+//! How much memory the fused operation takes beside its inputs and outputs. Kept beside the versions of
+//! the operation, whose tiles and lanes it counts.
+
+/// What of a device decides that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Tensors in host memory.
+    Cpu {
+        /// Threads that work on lanes.
+        threads: usize,
+    },
+    /// wgpu or CUDA.
+    Gpu {
+        /// Largest allocation, in bytes.
+        largest: u64,
+    },
+}
+
+/// The sizes that decide it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageShape {
+    /// N.
+    pub nodes: u64,
+    /// E.
+    pub edges: u64,
+    /// F.
+    pub width: u64,
+    /// K.
+    pub basis: u64,
+    /// Whether there is a gate.
+    pub gate: bool,
+    /// Whether gradients of features and envelope are wanted.
+    pub geometry: bool,
+    /// Graphs that the nodes belong to; the edges of each stay within it.
+    pub graphs: u64,
+}
+
+/// Bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scratch {
+    /// Held from the first call to the end of the process.
+    pub held: u64,
+    /// While it runs forward.
+    pub forward: u64,
+    /// While it runs backward; the gradients of its weights are part of it.
+    pub backward: u64,
+}
+
+const VALUE: u64 = size_of::<f32>() as u64;
+
+/// What matrix products hold for each thread that has made or called one: on the CPU, `gemm` packs into a
+/// buffer of the size of the second-level cache.
+pub fn packing(profile: Profile) -> u64 {
+    match profile {
+        Profile::Cpu { .. } => gemm_common::cache::CACHE_INFO[1].cache_bytes as u64,
+        Profile::Gpu { .. } => 0,
+    }
+}
+
+/// What they hold for all threads and one caller.
+pub fn products(profile: Profile) -> u64 {
+    match profile {
+        Profile::Cpu { threads } => (threads as u64 + 1) * packing(profile),
+        Profile::Gpu { .. } => 0,
+    }
+}
+
+/// Bytes of the fused operation on a device.
+pub fn scratch(profile: Profile, shape: MessageShape) -> Scratch {
+    if shape.edges == 0 {
+        return Scratch::default();
+    }
+    match profile {
+        Profile::Cpu { threads } => lanes_scratch(threads as u64, shape),
+        Profile::Gpu { largest } => tiles_scratch(largest, shape),
+    }
+}
+
+/// Weights of the edge features, the square matrices and the vectors.
+fn weights(shape: MessageShape) -> u64 {
+    let MessageShape { width, basis, gate, .. } = shape;
+    let gated = u64::from(gate);
+    VALUE * (basis * width + (1 + gated) * width * width + (1 + 2 * gated) * width)
+}
+
+/// What is wanted of each edge: gates, or gradients of the geometry.
+fn columns(shape: MessageShape) -> u64 {
+    VALUE * shape.edges * if shape.geometry { shape.basis + 1 } else { 0 }
+}
+
+fn lanes_scratch(threads: u64, shape: MessageShape) -> Scratch {
+    let MessageShape { nodes, edges, width, gate, graphs, .. } = shape;
+    let row = VALUE * width;
+    let lanes = lanes(edges as usize, width as usize) as u64;
+    let group = lanes.min(2 * threads);
+    // A lane's senders are somewhere in the graphs of its receivers.
+    let span = nodes.min(nodes / lanes + 2 * nodes.div_ceil(graphs.max(1)));
+    let squares = (1 + u64::from(gate)) * VALUE * width * width;
+    let sum_of_lanes = if lanes > group { weights(shape) } else { 0 };
+    Scratch {
+        held: threads * ROWS * rows(width as usize) as u64 * row,
+        forward: nodes * row + VALUE * edges,
+        backward: group * (nodes / lanes + span) * row
+            + squares
+            + group * weights(shape)
+            + sum_of_lanes
+            + columns(shape),
+    }
+}
+
+fn tiles_scratch(largest: u64, shape: MessageShape) -> Scratch {
+    let row = VALUE * shape.width;
+    let tile = row * shape.edges.min(tile(largest, shape.width as usize) as u64);
+    let gated = u64::from(shape.gate);
+    Scratch { held: 0, forward: 3 * tile, backward: (4 + 2 * gated) * tile + 2 * weights(shape) + columns(shape) }
+}
+
+/// Row buffers of a thread.
+const ROWS: u64 = 7;
+
+/// Edges of a lane at least, and lanes at most: enough for the cores of a large machine, few enough
+/// that their buffers stay small.
+const LANE_EDGES: usize = 2048;
+const LANES: usize = 64;
+
+/// Values of a tile's row buffer, as far as the number of rows allows.
+const TILE_VALUES: usize = 1 << 19;
+
+/// On the CPU, edges of a tile: many rows, because a product packs its weights anew for each tile; fewer
+/// where rows are long, because every thread has seven buffers of that size.
+pub(super) fn rows(width: usize) -> usize {
+    (TILE_VALUES / width.max(1)).clamp(128, 512)
+}
+
+/// On the CPU, edges of a lane, which is whole tiles.
+pub(super) fn lane(edges: usize, width: usize) -> usize {
+    let lanes = edges.div_ceil(LANE_EDGES).clamp(1, LANES);
+    edges.div_ceil(lanes).next_multiple_of(rows(width))
+}
+
+fn lanes(edges: usize, width: usize) -> usize {
+    edges.div_ceil(lane(edges, width))
+}
+
+/// Largest share of a device's largest allocation that a row buffer `[tile, F]` takes, and its limits in
+/// bytes. There are up to six such buffers at a time.
+const SHARE: u64 = 64;
+const SMALLEST: u64 = 1 << 20;
+const LARGEST: u64 = 1 << 28;
+
+/// On a GPU, edges of a tile.
+pub(super) fn tile(largest: u64, width: usize) -> usize {
+    let bytes = (largest / SHARE).clamp(SMALLEST, LARGEST);
+    ((bytes / (VALUE * width as u64)).max(64) as usize).next_multiple_of(64)
+}
