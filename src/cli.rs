@@ -1,10 +1,12 @@
 //! The command line: one file per subcommand.
 
 mod bench;
+mod bench_recompute;
 mod check;
 mod data;
 mod devices;
 mod eval;
+mod memory;
 mod plan;
 mod predict;
 mod progress;
@@ -14,6 +16,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use isograd::backends::memory::CountingAllocator;
 use isograd::core::Error;
 
 /// Trains E(n)-equivariant graph neural networks on atomistic data.
@@ -58,7 +61,9 @@ enum Command {
 
 /// Parses the arguments, runs the command, and turns errors into messages and exit codes.
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    CountingAllocator::on_exhaustion(memory::exhausted);
+    let command = Cli::parse().command;
+    let result = memory::guarded(|| match command {
         Command::Train(args) => train::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Eval(args) => eval::run(args),
@@ -71,7 +76,7 @@ pub(crate) fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "isograd", &mut std::io::stdout());
             Ok(())
         }
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,6 +4,7 @@
 //! global allocator; on a GPU from the backend's own memory pool.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use burn::backend::Autodiff;
@@ -108,6 +109,24 @@ impl CountingAllocator {
         // SAFETY: sets an integer; mimalloc allows it at any time.
         unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     }
+
+    /// What is called, with the number of bytes, when the system refuses memory. It must not allocate, and
+    /// should end the process: an abort follows. Only the first call of this counts.
+    pub fn on_exhaustion(call: fn(usize)) {
+        let _ = EXHAUSTED.set(call);
+    }
+}
+
+static EXHAUSTED: OnceLock<fn(usize)> = OnceLock::new();
+
+/// Counts an allocation, which failed where the pointer is null.
+fn grown(pointer: *mut u8, bytes: usize, size: usize) -> *mut u8 {
+    if !pointer.is_null() {
+        grow(bytes);
+    } else if let Some(call) = EXHAUSTED.get() {
+        call(size);
+    }
+    pointer
 }
 
 fn grow(bytes: usize) {
@@ -127,19 +146,13 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps GlobalAlloc's contract, which is mimalloc's.
         let pointer = unsafe { MiMalloc.alloc(layout) };
-        if !pointer.is_null() {
-            grow(layout.size());
-        }
-        pointer
+        grown(pointer, layout.size(), layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as in `alloc`.
         let pointer = unsafe { MiMalloc.alloc_zeroed(layout) };
-        if !pointer.is_null() {
-            grow(layout.size());
-        }
-        pointer
+        grown(pointer, layout.size(), layout.size())
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -152,13 +165,9 @@ unsafe impl GlobalAlloc for CountingAllocator {
         // SAFETY: as in `alloc`.
         let new_pointer = unsafe { MiMalloc.realloc(pointer, layout, new_size) };
         if !new_pointer.is_null() {
-            if new_size >= layout.size() {
-                grow(new_size - layout.size());
-            } else {
-                shrink(layout.size() - new_size);
-            }
+            shrink(layout.size().saturating_sub(new_size));
         }
-        new_pointer
+        grown(new_pointer, new_size.saturating_sub(layout.size()), new_size)
     }
 }
 

@@ -65,6 +65,9 @@ pub enum Error {
     /// Training went wrong although the input looked right.
     #[error("{0}")]
     Diverged(String),
+    /// A device has no memory left.
+    #[error("out of memory: {0}")]
+    Memory(String),
     /// A model is not what it should be.
     #[error("the check failed: {0}")]
     Check(String),
@@ -86,7 +89,7 @@ impl Error {
             Self::Io { source, .. } => {
                 matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
             }
-            Self::Diverged(_) | Self::Check(_) | Self::Internal(_) => false,
+            Self::Diverged(_) | Self::Memory(_) | Self::Check(_) | Self::Internal(_) => false,
         }
     }
 

@@ -283,7 +283,7 @@ fn fused_and_composed_messages_train_alike() {
                     &model,
                     &LossConfig::default(),
                     std::slice::from_ref(&batch),
-                    Recompute::None,
+                    &Recompute::None.segments(config.layers + 1),
                     1,
                     &device,
                 );

@@ -14,6 +14,8 @@ use super::tables::{bytes, grouped, rate, table};
 pub(crate) enum Command {
     /// One training step (forward, backward, AdamW) on a random graph
     Step(StepArgs),
+    /// Memory and time of training steps with and without recomputation, over widths, depths and densities
+    Recompute(super::bench_recompute::Args),
     /// Neighbour lists of a molecule, a slab and a crystal
     Neighbours {
         /// Cutoff in angstrom
@@ -54,7 +56,7 @@ pub(crate) struct StepArgs {
     /// How the work on edges is done: by the backend's own operation, or by plain tensor operations
     #[arg(long, default_value = "fused")]
     message: Message,
-    /// Which activations are computed again on the way back: none, layer or every:K
+    /// Which activations are computed again on the way back: none, layer, every:K or auto:BYTES
     #[arg(long, default_value = "none")]
     recompute: Recompute,
     /// Print one JSON object
@@ -77,6 +79,7 @@ struct Rates {
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Step(args) => step(&args),
+        Command::Recompute(args) => super::bench_recompute::run(&args),
         Command::Neighbours { cutoff, seconds, json } => neighbours(cutoff, seconds, json),
     }
 }
@@ -118,7 +121,7 @@ fn step(args: &StepArgs) -> Result<()> {
         ("optimizer", seconds(report.parts.optimizer)),
         ("edges per second", rate(report.edges_per_second)),
         ("matrix products", format!("{} GFLOP/s", grouped((report.gemm_flops_per_second / 1e9) as usize))),
-        ("peak memory", bytes(report.peak_bytes)),
+        ("peak memory", format!("{}, planned {}", bytes(report.peak_bytes), bytes(Some(report.plan.total)))),
         ("loss", format!("{:.6}", report.loss)),
     ];
     let rows = rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect();

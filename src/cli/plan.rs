@@ -132,7 +132,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// What this machine, or the container that the program runs in, has.
-fn host_memory() -> Option<u64> {
+pub(crate) fn host_memory() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);

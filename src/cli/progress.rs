@@ -4,8 +4,12 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use isograd::core::train::{Event, Metrics, Observer, Prepared, Progress};
+use isograd::backends::message::scratch::Profile;
+use isograd::core::engine::Recompute;
+use isograd::core::model::BatchShape;
+use isograd::core::train::{Event, Metrics, Observer, Prepared, Progress, Work};
 
+use super::plan::host_memory;
 use super::tables::{bytes, grouped, rate, reference_table, summary_table};
 
 /// The bar counts thousandths of the whole training.
@@ -98,7 +102,15 @@ impl Observer for Display {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Prepared(prepared) => self.prepared(prepared),
-            Event::Planned(plan) => self.say(&format!("memory: {} at the peak, as planned", bytes(Some(plan.total)))),
+            Event::Planned(work, recompute) => {
+                let plan = work.plan(recompute);
+                self.say(&format!("memory: {} at the peak, as planned", bytes(Some(plan.total))));
+                let there = matches!(work.profile, Profile::Cpu { .. }).then(host_memory).flatten();
+                if let Some(there) = there.filter(|there| *there < plan.total) {
+                    self.say(&format!("warning: there are {}; {}", bytes(Some(there)), advice(work, recompute)));
+                }
+                super::memory::advise(advice(work, recompute));
+            }
             Event::Resumed { step, epoch } => self.say(&format!("going on from step {step}, epoch {}", epoch + 1)),
             Event::Step(progress) => self.step(progress),
             Event::Validated { epoch, metrics, best } => self.validated(epoch, metrics, best),
@@ -106,4 +118,26 @@ impl Observer for Display {
             Event::Finished(_) => self.bar.finish_and_clear(),
         }
     }
+}
+
+/// What to do if there is less memory than the plan asks for.
+fn advice(work: &Work, recompute: Recompute) -> String {
+    let with = |recompute| work.plan(recompute).total;
+    let (total, least) = (with(recompute), with(Recompute::Layer));
+    let mut text = format!("the plan was {}", bytes(Some(total)));
+    if least < total {
+        text += &format!(", with parallel.recompute = \"layer\" it would be {}", bytes(Some(least)));
+    }
+    let half = total / 2;
+    let batch = work.largest_batch(Recompute::Layer, half).filter(|batch| batch.atoms < work.batch.atoms);
+    let batch = batch.map(|BatchShape { atoms, edges, .. }| {
+        let [atoms, edges] = [atoms, edges].map(|count| grouped(count as usize));
+        format!("train.batch_atoms = {atoms} with train.batch_edges = {edges}")
+    });
+    let width = work.largest_width(Recompute::Layer, half).map(|width| format!("model.width = {width}"));
+    let fits: Vec<String> = batch.into_iter().chain(width).collect();
+    if !fits.is_empty() {
+        text += &format!("; into half of the plan fits, with \"layer\", {}", fits.join(", or "));
+    }
+    text + "; `isograd plan CONFIG --memory BYTES` says what fits into what there is"
 }

@@ -65,6 +65,20 @@ pub fn products(profile: Profile) -> u64 {
     }
 }
 
+/// What a device's pool reserves beyond what is asked of it, where the largest tensor has this many bytes. It
+/// grows by whole pages, of which on average half of one is empty: the smallest are the largest allocation
+/// divided by four until it is below 32 MiB, for tensors of up to a quarter of that; those for larger ones are
+/// four times as large (cubecl's `SubSlices`).
+pub fn reserve(profile: Profile, tensor: u64) -> u64 {
+    let Profile::Gpu { largest } = profile else { return 0 };
+    let mut page = largest;
+    while page >= 32 << 20 {
+        page /= 4;
+    }
+    let larger = if tensor > page / 4 { 4 * page } else { 0 };
+    (page + larger) / 2
+}
+
 /// Bytes of the fused operation on a device.
 pub fn scratch(profile: Profile, shape: MessageShape) -> Scratch {
     if shape.edges == 0 {
@@ -112,7 +126,7 @@ fn tiles_scratch(largest: u64, shape: MessageShape) -> Scratch {
     let row = VALUE * shape.width;
     let tile = row * shape.edges.min(tile(largest, shape.width as usize) as u64);
     let gated = u64::from(shape.gate);
-    Scratch { held: 0, forward: 3 * tile, backward: (4 + 2 * gated) * tile + 2 * weights(shape) + columns(shape) }
+    Scratch { held: 0, forward: 3 * tile, backward: (3 + 2 * gated) * tile + 2 * weights(shape) + columns(shape) }
 }
 
 /// Row buffers of a thread.

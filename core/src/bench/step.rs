@@ -9,7 +9,7 @@ use burn::tensor::backend::Backend;
 use isograd_backends::memory::{MeasuredBackend, reset_peak};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::Recompute;
 use crate::graph::{GraphBatch, HeadRange, HostBatch, floats, neighbour_list};
@@ -42,7 +42,7 @@ pub struct StepConfig {
 }
 
 /// What was measured; the keys are a contract with scripts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepReport {
     /// Program and version.
     pub framework: String,
@@ -88,7 +88,7 @@ pub struct StepReport {
 }
 
 /// Where the time of a step goes.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Parts {
     /// The neighbour list of a periodic structure with as many atoms and, on average, as many
     /// neighbours. Not part of the step: it is made beside the last one.

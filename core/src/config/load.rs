@@ -50,6 +50,20 @@ impl Config {
         toml::to_string(self).map_err(|error| Error::Internal(format!("writing a config: {error}")))
     }
 
+    /// Checks that training can do it: this version trains in one process.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    pub fn check_single_process(&self) -> Result<()> {
+        match self.parallel.ranks {
+            1 => Ok(()),
+            ranks => {
+                let message = format!("is {ranks}; this version plans for any number of processes but trains in one");
+                Err(Error::Config { place: "parallel.ranks".into(), message })
+            }
+        }
+    }
+
     /// A hash of everything that decides the course of training: not of where results go, how
     /// long, or on which device.
     pub fn training_hash(&self) -> String {

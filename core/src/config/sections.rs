@@ -326,12 +326,13 @@ impl TrainConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParallelConfig {
-    /// Number of processes. This version trains in one. Default 1.
+    /// Number of processes; `isograd plan` plans for any, this version trains in one. Default 1.
     pub ranks: usize,
-    /// ZeRO stage. This version knows stage 0, nothing sharded. Default 0.
+    /// ZeRO stage, 0 to 3: what is sharded over the processes. Default 0.
     pub zero: u8,
     /// Which activations are computed again on the way back instead of having been kept: `none`, `layer`
-    /// (those of every layer but the last) or `every:K` (those of runs of K layers). Default `none`.
+    /// (those of every layer but the last), `every:K` (those of runs of K layers) or `auto:BYTES` (as few as
+    /// the memory plan says it takes to stay within, as in `auto:16GB`). Default `none`.
     pub recompute: Recompute,
 }
 

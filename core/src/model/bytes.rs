@@ -1,6 +1,6 @@
 //! How much memory the stages of an EGNN take, from the shapes alone.
 
-use isograd_backends::message::scratch::{MessageShape, Profile, Scratch, products, scratch};
+use isograd_backends::message::scratch::{MessageShape, Profile, Scratch, products, reserve, scratch};
 
 use super::{Basis, EgnnConfig, Envelope, ForceHead, MessageKind};
 use crate::engine::StageBytes;
@@ -82,11 +82,14 @@ impl EgnnConfig {
         });
         let mut stages = vec![embedding];
         stages.extend(layers);
+        let largest_parameter = VALUE * sizes.iter().flatten().max().map_or(0, |&size| size as u64);
+        let rows = if message == MessageKind::Fused && !self.attention { batch.atoms } else { batch.edges };
+        let largest_tensor = largest_parameter.max(VALUE * rows * self.width as u64);
         ModelBytes {
             stages,
             graph: self.graph_bytes(batch, profile),
-            held: held + products(profile),
-            largest_parameter: VALUE * sizes.iter().flatten().max().map_or(0, |&size| size as u64),
+            held: held + products(profile) + reserve(profile, largest_tensor),
+            largest_parameter,
         }
     }
 
@@ -162,9 +165,10 @@ impl LayerShape<'_> {
         // Three moments: at the start, with what the update needs; when messages are differentiated, and
         // what comes after them is gone; when the gradients of all parameters are there.
         let square = VALUE * width * width;
-        let start = (2 * node + square).max(self.geometry_back());
+        let (pulls, moved) = self.geometry_back();
+        let start = (2 * node + square).max(pulls);
         let middle = (2 * node + 3 * square + message_back).saturating_sub(update + readout);
-        let end = (parameters + 4 * node + self.geometry_back()).saturating_sub(update + readout + message);
+        let end = (parameters + 4 * node + moved).saturating_sub(update + readout + message);
         StageBytes {
             parameters,
             output,
@@ -192,11 +196,12 @@ impl LayerShape<'_> {
         edge * (moved + scalars)
     }
 
-    /// Gradients of vectors and scalars where edges pull, of features where they have moved.
-    fn geometry_back(&self) -> u64 {
-        let pulls = if self.gate() { 8 } else { 0 };
-        let moved = if self.moved() { 8 + 2 * self.config.basis.size() as u64 } else { 0 };
-        VALUE * self.batch.edges * (pulls + moved)
+    /// Gradients of scalars and of the vectors they pull along; later, of features and vectors that have moved.
+    fn geometry_back(&self) -> (u64, u64) {
+        let edge = VALUE * self.batch.edges;
+        let pulls = if self.gate() { 8 * edge } else { 0 };
+        let moved = if self.moved() { (8 + 2 * self.config.basis.size() as u64) * edge } else { 0 };
+        (pulls, moved)
     }
 
     /// What the fused operation keeps, and what it needs on the way back: beside its own, the gradients of
@@ -214,5 +219,43 @@ impl LayerShape<'_> {
         let attention = u64::from(self.config.attention);
         let gate = if self.gate() { 4 } else { 0 };
         (row * (5 + attention + gate), 2 * row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{self, Egnn};
+    use burn_flex::Flex;
+
+    fn configs() -> impl Iterator<Item = EgnnConfig> {
+        let config = |bits: u32| EgnnConfig {
+            elements: vec!["H".parse().unwrap(), "O".parse().unwrap()],
+            width: 8,
+            layers: 3,
+            cutoff: 3.0,
+            basis: if bits & 1 == 0 { Basis::SquaredDistance } else { Basis::Bessel { size: 5 } },
+            envelope: Envelope::Cosine,
+            attention: bits & 2 == 0,
+            coordinate_updates: bits & 12 != 0,
+            forces: if bits & 4 == 0 { ForceHead::Direct } else { ForceHead::Displacement },
+            heads: 1 + (bits & 1) as usize,
+            energy_scale: 1.0,
+            force_scale: 1.0,
+        };
+        (0..16).map(config)
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_model() {
+        for config in configs() {
+            let model = Egnn::<Flex>::new(&config, 0, &Default::default());
+            let of = |stage: &model::EgnnStage<Flex>| -> Vec<usize> {
+                model::read(stage).iter().map(|parameter| parameter.shape.iter().product()).collect()
+            };
+            let expected: Vec<Vec<usize>> = model.stages().iter().map(of).collect();
+            assert_eq!(config.parameter_sizes(), expected, "{config:?}");
+            assert_eq!(config.parameter_count(), model::count(&model) as u64);
+        }
     }
 }

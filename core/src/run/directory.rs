@@ -78,6 +78,13 @@ impl RunDirectory {
         &self.root
     }
 
+    /// Its last part, which is what people call the run.
+    pub fn name(&self) -> String {
+        self.root
+            .file_name()
+            .map_or_else(|| self.root.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
     /// `config.toml`, the resolved config.
     pub fn config_file(&self) -> PathBuf {
         self.root.join("config.toml")

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use super::data::Prepared;
 use super::metrics::Metrics;
-use super::plan::MemoryPlan;
+use super::plan::Work;
 use super::session::Outcome;
+use crate::engine::Recompute;
 
 /// One piece of news.
 pub enum Event<'a> {
     /// The data are read, checked and split.
     Prepared(&'a Prepared),
-    /// The memory that training will take.
-    Planned(&'a MemoryPlan),
+    /// What decides the memory that training will take, under this policy.
+    Planned(&'a Work, Recompute),
     /// Training goes on from a snapshot.
     Resumed {
         /// Steps made before.

@@ -1,11 +1,12 @@
 //! How much memory training will take, before anything of it is there.
 
 use isograd_backends::message::scratch::{Profile, packing};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::data::Prepared;
 use crate::config::Config;
 use crate::engine::{Recompute, Segment, walk_bytes};
-use crate::graph::BATCHES_OF_WORKER;
+use crate::graph::{BATCHES_OF_WORKER, epoch_order, pack};
 use crate::model::{BatchShape, EgnnConfig, MessageKind, ModelBytes};
 
 /// What decides how much memory training takes.
@@ -34,7 +35,7 @@ pub struct Work {
 }
 
 /// Bytes on each rank at the moment at which they are most; they add up to the total.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPlan {
     /// Weights.
     pub parameters: u64,
@@ -85,6 +86,20 @@ impl Work {
             ranks: parallel.ranks as u64,
             zero: parallel.zero,
         }
+    }
+
+    /// The same, of prepared data: the largest batch of the first epoch stands for all.
+    pub fn of_data(config: &Config, prepared: &Prepared, profile: Profile) -> Self {
+        let sizes = &prepared.training.sizes;
+        let order = epoch_order(config.train.seed, 0, sizes.len());
+        let shape = |members: Vec<usize>| BatchShape {
+            graphs: members.len() as u64,
+            atoms: members.iter().map(|&k| sizes[k].atoms as u64).sum(),
+            edges: members.iter().map(|&k| sizes[k].edges as u64).sum(),
+        };
+        let batches = pack(&order, sizes, config.train.budget()).into_iter().map(shape);
+        let largest = batches.max_by_key(|shape| shape.edges).unwrap_or_default();
+        Self::new(config, prepared.info.model.clone(), largest, profile)
     }
 
     /// The part of a batch that a rank differentiates at once.

@@ -1,13 +1,11 @@
 //! One session of training: from a config to a finished run directory.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use isograd_backends::memory::{MeasuredBackend, reset_peak};
-use isograd_backends::message::scratch::Profile;
 use isograd_equivariance::Settings;
 
 use super::average::Average;
@@ -23,7 +21,7 @@ use super::window::Window;
 use crate::config::Config;
 use crate::engine::Segment;
 use crate::graph::{HostBatch, Loader, cut, epoch_order, pack};
-use crate::model::{self, BatchShape, Egnn, Parameter};
+use crate::model::{self, Egnn, Parameter};
 use crate::run::report::{self, Report};
 use crate::run::{
     Best, EquivarianceSummary, LogLine, MetricsLog, RunDirectory, Snapshot, State, Summary, TrainSummary,
@@ -50,6 +48,7 @@ pub fn train<B: MeasuredBackend<FloatElem = f32>>(
     device: &B::Device,
     observer: &mut impl Observer,
 ) -> Result<Outcome> {
+    config.check_single_process()?;
     let root = &config.run.out;
     let existing = RunDirectory::open(root).ok();
     if existing.is_some() && !resume {
@@ -99,10 +98,10 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         device: &'a B::Device,
         observer: &mut impl Observer,
     ) -> Result<Self> {
-        let work = work_of(config, prepared, B::profile(device));
+        let work = Work::of_data(config, prepared, B::profile(device));
         let segments = work.segments(config.parallel.recompute);
         let plan = work.plan(config.parallel.recompute);
-        observer.event(Event::Planned(&plan));
+        observer.event(Event::Planned(&work, config.parallel.recompute));
         reset_peak();
         let mut model = Egnn::<Autodiff<B>>::new(&prepared.info.model, config.train.seed, device);
         model.message = config.train.message;
@@ -383,7 +382,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         self.run.write("summary.json", &json)?;
         let lines = MetricsLog::read(&self.run.metrics_file())?;
         let config = self.config.to_toml()?;
-        let name = run_name(self.run.root());
+        let name = self.run.name();
         let page = report::render(&Report {
             name: &name,
             summary: &summary,
@@ -398,21 +397,4 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         self.run.write("report.html", page.as_bytes())?;
         Ok(Outcome { run: self.run.clone(), summary })
     }
-}
-
-/// What decides the memory of training: the largest batch of the first epoch stands for all.
-fn work_of(config: &Config, prepared: &Prepared, profile: Profile) -> Work {
-    let sizes = &prepared.training.sizes;
-    let order = epoch_order(config.train.seed, 0, sizes.len());
-    let shape = |members: Vec<usize>| BatchShape {
-        graphs: members.len() as u64,
-        atoms: members.iter().map(|&k| sizes[k].atoms as u64).sum(),
-        edges: members.iter().map(|&k| sizes[k].edges as u64).sum(),
-    };
-    let largest = pack(&order, sizes, config.train.budget()).into_iter().map(shape).max_by_key(|shape| shape.edges);
-    Work::new(config, prepared.info.model.clone(), largest.unwrap_or_default(), profile)
-}
-
-fn run_name(root: &Path) -> String {
-    root.file_name().map_or_else(|| root.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

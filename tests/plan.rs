@@ -1,0 +1,212 @@
+//! The memory plan: what it says against what is measured, what fits, and what happens when nothing does.
+
+mod common;
+
+use std::process::Command;
+
+use common::Workspace;
+use serde_json::Value;
+
+/// Nodes, degree, width, layers, recomputation, messages.
+type Case = (usize, usize, usize, usize, &'static str, &'static str);
+
+fn number(report: &Value, key: &str) -> f64 {
+    report[key].as_f64().unwrap_or_else(|| panic!("{key} is {}", report[key]))
+}
+
+/// A training step in a process of its own.
+fn step((nodes, degree, width, layers, recompute, message): Case, device: &str) -> Value {
+    let sizes =
+        [("nodes", nodes), ("degree", degree), ("width", width), ("layers", layers), ("steps", 1), ("warmup", 1)];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isograd"));
+    command.args(["bench", "step", "--json"]);
+    for (name, value) in sizes {
+        command.args([format!("--{name}"), value.to_string()]);
+    }
+    command.args(["--recompute", recompute, "--message", message, "--device", device]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What is wrong with a prediction.
+fn miss(name: &str, planned: f64, peak: f64) -> Option<String> {
+    let ratio = planned / peak;
+    let near = (0.9..=1.1).contains(&ratio);
+    (!near).then(|| format!("{name}: planned {planned:e} bytes, the peak was {peak:e}, {ratio:.3}"))
+}
+
+fn assert_steps_predicted(cases: &[Case], device: &str) {
+    let misses = cases.iter().filter_map(|&case| {
+        let report = step(case, device);
+        miss(&format!("{case:?}"), number(&report["plan"], "total"), number(&report, "peak_bytes"))
+    });
+    let misses: Vec<String> = misses.collect();
+    assert!(misses.is_empty(), "on {device}:\n{}", misses.join("\n"));
+}
+
+#[test]
+fn steps_on_the_cpu_take_what_was_planned() {
+    let cases = [
+        (512, 16, 64, 4, "none", "fused"),
+        (512, 16, 64, 4, "layer", "composed"),
+        (512, 16, 64, 12, "none", "fused"),
+        (512, 16, 256, 4, "layer", "fused"),
+        (512, 16, 256, 4, "none", "composed"),
+        (512, 16, 128, 6, "every:2", "composed"),
+        (512, 16, 128, 6, "auto:100MB", "composed"),
+        (2048, 16, 64, 4, "none", "fused"),
+        (2048, 16, 64, 6, "every:3", "fused"),
+        (4096, 4, 64, 6, "none", "fused"),
+        (1024, 64, 64, 4, "layer", "fused"),
+        (1024, 64, 64, 3, "none", "composed"),
+        (128, 16, 768, 3, "none", "fused"),
+        (256, 8, 512, 4, "layer", "composed"),
+    ];
+    assert_steps_predicted(&cases, "cpu");
+}
+
+/// A pool reserves whole pages, on a software device of 8 MiB for tensors up to 2 MiB and of 32 MiB for larger
+/// ones. Cases are large enough that these matter little.
+#[test]
+#[cfg(feature = "wgpu")]
+fn steps_on_wgpu_take_what_was_planned() {
+    if !common::has_wgpu() {
+        return;
+    }
+    let cases = [
+        (512, 16, 64, 4, "none", "composed"),
+        (1024, 32, 64, 4, "none", "composed"),
+        (1024, 8, 64, 8, "every:4", "composed"),
+        (256, 16, 128, 6, "every:3", "composed"),
+        (4096, 4, 64, 6, "none", "fused"),
+        (8192, 4, 64, 8, "every:4", "fused"),
+        (8192, 2, 64, 6, "layer", "fused"),
+        (512, 16, 128, 6, "none", "composed"),
+        (256, 8, 256, 6, "none", "composed"),
+        (256, 8, 256, 12, "none", "fused"),
+        (64, 4, 512, 4, "none", "fused"),
+        (64, 4, 768, 3, "layer", "fused"),
+    ];
+    assert_steps_predicted(&cases, "wgpu");
+}
+
+const MODEL: &str = "[model]
+layers = 4
+cutoff = 4.0
+[train]
+epochs = 2
+[run]
+out = \"run\"
+";
+
+#[test]
+fn training_takes_what_was_planned() {
+    let space = Workspace::new(1200, MODEL);
+    let cases: [&[&str]; 4] = [
+        &["model.width=256", "train.batch_graphs=64"],
+        &["model.width=64", "train.batch_graphs=1000", "train.message=composed"],
+        &["model.width=64", "train.batch_graphs=1000", "train.message=composed", "parallel.recompute=auto:30MB"],
+        &["model.width=128", "train.batch_graphs=500", "train.parts=2", "train.accumulate=2", "train.ema_decay=0"],
+    ];
+    for (k, settings) in cases.into_iter().enumerate() {
+        let out = format!("run{k}");
+        let mut arguments = vec!["train", "config.toml", "--out", &out];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        space.succeed(&arguments);
+        let text = std::fs::read_to_string(space.path(&out).join("summary.json")).unwrap();
+        let train = &serde_json::from_str::<Value>(&text).unwrap()["train"];
+        let found = miss(&settings.join(" "), number(train, "planned_bytes"), number(train, "peak_bytes"));
+        assert_eq!(found, None);
+    }
+}
+
+#[test]
+fn the_plan_adds_up_and_follows_what_is_asked() {
+    let space = Workspace::new(4, MODEL);
+    let plan = |arguments: &[&str]| -> Value {
+        let all = [&["plan", "config.toml", "--json"], arguments].concat();
+        serde_json::from_str(&space.succeed(&all)).unwrap()
+    };
+    let base = plan(&["--memory", "4GB"]);
+    let parts = ["parameters", "gradients", "optimizer", "ema", "activations", "transient", "data"];
+    assert_eq!(parts.iter().map(|key| number(&base, key)).sum::<f64>(), number(&base, "total"));
+    assert_eq!(number(&base, "parameters"), 4.0 * number(&base, "parameter_count"));
+    let fits = &base["policies"][0]["fits"];
+
+    // What is said to fit does, and a little more does not.
+    let total = |set: &[String]| {
+        let arguments: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+        number(&plan(&arguments), "total")
+    };
+    let batch = |factor: f64| -> Vec<String> {
+        let of = |key: &str| (factor * number(fits, key)) as u64;
+        let graphs = 32.0 * number(fits, "batch_atoms") / 4096.0;
+        vec![
+            format!("train.batch_atoms={}", of("batch_atoms")),
+            format!("train.batch_edges={}", of("batch_edges")),
+            format!("train.batch_graphs={}", (factor * graphs) as u64),
+        ]
+    };
+    assert!(total(&batch(1.0)) <= 4.001e9 && total(&batch(1.02)) > 4e9);
+    let width = number(fits, "width") as u64;
+    assert!(total(&[format!("model.width={width}")]) <= 4e9);
+    assert!(total(&[format!("model.width={}", width + 8)]) > 4e9);
+
+    // Recomputation, and shards of ever more on four ranks, take ever less.
+    let of = |recompute: &str| number(&plan(&["--recompute", recompute]), "total");
+    assert!(of("layer") < of("none") && of("every:2") < of("none"));
+    let limit = 0.5 * (of("layer") + of("none"));
+    let within = of(&format!("auto:{limit}"));
+    assert!(within <= limit && within > of("layer"));
+    let wide = ["--ranks", "4", "--set", "model.width=2048", "--zero"];
+    let sharded = ["0", "1", "2", "3"].map(|zero| plan(&[wide.as_slice(), &[zero]].concat()));
+    let totals = sharded.each_ref().map(|plan| number(plan, "total"));
+    assert!(totals.is_sorted_by(|a, b| a > b), "{totals:?}");
+    assert_eq!(number(&sharded[1], "optimizer"), (number(&sharded[0], "optimizer") / 4.0).ceil());
+    assert_eq!(number(&sharded[3], "parameters"), (number(&sharded[0], "parameters") / 4.0).ceil());
+}
+
+#[test]
+fn a_plan_is_not_an_allocation() {
+    // A model of 10^13 parameters.
+    let space = Workspace::new(4, MODEL);
+    let table = space.succeed(&["plan", "config.toml", "--set", "model.width=65536", "--set", "model.layers=400"]);
+    assert!(table.contains("TiB") && table.contains("atoms that fit"), "{table}");
+}
+
+#[test]
+#[cfg(unix)]
+fn running_out_of_memory_says_what_would_fit() {
+    let space = Workspace::new(40, MODEL);
+    let mut shell = Command::new("sh");
+    let line = "ulimit -v 4000000; exec \"$0\" train config.toml --set model.width=3000";
+    let output = shell.current_dir(space.path("")).args(["-c", line, env!("CARGO_BIN_EXE_isograd")]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let last = error.lines().last().unwrap();
+    assert!(last.starts_with("error: out of memory: ") && last.contains("model.width = "), "{last}");
+    assert!(!error.contains("panicked"), "{error}");
+}
+
+#[test]
+#[cfg(feature = "wgpu")]
+fn a_buffer_too_large_for_the_gpu_says_so() {
+    use isograd::backends::{device::profile, message::scratch::Profile};
+    if !common::has_wgpu() {
+        return;
+    }
+    let Profile::Gpu { largest } = profile(&"wgpu".parse().unwrap()) else { panic!("wgpu is a GPU") };
+    let width = ((largest as f64 / 4.0).sqrt() as usize).next_multiple_of(8) + 8;
+    if width > 8000 {
+        common::skipped("a matrix that this device cannot hold would take too long to make");
+        return;
+    }
+    let width = width.to_string();
+    let arguments = ["bench", "step", "--nodes", "4", "--degree", "1", "--layers", "1", "--device", "wgpu"];
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_isograd")).args(arguments).args(["--width", &width]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("error: out of memory: ") && !error.contains("panicked"), "{error}");
+}
