@@ -122,7 +122,7 @@ fn step(args: &StepArgs) -> Result<()> {
         ("edges per second", rate(report.edges_per_second)),
         ("matrix products", format!("{} GFLOP/s", grouped((report.gemm_flops_per_second / 1e9) as usize))),
         ("peak memory", format!("{}, planned {}", bytes(report.peak_bytes), bytes(Some(report.plan.total)))),
-        ("loss", format!("{:.6}", report.loss)),
+        ("loss", report.loss.map_or("overflowed".into(), |loss| format!("{loss:.6}"))),
     ];
     let rows = rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect();
     println!("{}", table(&["training step", &report.device], rows));

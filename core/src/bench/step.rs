@@ -81,8 +81,9 @@ pub struct StepReport {
     pub peak_bytes: Option<u64>,
     /// What the memory plan says of it.
     pub plan: MemoryPlan,
-    /// Loss of the last step.
-    pub loss: f64,
+    /// Loss of the last step; none where it has no value, because the sums over the neighbours of a deep and
+    /// dense random graph outgrow single precision.
+    pub loss: Option<f64>,
     /// Medians of the parts of a step, in seconds.
     pub parts: Parts,
 }
@@ -194,7 +195,7 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
         gemm_flops_per_second: gemm_flops(config) / typical,
         peak_bytes: B::peak_bytes(device),
         plan: work.plan(config.recompute),
-        loss: last,
+        loss: last.is_finite().then_some(last),
         parts: Parts { neighbours, forward, backward, optimizer },
     })
 }
