@@ -76,16 +76,22 @@ fn panel(
     let range = |value: Value| {
         let values = || reports.iter().map(|report| value(report));
         let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-        (0.8 * low..1.25 * high).log_scale()
+        0.8 * low..1.25 * high
     };
+    let mut ticks: Vec<f64> = reports.iter().map(|report| x(report)).collect();
+    ticks.sort_by(f64::total_cmp);
+    ticks.dedup();
+    let (x_range, y_range) = (range(x), range(y));
+    let decades = (-4..7).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(power)));
+    let levels: Vec<f64> = decades.filter(|level| y_range.contains(level)).collect();
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .caption(title, ("sans-serif", 15, &INK))
         .x_label_area_size(34)
         .y_label_area_size(58)
-        .build_cartesian_2d(range(x), range(y))
+        .build_cartesian_2d(x_range.log_scale().with_key_points(ticks), y_range.log_scale().with_key_points(levels))
         .map_err(failed)?;
-    let label = |value: &f64| if *value < 1.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+    let label = |value: &f64| value.to_string();
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
