@@ -56,13 +56,10 @@ pub(super) fn save<B: Backend>(
     header: Option<&str>,
 ) -> Result<()> {
     let views = groups.iter().flat_map(|(prefix, group)| {
-        let one = move |(parameter, values): (&'_ Parameter<B>, _)| {
-            (format!("{prefix}{}", parameter.path), (parameter.shape.clone(), values))
-        };
-        parameters.iter().zip(group.iter()).map(one)
+        parameters.iter().zip(group.iter()).map(move |(parameter, values)| {
+            (format!("{prefix}{}", parameter.path), Late { shape: &parameter.shape, values })
+        })
     });
-    let views: Vec<(String, (Vec<usize>, &Tensor<B, 1>))> = views.collect();
-    let views = views.iter().map(|(name, (shape, values))| (name, Late { shape, values }));
     let header = header.map(|text| HashMap::from([(HEADER.to_owned(), text.to_owned())]));
     atomic::write_file_with(path, |temporary| {
         serialize_to_file(views, header, temporary).map_err(|error| match error {
