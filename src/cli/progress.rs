@@ -105,6 +105,12 @@ impl Observer for Display {
             Event::Planned(work, recompute) => {
                 let plan = work.plan(recompute);
                 self.say(&format!("memory: {} at the peak, as planned", bytes(Some(plan.total))));
+                if let Recompute::Auto(limit) = recompute
+                    && plan.total > limit
+                {
+                    let least = "keeping as little as possible is still above the limit of parallel.recompute";
+                    self.say(&format!("warning: {least}, {}", bytes(Some(limit))));
+                }
                 let there = matches!(work.profile, Profile::Cpu { .. }).then(host_memory).flatten();
                 if let Some(there) = there.filter(|there| *there < plan.total) {
                     self.say(&format!("warning: there are {}; {}", bytes(Some(there)), advice(work, recompute)));
