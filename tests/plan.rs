@@ -196,7 +196,7 @@ fn a_buffer_too_large_for_the_gpu_says_so() {
     if !common::has_wgpu() {
         return;
     }
-    let Profile::Gpu { largest } = profile(&"wgpu".parse().unwrap()) else { panic!("wgpu is a GPU") };
+    let Profile::Gpu { largest } = profile(&"wgpu".parse().unwrap()).unwrap() else { panic!("wgpu is a GPU") };
     let width = ((largest as f64 / 4.0).sqrt() as usize).next_multiple_of(8) + 8;
     if width > 8000 {
         common::skipped("a matrix that this device cannot hold would take too long to make");

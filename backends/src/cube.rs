@@ -58,8 +58,8 @@ pub(crate) fn addresses<R: CubeRuntime>(buffers: &[&CubeTensor<R>]) -> AddressTy
 }
 
 /// `exp(x)` to about one rounding, the same on every device: shading languages leave the last digits of
-/// theirs to the driver (WGSL allows 3 + 2 |x| units in the last place). `2^n` times a polynomial on half an octave (Cephes,
-/// expf.c); arguments are clamped to where the result is a normal number.
+/// theirs to the driver (WGSL allows 3 + 2 |x| units in the last place). `2^n` times a polynomial on half an
+/// octave (Cephes, expf.c); arguments are clamped to where the result is a normal number.
 #[cube]
 fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let x = max(min(x, Vector::new(80.0)), Vector::new(-80.0));

@@ -70,9 +70,11 @@ pub fn dispatch<W: RunOn>(name: &DeviceName, work: W) -> Result<W::Output, Devic
     }
 }
 
-/// What of a device decides how much memory operations take. A device that is not here, or whose backend is
-/// not compiled in, is taken for a usual one of its kind, so that work can be planned for it elsewhere.
-pub fn profile(name: &DeviceName) -> Profile {
+/// What of a device decides how much memory operations take.
+///
+/// # Errors
+/// As [`dispatch`]; work can then be planned for [`Profile::USUAL_GPU`].
+pub fn profile(name: &DeviceName) -> Result<Profile, DeviceError> {
     struct Of;
     impl RunOn for Of {
         type Output = Profile;
@@ -80,8 +82,5 @@ pub fn profile(name: &DeviceName) -> Profile {
             B::profile(&device)
         }
     }
-    dispatch(name, Of).unwrap_or(Profile::Gpu { largest: USUAL_ALLOCATION })
+    dispatch(name, Of)
 }
-
-/// A quarter of the memory of an 80 GB accelerator, which is what CUDA's pool takes as its largest page.
-const USUAL_ALLOCATION: u64 = 20_000_000_000;

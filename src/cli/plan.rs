@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use isograd::backends::device::{DeviceName, profile};
+use isograd::backends::message::scratch::Profile;
 use isograd::core::Result;
 use isograd::core::config::Config;
 use isograd::core::engine::{Recompute, parse_bytes};
@@ -93,7 +94,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let [graphs, atoms, edges] = [budget.graphs, budget.atoms, budget.edges].map(|count| count as u64);
     let batch = BatchShape { graphs, atoms, edges };
     let device = &config.train.device;
-    let work = Work::new(&config, model, batch, profile(device));
+    let profile = profile(device).unwrap_or_else(|error| {
+        eprintln!("planned for an accelerator of 80 GB: {error}");
+        Profile::USUAL_GPU
+    });
+    let work = Work::new(&config, model, batch, profile);
     let memory = args.memory.or_else(|| (*device == DeviceName::Cpu).then(host_memory).flatten());
     let policy = |recompute| Policy {
         recompute,

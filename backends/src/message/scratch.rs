@@ -16,6 +16,11 @@ pub enum Profile {
     },
 }
 
+impl Profile {
+    /// An accelerator of 80 GB, a quarter of which is what CUDA's pool takes as its largest page.
+    pub const USUAL_GPU: Self = Self::Gpu { largest: 20_000_000_000 };
+}
+
 /// The sizes that decide it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageShape {
@@ -46,7 +51,8 @@ pub struct Scratch {
     pub backward: u64,
 }
 
-const VALUE: u64 = size_of::<f32>() as u64;
+/// Bytes of a number.
+pub const VALUE: u64 = size_of::<f32>() as u64;
 
 /// What matrix products hold for each thread that has made or called one: on the CPU, `gemm` packs into a
 /// buffer of the size of the second-level cache.

@@ -1,6 +1,6 @@
 //! How much memory the stages of an EGNN take, from the shapes alone.
 
-use isograd_backends::message::scratch::{MessageShape, Profile, Scratch, products, reserve, scratch};
+use isograd_backends::message::scratch::{MessageShape, Profile, Scratch, VALUE, products, reserve, scratch};
 
 use super::{Basis, EgnnConfig, Envelope, ForceHead, MessageKind};
 use crate::engine::StageBytes;
@@ -29,12 +29,15 @@ pub struct ModelBytes {
     pub largest_parameter: u64,
 }
 
-const VALUE: u64 = size_of::<f32>() as u64;
-
 impl EgnnConfig {
     /// Whether a layer moves coordinates.
     pub(super) fn moves(&self, layer: usize) -> bool {
         self.coordinate_updates && (layer + 1 < self.layers || self.forces == ForceHead::Displacement)
+    }
+
+    /// Whether work on edges is done by the fused operation: layers with attention are composed all the same.
+    fn fuses(&self, message: MessageKind) -> bool {
+        message == MessageKind::Fused && !self.attention
     }
 
     /// Sizes of the parameters of each stage, in the order of [`super::read`].
@@ -83,7 +86,7 @@ impl EgnnConfig {
         let mut stages = vec![embedding];
         stages.extend(layers);
         let largest_parameter = VALUE * sizes.iter().flatten().max().map_or(0, |&size| size as u64);
-        let rows = if message == MessageKind::Fused && !self.attention { batch.atoms } else { batch.edges };
+        let rows = if self.fuses(message) { batch.atoms } else { batch.edges };
         let largest_tensor = largest_parameter.max(VALUE * rows * self.width as u64);
         ModelBytes {
             stages,
@@ -130,12 +133,8 @@ impl LayerShape<'_> {
         self.config.moves(self.layer) || (self.last() && self.config.forces == ForceHead::Direct)
     }
 
-    fn fused(&self) -> bool {
-        self.message == MessageKind::Fused && !self.config.attention
-    }
-
     fn scratch(&self) -> Scratch {
-        if !self.fused() {
+        if !self.config.fuses(self.message) {
             return Scratch::default();
         }
         let shape = MessageShape {
@@ -158,7 +157,8 @@ impl LayerShape<'_> {
         // What the sum of messages flows through, and for the last layer the readout of the energies.
         let update = 3 * node;
         let readout = if self.last() { 3 * node } else { 0 };
-        let (message, message_back) = if self.fused() { self.fused_bytes() } else { self.composed_bytes() };
+        let (message, message_back) =
+            if self.config.fuses(self.message) { self.fused_bytes() } else { self.composed_bytes() };
         let kept = message + update + readout + self.geometry_bytes();
         let displacement = if self.config.coordinate_updates { coordinates } else { 0 };
         let output = if self.last() { coordinates } else { node + displacement };

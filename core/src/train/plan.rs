@@ -1,6 +1,6 @@
 //! How much memory training will take, before anything of it is there.
 
-use isograd_backends::message::scratch::{Profile, packing};
+use isograd_backends::message::scratch::{Profile, VALUE, packing};
 use serde::{Deserialize, Serialize};
 
 use super::data::Prepared;
@@ -62,8 +62,6 @@ impl MemoryPlan {
         self
     }
 }
-
-const VALUE: u64 = size_of::<f32>() as u64;
 
 /// Bytes of an edge and of an atom in a batch on the host: two indices and a vector in double precision;
 /// element, graph, offset, force and mask.
