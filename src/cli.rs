@@ -10,6 +10,7 @@ mod memory;
 mod plan;
 mod predict;
 mod progress;
+mod ranks;
 mod tables;
 mod train;
 
@@ -80,7 +81,7 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            ranks::print_error(&error);
             ExitCode::from(if error.is_input() { 2 } else { 1 })
         }
     }

@@ -19,8 +19,8 @@
 //! impl RunOn for Train {
 //!     type Output = isograd::core::Result<Metrics>;
 //!     fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
-//!         let outcome = train::<B>(&self.0, false, &device, &mut ())?;
-//!         Ok(outcome.summary.best.validation)
+//!         let finished = train::<B>(&self.0, false, &device, &mut ())?;
+//!         Ok(finished.summary.best.validation)
 //!     }
 //! }
 //!

@@ -114,7 +114,10 @@ fn wrong_input_is_one_message_and_exit_code_2() {
         (set("data.files=[\"overlap.xyz\"]"), vec!["overlapping atoms", "overlap.xyz: frame 0", "filter"]),
         (set("data.split_by=nokey"), vec!["nokey"]),
         (set("train.over_budget=error train.batch_atoms=1"), vec!["over_budget"]),
-        (set("parallel.ranks=2"), vec!["parallel.ranks"]),
+        (
+            vec!["train", "config.toml", "--out", "other", "--zero", "3", "--set", "train.parts=2"],
+            vec!["parallel.zero"],
+        ),
         (vec!["eval", "nowhere", "data.xyz"], vec!["nowhere", "not a run directory"]),
         (vec!["eval", "run", "far.xyz"], vec!["does not know Xe"]),
         (vec!["predict", "run", "far.xyz", "-o", "out.xyz"], vec!["far.xyz:1: frame 0", "does not know Xe"]),

@@ -107,7 +107,7 @@ fn training_takes_what_was_planned() {
         &["model.width=256", "train.batch_graphs=64"],
         &["model.width=64", "train.batch_graphs=1000", "train.message=composed"],
         &["model.width=64", "train.batch_graphs=1000", "train.message=composed", "parallel.recompute=auto:30MB"],
-        &["model.width=128", "train.batch_graphs=500", "train.parts=2", "train.accumulate=2", "train.ema_decay=0"],
+        &["model.width=128", "train.batch_graphs=250", "train.parts=2", "train.accumulate=2", "train.epochs=6"],
     ];
     for (k, settings) in cases.into_iter().enumerate() {
         let out = format!("run{k}");

@@ -35,6 +35,9 @@ pub enum DeviceError {
     },
 }
 
+/// The backend of the device `cpu`.
+pub type CpuBackend = burn_flex::Flex;
+
 /// Work that is generic over the backend and runs on the one that a [`DeviceName`] selects.
 pub trait RunOn {
     /// What the work returns.

@@ -5,6 +5,7 @@
 //! - [`index`]: edges by receiver and sender, rows in groups.
 //! - [`message`]: the fused edge operation of an EGNN layer.
 //! - [`kernels`]: the small operations around it: SiLU, gathering and summing rows, AdamW.
+//! - [`comm`]: ranks that compute together.
 //! - [`gradient`]: backward from a given gradient.
 //! - [`memory`]: bytes in use and their peak, per backend.
 //!
@@ -26,6 +27,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod comm;
 pub mod device;
 pub mod gradient;
 pub mod index;

@@ -13,6 +13,7 @@ mod walk;
 
 pub use plan::{StageBytes, WalkBytes, walk_bytes};
 pub use recompute::{Recompute, Segment, parse_bytes};
-pub use sink::{Collect, Sink};
-pub use stage::{Flow, Stage};
-pub use walk::{Walk, value_and_grad};
+pub(crate) use sink::add;
+pub use sink::{Collect, Meeting, Sink};
+pub use stage::{Flow, Stage, Stages};
+pub use walk::{Walk, value_and_grad, walk_idle};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use isograd_backends::comm::CommError;
 use isograd_backends::device::DeviceError;
 
 /// Shorthand for results of this crate.
@@ -62,6 +63,9 @@ pub enum Error {
     /// The requested device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Ranks cannot go on together.
+    #[error(transparent)]
+    Ranks(#[from] CommError),
     /// Training went wrong although the input looked right.
     #[error("{0}")]
     Diverged(String),
@@ -87,8 +91,10 @@ impl Error {
             | Self::Run { .. }
             | Self::Device(_) => true,
             Self::Io { source, .. } => {
-                matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
+                use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+                matches!(source.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | NotADirectory)
             }
+            Self::Ranks(error) => error.is_input(),
             Self::Diverged(_) | Self::Memory(_) | Self::Check(_) | Self::Internal(_) => false,
         }
     }

@@ -11,4 +11,4 @@ pub use batch::{GraphBatch, HeadRange, HostBatch, HostGraph, LabelCounts};
 pub use brute_force::brute_force;
 pub use loader::{BATCHES_OF_WORKER, Loader, MakeBatch};
 pub use neighbours::{NeighbourList, neighbour_list, shortest_distance};
-pub use sampler::{Budget, Sizes, cut, epoch_order, pack};
+pub use sampler::{Budget, Sizes, cut, epoch_order, pack, share};

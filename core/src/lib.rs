@@ -47,6 +47,7 @@ pub mod graph;
 pub mod loss;
 pub mod model;
 pub mod run;
+pub mod shard;
 pub mod structure;
 pub mod train;
 

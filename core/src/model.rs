@@ -19,5 +19,5 @@ pub use config::{Basis, EgnnConfig, Envelope, ForceHead, MessageKind};
 pub use dense::{Dense, Mlp};
 pub use egnn::{Egnn, Head, Prediction};
 pub use layer::{Attention, EdgeMlp, Edges, Gate, Layer, State};
-pub use parameters::{Parameter, count, gradients, map, read, write};
+pub use parameters::{Parameter, count, gradients, hollow, map, read, write};
 pub use stage::{EgnnStage, Last, StageGraph};

@@ -3,6 +3,7 @@
 mod atomic;
 mod directory;
 mod log;
+mod pieces;
 pub mod report;
 mod snapshot;
 mod summary;
@@ -10,6 +11,6 @@ mod weights;
 
 pub use directory::RunDirectory;
 pub use log::{LogLine, MetricsLog};
-pub use snapshot::{Snapshot, State};
-pub use summary::{Best, EquivarianceSummary, Summary, TrainSummary};
+pub use snapshot::{State, load_latest, save_snapshot};
+pub use summary::{Best, EquivarianceSummary, RankSummary, Summary, TrainSummary};
 pub use weights::{load_potential, save_potential};

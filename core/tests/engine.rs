@@ -16,7 +16,7 @@ use isograd_core::graph::{GraphBatch, HostBatch, HostGraph, neighbour_list};
 use isograd_core::loss::{Labels, LossConfig, LossKind, loss};
 use isograd_core::model::{self, Dense, Egnn, EgnnConfig, MessageKind};
 use isograd_core::structure::Geometry;
-use isograd_core::train::{Average, Optimizer, OptimizerConfig, accumulate, differentiate};
+use isograd_core::train::{Average, Optimizer, OptimizerConfig, Step, accumulate, differentiate};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -39,7 +39,9 @@ fn micro_batches(config: &EgnnConfig) -> Vec<HostBatch> {
 /// Losses, averaged weights and last gradients of 50 steps.
 fn trajectory(config: &EgnnConfig, message: MessageKind, segments: &[Segment]) -> (Vec<f64>, Vec<TensorData>) {
     let device = Default::default();
-    let batches = micro_batches(config);
+    let batches: Vec<Vec<HostBatch>> = micro_batches(config).into_iter().map(|batch| vec![batch]).collect();
+    let settings = LossConfig::default();
+    let work = Step::new(&settings, &batches, segments);
     let mut model = Egnn::<Autodiff<Flex>>::new(config, 5, &device);
     model.message = message;
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
@@ -47,8 +49,11 @@ fn trajectory(config: &EgnnConfig, message: MessageKind, segments: &[Segment]) -
     let mut last = Vec::new();
     let mut losses = Vec::new();
     for step in 1..=50 {
-        let (loss, gradients) = accumulate(&model, &LossConfig::default(), &batches, segments, 1, &device);
-        losses.push(loss);
+        let stages = model.stages();
+        let mut sink = Collect::new(stages.len());
+        losses.push(accumulate(&model, &stages, &work, &device, &mut sink).unwrap());
+        drop(stages);
+        let gradients = sink.gradients();
         last = gradients.iter().map(|gradient| gradient.to_data()).collect();
         model = optimizer.step(model, 3e-3, gradients, 1.0);
         average.update(step, model::read(&model.valid()).into_iter().map(|parameter| parameter.values).collect());
@@ -87,7 +92,7 @@ fn stages_give_the_gradients_of_one_graph() {
         let expected = model::gradients(&model, &mut grads);
         for policy in POLICIES {
             let of = |prediction| loss(&LossConfig::default(), prediction, &labels, batch.label_counts());
-            let (found, gradients) = differentiate(&model, &graph, &policy.segments(config.layers + 1), of);
+            let (found, gradients) = differentiate(&model, &graph, &policy.segments(config.layers + 1), of).unwrap();
             assert_eq!(found, value);
             assert_eq!(gradients.len(), expected.len());
             for (k, (found, expected)) in gradients.iter().zip(&expected).enumerate() {
@@ -111,7 +116,8 @@ fn gradients_under_recomputation_match_finite_differences() {
         let graph = GraphBatch::new(batch, config.elements.len(), &device);
         let labels = Labels::new(batch, &device);
         let of = |prediction| loss(&settings, prediction, &labels, batch.label_counts());
-        let (_, gradients) = differentiate(&tracked, &graph, &Recompute::Layer.segments(config.layers + 1), of);
+        let (_, gradients) =
+            differentiate(&tracked, &graph, &Recompute::Layer.segments(config.layers + 1), of).unwrap();
         let model = tracked.valid();
         let direction: Vec<_> = gradients.iter().map(|gradient| gradient.clone() * gradient.clone().sin()).collect();
         let slope: f64 =
@@ -158,7 +164,7 @@ fn random_stages_draw_the_same_again() {
         let mut sink = Collect::new(stages.len());
         let walk = Walk { segments: &segments, seed: Some((seed, &device)) };
         let objective = |flow: Flow<Tracked>| (flow[0].clone() * flow[0].clone()).sum();
-        let value = value_and_grad(&stages, &input, walk, objective, &mut sink);
+        let value = value_and_grad(&stages, &input, walk, objective, &mut sink).unwrap();
         let gradients: Vec<TensorData> = sink.gradients().into_iter().map(Tensor::into_data).collect();
         (value, gradients)
     };

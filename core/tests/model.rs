@@ -256,11 +256,11 @@ fn the_gradient_of_a_gradient_matches_finite_differences() {
 #[test]
 fn fused_and_composed_messages_train_alike() {
     use burn_flex::Flex;
-    use isograd_core::engine::Recompute;
+    use isograd_core::engine::{Collect, Recompute};
     use isograd_core::graph::LabelCounts;
     use isograd_core::loss::LossConfig;
     use isograd_core::model::MessageKind;
-    use isograd_core::train::{Optimizer, OptimizerConfig, accumulate};
+    use isograd_core::train::{Optimizer, OptimizerConfig, Step, accumulate};
 
     let device = Default::default();
     for (name, config) in configs() {
@@ -274,19 +274,18 @@ fn fused_and_composed_messages_train_alike() {
             .collect();
         let batch = HostBatch::new(&[0, 1, 2, 3], &graphs);
         assert_eq!(batch.label_counts(), LabelCounts { energies: 4, force_components: 3 * batch.atoms() });
+        let batches = [vec![batch]];
+        let settings = LossConfig::default();
         let losses = |kind| {
             let mut model = Egnn::<Autodiff<Flex>>::new(&config, 5, &device);
             model.message = kind;
             let mut optimizer = Optimizer::new(&OptimizerConfig::default());
             let step = |_| {
-                let (loss, gradients) = accumulate(
-                    &model,
-                    &LossConfig::default(),
-                    std::slice::from_ref(&batch),
-                    &Recompute::None.segments(config.layers + 1),
-                    1,
-                    &device,
-                );
+                let segments = Recompute::None.segments(config.layers + 1);
+                let mut sink = Collect::new(segments.len());
+                let work = Step::new(&settings, &batches, &segments);
+                let loss = accumulate(&model, &model.stages(), &work, &device, &mut sink).unwrap();
+                let gradients = sink.gradients();
                 model = optimizer.step(model.clone(), 1e-2, gradients, 1.0);
                 loss
             };

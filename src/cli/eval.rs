@@ -66,7 +66,8 @@ impl RunOn for Evaluate {
         let sources = vec![index; structures.len()];
         let dataset = Arc::new(Dataset::new(structures, sources, potential.info.clone())?);
         let train = &opened.config.train;
-        let tally = evaluate(&potential.model, &dataset, train.budget(), train.workers, &device)?;
+        let all: Vec<usize> = (0..dataset.len()).collect();
+        let tally = evaluate(&potential.model, &dataset, &all, train.budget(), train.workers, &device)?;
         let report = Report {
             structures: dataset.len(),
             atoms: dataset.sizes.iter().map(|sizes| sizes.atoms).sum(),

@@ -138,7 +138,8 @@ fn label<B: MeasuredBackend<FloatElem = f32>>(
     }
     let dataset = Arc::new(Dataset::measured(structures, source_index, sizes, potential.info.clone()));
     let train = &config.train;
-    predict(&potential.model, &dataset, train.budget(), train.workers, device, |predicted| {
+    let all: Vec<usize> = (0..dataset.len()).collect();
+    predict(&potential.model, &dataset, &all, train.budget(), train.workers, device, |predicted| {
         let structure = &dataset.structures[predicted.index];
         write_labels(&mut frames[predicted.index], source, structure, &predicted);
         Ok(())

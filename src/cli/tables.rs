@@ -4,10 +4,17 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_C
 use isograd::core::structure::audit::Summary;
 use isograd::core::train::{Metrics, SourceReport};
 
+/// A terminal of fewer columns is none that anyone looks at.
+const NARROWEST: u16 = 20;
+
 /// A table with right-aligned columns after the first.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    // Launchers give programs terminals without a size.
+    if table.width().is_some_and(|width| width < NARROWEST) {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
     table.add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);

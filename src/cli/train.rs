@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 
-use isograd::backends::device::{DeviceName, RunOn, dispatch};
-use isograd::backends::memory::MeasuredBackend;
+use isograd::backends::device::DeviceName;
 use isograd::core::config::Config;
-use isograd::core::run::Summary;
-use isograd::core::train::{Outcome, train};
+use isograd::core::run::{RankSummary, Summary};
+use isograd::core::train::{Finished, Outcome};
 use isograd::core::{Error, Result};
 
-use super::progress::Display;
+use super::ranks::Ranks;
 use super::tables::{bytes, grouped, metrics_rows, rate, table};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   isograd train examples/configs/quickstart.toml
   isograd train my.toml --set train.epochs=50 --set model.width=64 --out runs/small
-  isograd train my.toml --device wgpu --resume")]
+  isograd train my.toml --device wgpu --resume
+  isograd train my.toml --device cuda --ranks 4
+  mpirun -n 8 isograd train my.toml --zero 2")]
 pub(crate) struct Args {
     /// Config file (TOML)
     config: PathBuf,
@@ -32,41 +33,60 @@ pub(crate) struct Args {
     /// Go on from the latest snapshot in the run directory, if there is one
     #[arg(long)]
     resume: bool,
-    /// Number of processes
+    /// Number of ranks in this process, a thread each; under mpirun or srun the processes are the ranks
     #[arg(long)]
     ranks: Option<usize>,
+    /// ZeRO stage, 0 to 3: what ranks own a piece of instead of all
+    #[arg(long)]
+    zero: Option<u8>,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let mut overrides = args.overrides;
-    overrides.extend(args.ranks.map(|ranks| format!("parallel.ranks={ranks}")));
-    let mut config = Config::load(&args.config, &overrides)?;
-    if let Some(device) = args.device {
-        config.train.device = device;
+    let ranks = Ranks::find()?;
+    ranks.be_quiet_unless_first();
+    let outcome = match prepare_config(&args, &ranks) {
+        Ok(config) => ranks.train(&config, args.resume)?,
+        Err(error) => {
+            ranks.tell(&error);
+            return Err(error);
+        }
+    };
+    if !ranks.is_first() {
+        return Ok(());
     }
-    if let Some(out) = args.out {
-        config.run.out = out;
+    match outcome {
+        Outcome::Finished(finished) => print_finished(&finished),
+        Outcome::Stopped { step, snapshot } => {
+            eprintln!("stopped at step {step}; go on with --resume, from {}", snapshot.display());
+        }
     }
-    let device = config.train.device.clone();
-    let outcome = dispatch(&device, Train { config, resume: args.resume })??;
-    print_outcome(&outcome);
     Ok(())
 }
 
-struct Train {
-    config: Config,
-    resume: bool,
-}
-
-impl RunOn for Train {
-    type Output = Result<Outcome, Error>;
-
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
-        train::<B>(&self.config, self.resume, &device, &mut Display::new())
+/// The config with the flags in it.
+fn prepare_config(args: &Args, ranks: &Ranks) -> Result<Config> {
+    let mut overrides = args.overrides.clone();
+    overrides.extend(args.ranks.map(|ranks| format!("parallel.ranks={ranks}")));
+    overrides.extend(args.zero.map(|zero| format!("parallel.zero={zero}")));
+    let mut config = Config::load(&args.config, &overrides)?;
+    if let Some(device) = &args.device {
+        config.train.device = device.clone();
     }
+    if let Some(out) = &args.out {
+        config.run.out = out.clone();
+    }
+    if let Some(world) = ranks.world() {
+        if let Some(asked) = args.ranks.filter(|&asked| asked != world.size) {
+            let message =
+                format!("is {asked}, but {} has started {} processes; leave it out", world.launcher, world.size);
+            return Err(Error::Config { place: "--ranks".into(), message });
+        }
+        config.parallel.ranks = world.size;
+    }
+    Ok(config)
 }
 
-fn print_outcome(outcome: &Outcome) {
+fn print_finished(outcome: &Finished) {
     let summary = &outcome.summary;
     let rows = metrics_rows(&summary.best.validation, &summary.baseline);
     println!("{}", table(&["validation", "model", "baseline", "share"], rows));
@@ -83,6 +103,41 @@ fn print_outcome(outcome: &Outcome) {
         ("report", outcome.run.root().join("report.html").display().to_string()),
     ];
     println!("{}", table(&["run", ""], rows.into_iter().map(|(key, value)| vec![key.into(), value]).collect()));
+    if train.ranks.len() > 1 {
+        print_ranks(&train.ranks);
+    }
+}
+
+/// A row for each rank.
+fn print_ranks(ranks: &[RankSummary]) {
+    let row = |(rank, own): (usize, &RankSummary)| {
+        let held = |count: u64| bytes(Some(count));
+        vec![
+            rank.to_string(),
+            own.device.clone(),
+            rate(own.edges_per_second),
+            bytes(own.peak_bytes),
+            held(own.held.parameters),
+            held(own.held.gradients),
+            held(own.held.optimizer),
+            held(own.held.ema),
+            format!("{:.1} %", 100.0 * own.communication_share),
+            held(own.sent_bytes),
+        ]
+    };
+    let header = [
+        "rank",
+        "device",
+        "edges/s",
+        "peak",
+        "weights",
+        "gradients",
+        "optimizer",
+        "average",
+        "waits for ranks",
+        "sent",
+    ];
+    println!("{}", table(&header, ranks.iter().enumerate().map(row).collect()));
 }
 
 /// One line on the check after training.

@@ -4,8 +4,7 @@ use serde::Serialize;
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 use super::DeviceError;
-#[cfg(feature = "wgpu")]
-use super::GraphicsApi;
+use super::{DeviceName, GraphicsApi};
 
 /// One line of `isograd devices`.
 #[derive(Debug, Clone, Serialize)]
@@ -113,6 +112,39 @@ fn adapters(api: GraphicsApi) -> Vec<wgpu::AdapterInfo> {
     descriptor.backends = backends;
     let instance = wgpu::Instance::new(descriptor);
     pollster::block_on(instance.enumerate_adapters(backends)).iter().map(wgpu::Adapter::get_info).collect()
+}
+
+/// Positions of the real GPUs among the adapters.
+fn wgpu_gpus(api: GraphicsApi) -> Vec<usize> {
+    #[cfg(feature = "wgpu")]
+    {
+        let is_real = |info: &wgpu::AdapterInfo| info.device_type != wgpu::DeviceType::Cpu;
+        let all = adapters(api).into_iter().enumerate();
+        all.filter(|(_, info)| is_real(info)).map(|(index, _)| index).collect()
+    }
+    #[cfg(not(feature = "wgpu"))]
+    {
+        let _ = api;
+        Vec::new()
+    }
+}
+
+/// Number of NVIDIA GPUs that can be used.
+fn cuda_gpus() -> usize {
+    cuda_reports().iter().filter(|report| report.available).count()
+}
+
+/// The device of one of the ranks of a node, where no index was given: they take its GPUs in turn.
+pub(super) fn device_of_rank(name: &DeviceName, local_rank: usize) -> DeviceName {
+    match name {
+        DeviceName::Cuda { index: 0 } => DeviceName::Cuda { index: local_rank % cuda_gpus().max(1) },
+        DeviceName::Wgpu { api, index: None } => {
+            let gpus = wgpu_gpus(*api);
+            let index = if gpus.len() > 1 { Some(gpus[local_rank % gpus.len()]) } else { None };
+            DeviceName::Wgpu { api: *api, index }
+        }
+        other => other.clone(),
+    }
 }
 
 /// The Burn device of the adapter at `index`, or of the first real GPU, or of a software driver.

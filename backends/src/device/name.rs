@@ -47,6 +47,12 @@ impl DeviceName {
             Self::Cuda { .. } => Some("cuda"),
         }
     }
+
+    /// The device of one of the ranks of a node: they take its GPUs in turn, unless an index was given (other
+    /// than that of `cuda:0`, which is `cuda`).
+    pub fn of_rank(&self, local_rank: usize) -> Self {
+        super::list::device_of_rank(self, local_rank)
+    }
 }
 
 impl FromStr for DeviceName {

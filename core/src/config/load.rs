@@ -50,18 +50,14 @@ impl Config {
         toml::to_string(self).map_err(|error| Error::Internal(format!("writing a config: {error}")))
     }
 
-    /// Checks that training can do it: this version trains in one process.
+    /// The config as all ranks must have it: without the device, which each has its own of.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key.
-    pub fn check_single_process(&self) -> Result<()> {
-        match self.parallel.ranks {
-            1 => Ok(()),
-            ranks => {
-                let message = format!("is {ranks}; this version plans for any number of processes but trains in one");
-                Err(Error::Config { place: "parallel.ranks".into(), message })
-            }
-        }
+    /// As [`Config::to_toml`].
+    pub fn common(&self) -> Result<String> {
+        let mut config = self.clone();
+        config.train.device = isograd_backends::device::DeviceName::Cpu;
+        config.to_toml()
     }
 
     /// A hash of everything that decides the course of training: not of where results go, how
@@ -170,6 +166,13 @@ impl Config {
         positive("parallel.ranks", parallel.ranks)?;
         if parallel.zero > 3 {
             return Err(("parallel.zero", format!("is {}, expected 0 to 3", parallel.zero)));
+        }
+        if parallel.zero == 3 && train.parts > 1 {
+            let message = "is 3, where weights are gathered for one part of a batch at a time; set train.parts = 1";
+            return Err(("parallel.zero", message.into()));
+        }
+        if parallel.timeout == 0 {
+            return Err(("parallel.timeout", "is 0, expected at least 1 second".into()));
         }
         Ok(())
     }

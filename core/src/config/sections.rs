@@ -251,7 +251,7 @@ pub struct TrainConfig {
     /// Wall-clock budget of training in seconds; the schedule follows time and training ends with
     /// it. Default: none.
     pub seconds: Option<f64>,
-    /// Most graphs in a batch. Default 32.
+    /// Most graphs in a batch, which all ranks share. Default 32.
     pub batch_graphs: usize,
     /// Most atoms in a batch. Default 4096.
     pub batch_atoms: usize,
@@ -326,10 +326,14 @@ impl TrainConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParallelConfig {
-    /// Number of processes; `isograd plan` plans for any, this version trains in one. Default 1.
+    /// Number of ranks among which the work is shared: what a launcher such as mpirun has started, else
+    /// threads of this process. Default 1.
     pub ranks: usize,
-    /// ZeRO stage, 0 to 3: what is sharded over the processes. Default 0.
+    /// ZeRO stage: what ranks own a piece of instead of all. 0 nothing, 1 optimizer states and averages, 2
+    /// gradients as well, 3 weights as well. Default 0.
     pub zero: u8,
+    /// Seconds that a rank waits for another before it gives it up. Default 1800.
+    pub timeout: u64,
     /// Which activations are computed again on the way back instead of having been kept: `none`, `layer`
     /// (those of every layer but the last), `every:K` (those of runs of K layers) or `auto:BYTES` (as few as
     /// the memory plan says it takes to stay within, as in `auto:16GB`). Default `none`.
@@ -338,7 +342,7 @@ pub struct ParallelConfig {
 
 impl Default for ParallelConfig {
     fn default() -> Self {
-        Self { ranks: 1, zero: 0, recompute: Recompute::None }
+        Self { ranks: 1, zero: 0, timeout: 1800, recompute: Recompute::None }
     }
 }
 

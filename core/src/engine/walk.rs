@@ -1,13 +1,13 @@
 //! Forward through all stages, and back.
 
-use burn::module::AutodiffModule;
+use burn::module::{AutodiffModule, Module};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
 use isograd_backends::gradient::SeedBackend;
 
-use super::{Flow, Segment, Sink, Stage};
-use crate::model;
+use super::{Flow, Segment, Sink, Stage, Stages};
+use crate::{Result, model};
 
 /// How stages are walked.
 #[derive(Debug, Clone, Copy)]
@@ -20,53 +20,68 @@ pub struct Walk<'a, D> {
 }
 
 /// A segment on the way back.
-struct Kept<B: Backend> {
+struct Kept<B: Backend, S> {
     inputs: Flow<B>,
     /// Nothing where it has to be run again.
-    outputs: Option<Flow<B>>,
+    outputs: Option<(Vec<S>, Flow<B>)>,
+}
+
+/// The positions of stages in the order in which a walk asks for them: all on the way forward, and those that
+/// are run again.
+fn order(segments: &[Segment]) -> Vec<usize> {
+    let again = segments.iter().rev().filter(|segment| !segment.kept);
+    segments.iter().chain(again).flat_map(|segment| segment.stages.clone()).collect()
 }
 
 /// The value of `loss` after all stages; the gradients of each stage go to `sink`.
+///
+/// # Errors
+/// Where the weights of a stage cannot be had.
 ///
 /// # Panics
 /// If the segments are not those of the stages, or a stage's outputs do not depend on anything that is
 /// differentiated.
 pub fn value_and_grad<A, S, L>(
-    stages: &[S],
-    graph: &S::Graph,
+    stages: &S,
+    graph: &<S::Stage as Stage<A>>::Graph,
     walk: Walk<'_, A::Device>,
     loss: L,
     sink: &mut impl Sink<A::InnerBackend>,
-) -> f64
+) -> Result<f64>
 where
     A: AutodiffBackend + SeedBackend,
-    S: Stage<A> + AutodiffModule<A>,
+    S: Stages<A>,
+    S::Stage: AutodiffModule<A>,
     L: FnOnce(Flow<A>) -> Tensor<A, 1>,
 {
     let covered =
         walk.segments.iter().try_fold(0, |end, segment| (segment.stages.start == end).then_some(segment.stages.end));
-    assert_eq!(covered, Some(stages.len()), "value_and_grad: segments are not those of the stages");
-    let run = |segment: &Segment, mut flow: Flow<A>, tracked: bool| {
+    assert_eq!(covered, Some(stages.count()), "value_and_grad: segments are not those of the stages");
+    stages.begin(order(walk.segments));
+    let run = |segment: &Segment, mut flow: Flow<A>, tracked: bool| -> Result<(Vec<S::Stage>, Flow<A>)> {
+        let mut held = Vec::new();
         for index in segment.stages.clone() {
+            let stage = stages.stage(index)?;
             if let Some((seed, device)) = walk.seed {
                 A::seed(device, seed.wrapping_add(index as u64));
             }
-            flow = if tracked {
-                stages[index].forward(graph, flow)
+            if tracked {
+                flow = stage.forward(graph, flow);
+                held.push(stage);
             } else {
-                stages[index].clone().no_grad().forward(graph, flow)
-            };
+                flow = stage.no_grad().forward(graph, flow);
+            }
         }
-        flow
+        Ok((held, flow))
     };
 
     let mut flow = Flow::<A>::new();
     let mut kept = Vec::with_capacity(walk.segments.len());
     for segment in walk.segments {
         let inputs = if segment.kept { leaves(flow) } else { flow };
-        let outputs = run(segment, inputs.clone(), segment.kept);
+        let (held, outputs) = run(segment, inputs.clone(), segment.kept)?;
         flow = outputs.iter().map(|tensor| tensor.clone().detach()).collect();
-        kept.push(Kept { inputs, outputs: segment.kept.then_some(outputs) });
+        kept.push(Kept { inputs, outputs: segment.kept.then_some((held, outputs)) });
     }
 
     let ends = leaves(flow);
@@ -77,11 +92,11 @@ where
     drop((ends, grads));
 
     for (segment, Kept { inputs, outputs }) in walk.segments.iter().zip(kept).rev() {
-        let (inputs, outputs) = match outputs {
+        let (inputs, (mut held, outputs)) = match outputs {
             Some(outputs) => (inputs, outputs),
             None => {
                 let inputs = leaves(inputs);
-                let outputs = run(segment, inputs.clone(), true);
+                let outputs = run(segment, inputs.clone(), true)?;
                 (inputs, outputs)
             }
         };
@@ -91,12 +106,39 @@ where
         let mut grads = root.backward();
         cotangents = inputs.iter().map(|tensor| tensor.grad_remove(&mut grads)).collect();
         for index in segment.stages.clone().rev() {
-            let stage = &stages[index];
-            let mut own = GradientsParams::from_module(&mut grads, stage);
-            sink.stage(index, model::gradients(stage, &mut own));
+            let Some(stage) = held.pop() else { panic!("value_and_grad: a stage was not held") };
+            let mut own = GradientsParams::from_module(&mut grads, &stage);
+            sink.stage(index, model::gradients(&stage, &mut own));
         }
     }
-    value
+    Ok(value)
+}
+
+/// A walk of nothing: asks for the same stages in the same order, and tells `sink` that there is nothing to
+/// add. For a rank that has no work while the others have.
+///
+/// # Errors
+/// As [`value_and_grad`].
+pub fn walk_idle<A: AutodiffBackend>(
+    stages: &impl Stages<A>,
+    segments: &[Segment],
+    sink: &mut impl Sink<A::InnerBackend>,
+) -> Result<()> {
+    stages.begin(order(segments));
+    for index in segments.iter().flat_map(|segment| segment.stages.clone()) {
+        stages.stage(index)?;
+    }
+    for segment in segments.iter().rev() {
+        if !segment.kept {
+            for index in segment.stages.clone() {
+                stages.stage(index)?;
+            }
+        }
+        for index in segment.stages.clone().rev() {
+            sink.idle(index);
+        }
+    }
+    Ok(())
 }
 
 /// The same numbers as the start of a graph.

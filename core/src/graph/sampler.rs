@@ -83,6 +83,26 @@ pub fn cut(members: &[usize], sizes: &[Sizes], parts: usize) -> Vec<Vec<usize>> 
     runs
 }
 
+/// Gives each graph of a batch to one of `ranks` ranks, about equal numbers of edges and atoms to each: the
+/// largest first, to the rank with the least so far. Each rank keeps the order of the batch.
+pub fn share(members: &[usize], sizes: &[Sizes], ranks: usize) -> Vec<Vec<usize>> {
+    let work = |index: usize| sizes[index].edges + sizes[index].atoms;
+    let mut largest_first: Vec<usize> = (0..members.len()).collect();
+    largest_first.sort_by_key(|&place| std::cmp::Reverse(work(members[place])));
+    let mut given = vec![(0, Vec::new()); ranks.max(1)];
+    for place in largest_first {
+        if let Some((load, places)) = given.iter_mut().min_by_key(|(load, _)| *load) {
+            *load += work(members[place]);
+            places.push(place);
+        }
+    }
+    let ordered = |(_, mut places): (usize, Vec<usize>)| {
+        places.sort_unstable();
+        places.into_iter().map(|place| members[place]).collect()
+    };
+    given.into_iter().map(ordered).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +130,24 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn every_graph_goes_to_one_rank_and_loads_are_even(
+            sizes in prop::collection::vec((1usize..40, 0usize..300), 0..60), ranks in 1usize..9,
+        ) {
+            let sizes: Vec<Sizes> = sizes.into_iter().map(|(atoms, edges)| Sizes { atoms, edges }).collect();
+            let members: Vec<usize> = (0..sizes.len()).rev().collect();
+            let shares = share(&members, &sizes, ranks);
+            prop_assert_eq!(shares.len(), ranks);
+            prop_assert!(shares.iter().all(|share| share.is_sorted_by(|a, b| a > b)));
+            let mut all = shares.concat();
+            all.sort_unstable_by(|a, b| b.cmp(a));
+            prop_assert_eq!(all, members);
+            let work = |&k: &usize| sizes[k].edges + sizes[k].atoms;
+            let loads: Vec<usize> = shares.iter().map(|share| share.iter().map(work).sum()).collect();
+            let largest = (0..sizes.len()).map(|k| work(&k)).max().unwrap_or(0);
+            prop_assert!(loads.iter().max().unwrap() - loads.iter().min().unwrap() <= largest);
+        }
+
         #[test]
         fn batches_keep_the_order_and_the_budget(
             sizes in prop::collection::vec((1usize..40, 0usize..300), 0..60),

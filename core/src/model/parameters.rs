@@ -91,10 +91,38 @@ pub fn map<B: Backend, M: Module<B>>(module: M, change: impl FnMut(usize, Tensor
     module.map(&mut Map { next: 0, change })
 }
 
-/// A module with the given values, which are in the order of [`read`].
+/// A module with the given values, which are in the order of [`read`]; what it held is not read.
 ///
 /// # Panics
 /// If `values` has fewer entries than the module has parameters, or one of another size.
 pub fn write<B: Backend, M: Module<B>>(module: M, values: &[Tensor<B, 1>]) -> M {
-    map(module, |index, _| values[index].clone())
+    struct Write<'a, B: Backend> {
+        values: std::slice::Iter<'a, Tensor<B, 1>>,
+    }
+    impl<B: Backend> ModuleMapper<B> for Write<'_, B> {
+        fn map_float<const R: usize>(&mut self, param: Param<Tensor<B, R>>) -> Param<Tensor<B, R>> {
+            let values = self.values.next().unwrap_or_else(|| panic!("write: fewer values than parameters"));
+            param.map(|tensor| {
+                let tracked = tensor.is_require_grad();
+                let written = values.clone().reshape(tensor.dims()).detach();
+                if tracked { written.require_grad() } else { written }
+            })
+        }
+    }
+    module.map(&mut Write { values: values.iter() })
+}
+
+/// A module of the same shapes whose parameters take no memory, to be written before it is used.
+pub fn hollow<B: Backend, M: Module<B>>(module: M) -> M {
+    struct Hollow;
+    impl<B: Backend> ModuleMapper<B> for Hollow {
+        fn map_float<const R: usize>(&mut self, param: Param<Tensor<B, R>>) -> Param<Tensor<B, R>> {
+            param.map(|tensor| {
+                let (shape, tracked) = (tensor.dims(), tensor.is_require_grad());
+                let nothing = Tensor::<B, R>::zeros([1; R], &tensor.device()).expand(shape).detach();
+                if tracked { nothing.require_grad() } else { nothing }
+            })
+        }
+    }
+    module.map(&mut Hollow)
 }

@@ -1,7 +1,7 @@
 //! Writing files and folders so that a reader, or a restart after a crash, sees all or nothing.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
@@ -21,24 +21,46 @@ pub(super) fn write_file_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Makes the folder `path` by letting `fill` write into a temporary one, which is then synced and
-/// renamed.
-pub(super) fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = path.with_file_name(format!(".partial-{name}"));
-    let _ = fs::remove_dir_all(&temporary);
-    fs::create_dir_all(&temporary).map_err(Error::io(&temporary, "create"))?;
-    let filled = fill(&temporary).and_then(|()| {
-        sync_folder(&temporary)?;
-        let _ = fs::remove_dir_all(path);
-        fs::rename(&temporary, path).map_err(Error::io(path, "write"))
-    });
-    if filled.is_err() {
-        let _ = fs::remove_dir_all(&temporary);
-    }
-    filled?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+/// A folder that several processes fill under a temporary name, until one of them puts it in its place.
+/// Dropped before, it is removed again.
+pub(super) struct PartialFolder {
+    path: PathBuf,
+    temporary: PathBuf,
 }
+
+impl PartialFolder {
+    /// The name of a folder in the making.
+    pub(super) fn temporary(path: &Path) -> PathBuf {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        path.with_file_name(format!("{PARTIAL}{name}"))
+    }
+
+    /// Makes the temporary folder, empty.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let temporary = Self::temporary(path);
+        let _ = fs::remove_dir_all(&temporary);
+        fs::create_dir_all(&temporary).map_err(Error::io(&temporary, "create"))?;
+        Ok(Self { path: path.to_owned(), temporary })
+    }
+
+    /// Puts the folder in its place, instead of one that is there.
+    pub(super) fn settle(self) -> Result<()> {
+        sync_folder(&self.temporary)?;
+        let _ = fs::remove_dir_all(&self.path);
+        fs::rename(&self.temporary, &self.path).map_err(Error::io(&self.path, "write"))?;
+        sync_folder(self.path.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+impl Drop for PartialFolder {
+    fn drop(&mut self) {
+        // After `settle` there is nothing under this name.
+        let _ = fs::remove_dir_all(&self.temporary);
+    }
+}
+
+/// Begins the name of every folder in the making.
+pub(super) const PARTIAL: &str = ".partial-";
 
 /// Makes renames in a folder durable.
 fn sync_folder(path: &Path) -> Result<()> {
@@ -53,15 +75,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_fill_leaves_nothing_and_keeps_the_old_folder() {
+    fn what_is_not_settled_leaves_nothing_and_keeps_the_old_folder() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("x");
-        write_folder(&path, |folder| write_file(&folder.join("a"), b"1")).unwrap();
-        let failed = write_folder(&path, |folder| {
-            write_file(&folder.join("a"), b"2")?;
-            Err(Error::Structure("no".into()))
-        });
-        assert!(failed.is_err());
+        let fill = |content: &[u8]| {
+            let folder = PartialFolder::create(&path).unwrap();
+            write_file(&PartialFolder::temporary(&path).join("a"), content).unwrap();
+            folder
+        };
+        fill(b"1").settle().unwrap();
+        drop(fill(b"2"));
         assert_eq!(fs::read(path.join("a")).unwrap(), b"1");
         assert_eq!(fs::read_dir(base.path()).unwrap().count(), 1);
     }

@@ -20,21 +20,42 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Run`] if there is a run in it already, [`Error::Io`] if it cannot be written.
     pub fn create(root: &Path, config: &Config) -> Result<Self> {
+        Self::check_free(root)?;
         let run = Self { root: root.to_owned() };
-        if run.exists() {
-            return Err(Self::taken(root));
-        }
         fs::create_dir_all(run.snapshots()).map_err(Error::io(run.snapshots(), "create"))?;
         run.save_config(config)?;
         Ok(run)
     }
 
-    /// The error that a directory holds a run already.
-    pub fn taken(root: &Path) -> Error {
-        Error::run(
+    /// Checks that there is no run in a directory yet.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if there is.
+    pub fn check_free(root: &Path) -> Result<()> {
+        if !(Self { root: root.to_owned() }).exists() {
+            return Ok(());
+        }
+        let message = "holds a run already; continue it with --resume, choose another place with --out, or delete it";
+        Err(Error::run(root, message))
+    }
+
+    /// Waits until the directory can be seen from this rank; another has made it.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if it stays out of sight.
+    pub fn shared(root: &Path) -> Result<Self> {
+        let run = Self { root: root.to_owned() };
+        // A network file system may take a while to show what another node has written.
+        for _ in 0..50 {
+            if run.exists() {
+                return Ok(run);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        Err(Error::run(
             root,
-            "holds a run already; continue it with --resume, choose another place with --out, or delete it",
-        )
+            "is not seen by this rank, though rank 0 has made it: run.out must be on a shared file system",
+        ))
     }
 
     /// Opens a run directory.

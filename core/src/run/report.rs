@@ -2,6 +2,7 @@
 
 mod page;
 mod plots;
+mod ranks;
 
 use crate::Result;
 use crate::run::{LogLine, Summary};

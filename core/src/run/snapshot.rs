@@ -1,23 +1,26 @@
-//! Snapshots: everything that training needs to go on as if it had never stopped.
+//! Snapshots: everything that training needs to go on as if it had never stopped, on any number of ranks.
 //!
-//! `snapshots/step-N/` holds `weights.safetensors` (the raw weights), `training.safetensors`
-//! (`first.*` and `second.*` moments, `average.*`) and `state.json`.
+//! `snapshots/step-N/` holds `rank-r-of-R.safetensors`, what rank r of R owns of weights (`weights.*`), their
+//! average (`average.*`) and the optimizer's moments (`first.*`, `second.*`); `state.json`, the numbers; and
+//! `manifest.json`, the checksums of the files of all ranks, without which it is no snapshot.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
+use isograd_backends::comm::Communicator;
+use isograd_backends::message::MessageBackend;
 use serde::{Deserialize, Serialize};
 
-use super::weights::{TensorFile, save};
-use super::{Best, atomic};
-use crate::model::Parameter;
+use super::Best;
+use super::atomic::{self, PARTIAL, PartialFolder};
+use super::pieces::Pieces;
+use super::weights::{Late, save};
+use crate::shard::{Sharded, agree};
 use crate::train::Plateau;
 use crate::{Error, Result};
 
 /// The version of the layout of snapshots; raised when an older program could not read a newer one.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The numbers in a snapshot.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -30,7 +33,7 @@ pub struct State {
     pub step: usize,
     /// Epoch, from 0. With the seed this is the whole state of the sampler's generator.
     pub epoch: usize,
-    /// Batches of the epoch already trained on.
+    /// Batches of the epoch already trained on, by all ranks together.
     pub batch: usize,
     /// Seconds trained.
     pub seconds: f64,
@@ -59,90 +62,189 @@ impl State {
     }
 }
 
-/// A snapshot in memory, its tensors in the order of [`crate::model::read`].
-pub struct Snapshot<B: Backend> {
-    /// The numbers.
-    pub state: State,
-    /// Raw weights.
-    pub weights: Vec<Tensor<B, 1>>,
-    /// Steps and moments of the optimizer.
-    pub optimizer: Option<(usize, Vec<[Tensor<B, 1>; 2]>)>,
-    /// Averaged weights.
-    pub average: Vec<Tensor<B, 1>>,
+/// `manifest.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    /// R.
+    ranks: usize,
+    /// By rank.
+    files: Vec<Entry>,
 }
 
-impl<B: Backend> Snapshot<B> {
-    /// Writes the snapshot as `snapshots/step-N`, all or nothing, and then removes all but the last
-    /// `keep`. `parameters` give names and shapes.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn save(mut self, snapshots: &Path, parameters: &[Parameter<B>], keep: usize) -> Result<PathBuf> {
-        let (steps, moments) = self.optimizer.take().unwrap_or_default();
-        let (first, second): (Vec<_>, Vec<_>) = moments.into_iter().map(|[first, second]| (first, second)).unzip();
-        self.state.optimizer_steps = steps;
-        self.state.format = FORMAT;
-        let state = serde_json::to_vec_pretty(&self.state).map_err(|error| Error::Internal(error.to_string()))?;
-        let path = snapshots.join(format!("step-{}", self.state.step));
-        atomic::write_folder(&path, |folder| {
-            save(&folder.join("weights.safetensors"), parameters, &[("", &self.weights)], None)?;
-            let training = [("average.", self.average.as_slice()), ("first.", &first), ("second.", &second)];
-            save(&folder.join("training.safetensors"), parameters, &training, None)?;
-            atomic::write_file(&folder.join("state.json"), &state)
-        })?;
-        let all = list(snapshots)?;
-        for (_, old) in &all[..all.len().saturating_sub(keep)] {
-            fs::remove_dir_all(old).map_err(Error::io(old, "remove"))?;
-        }
-        Ok(path)
-    }
+/// A file of a snapshot.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    name: String,
+    bytes: u64,
+    blake3: String,
+}
 
-    /// Reads the latest snapshot, if there is any; `parameters` give names, shapes and the device.
-    ///
-    /// # Errors
-    /// [`Error::Run`] if it is damaged, was made by a newer program, or does not fit the config,
-    /// whose hash is `config`.
-    pub fn load_latest(snapshots: &Path, parameters: &[Parameter<B>], config: &str) -> Result<Option<Self>> {
-        let Some((_, folder)) = list(snapshots)?.pop() else { return Ok(None) };
-        let path = folder.join("state.json");
-        let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
-        let state: State =
-            serde_json::from_str(&text).map_err(|error| Error::run(&path, format!("cannot be read: {error}")))?;
-        if state.format != FORMAT {
-            let message = format!("has snapshot format {}, this program knows {FORMAT}", state.format);
-            return Err(Error::run(&path, message));
-        }
-        if state.config != config {
-            return Err(Error::run(
-                &folder,
-                "was made with other settings in [data], [model], [loss] or [train]; go on with the run's own config.toml, \
-                 or start a new run with --out",
-            ));
-        }
-        let weights = TensorFile::open(&folder.join("weights.safetensors"))?.values("", parameters)?;
-        let mut file = TensorFile::open(&folder.join("training.safetensors"))?;
-        let mut read = |prefix: &str| if file.has(prefix) { file.values(prefix, parameters) } else { Ok(Vec::new()) };
-        let average = read("average.")?;
-        let moments: Vec<[Tensor<B, 1>; 2]> =
-            read("first.")?.into_iter().zip(read("second.")?).map(|(first, second)| [first, second]).collect();
-        let optimizer = (!moments.is_empty()).then_some((state.optimizer_steps, moments));
-        Ok(Some(Self { state, weights, optimizer, average }))
+impl Entry {
+    fn of(folder: &Path, name: String) -> Result<Self> {
+        let path = folder.join(&name);
+        let file = File::open(&path).map_err(Error::io(&path, "read"))?;
+        let bytes = file.metadata().map_err(Error::io(&path, "read"))?.len();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(file).map_err(Error::io(&path, "read"))?;
+        Ok(Self { name, bytes, blake3: hasher.finalize().to_hex().to_string() })
     }
 }
 
-/// Complete snapshots, oldest first.
+/// Writes the snapshot `snapshots/step-N`, all or nothing, and then removes all but the last `keep`. Every rank
+/// writes what it owns; all call this together.
+///
+/// # Errors
+/// [`Error::Io`], of this rank or as another's [`Error::Ranks`]; then no rank has made a snapshot.
+pub fn save_snapshot<B: MessageBackend>(
+    state: &State,
+    sharded: &Sharded<B>,
+    comm: &dyn Communicator<B>,
+    snapshots: &Path,
+    keep: usize,
+) -> Result<PathBuf> {
+    let path = snapshots.join(format!("step-{}", state.step));
+    let folder = if comm.rank() == 0 { Some(PartialFolder::create(&path)?) } else { None };
+    comm.barrier()?;
+
+    let (ranks, rank) = (comm.size(), comm.rank());
+    let temporary = PartialFolder::temporary(&path);
+    let name = format!("rank-{rank}-of-{ranks}.safetensors");
+    let (optimizer_steps, groups) = sharded.state();
+    let fragments = sharded.layout().owned(rank);
+    let shapes: Vec<[usize; 1]> = fragments.iter().map(|fragment| [fragment.range.len()]).collect();
+    let parameters = &sharded.layout().parameters;
+    let tensors = groups.iter().flat_map(|(group, values)| {
+        let named = fragments.iter().zip(&shapes).zip(values);
+        named.map(move |((fragment, shape), values)| {
+            let name = format!("{group}.{}", parameters[fragment.parameter].path);
+            Late { name, shape, values }
+        })
+    });
+    save(&temporary.join(&name), tensors, None)?;
+    let own = json(&Entry::of(&temporary, name)?)?;
+    let files = comm.gather_bytes(own)?;
+
+    if let Some(folder) = folder {
+        let entry = |bytes: &std::sync::Arc<Vec<u8>>| {
+            serde_json::from_slice(bytes).map_err(|error| Error::Internal(error.to_string()))
+        };
+        let manifest = Manifest { ranks, files: files.iter().map(entry).collect::<Result<_>>()? };
+        let state = State { format: FORMAT, optimizer_steps, ..state.clone() };
+        atomic::write_file(&temporary.join("state.json"), &json(&state)?)?;
+        atomic::write_file(&temporary.join("manifest.json"), &json(&manifest)?)?;
+        folder.settle()?;
+        prune(snapshots, keep)?;
+    }
+    comm.barrier()?;
+    Ok(path)
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Reads the latest snapshot into `sharded`, if there is any, and returns its numbers. All ranks call this
+/// together; they need not be as many as have written it.
+///
+/// # Errors
+/// [`Error::Run`] if it is damaged or not whole, was made by another version of the format, or does not fit the
+/// config, whose hash is `config`.
+pub fn load_latest<B: MessageBackend>(
+    snapshots: &Path,
+    sharded: &mut Sharded<B>,
+    comm: &dyn Communicator<B>,
+    config: &str,
+    device: &B::Device,
+) -> Result<Option<State>> {
+    // What the first rank sees counts: a network file system may show the others less.
+    let seen = list(snapshots)?.pop().map(|(step, _)| step);
+    let Some(step) = agree::first(comm, &seen)? else { return Ok(None) };
+    let folder = snapshots.join(format!("step-{step}"));
+    let state: State = read_json(&folder, "state.json")?;
+    if state.format != FORMAT {
+        let message = format!("has snapshot format {}, this program knows {FORMAT}", state.format);
+        return Err(Error::run(folder.join("state.json"), message));
+    }
+    if state.config != config {
+        return Err(Error::run(
+            &folder,
+            "was made with other settings in [data], [model], [loss] or [train]; go on with the run's own config.toml, \
+             or start a new run with --out",
+        ));
+    }
+    let manifest: Manifest = read_json(&folder, "manifest.json")?;
+    verify(&folder, &manifest, comm.rank(), comm.size())?;
+    // A rank that has found damage has told the others by now.
+    comm.barrier()?;
+    let names = manifest.files.into_iter().map(|file| file.name);
+    let mut pieces = Pieces::new(&folder, names.collect(), sharded.layout().on(manifest.ranks));
+    sharded.restore(state.optimizer_steps, |group, fragments, length| pieces.read(group, fragments, length, device))?;
+    Ok(Some(state))
+}
+
+fn read_json<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Result<T> {
+    let path = folder.join(name);
+    let text = fs::read(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::run(folder, format!("lacks {name}; {}", remedy(folder))),
+        _ => Error::io(&path, "read")(error),
+    })?;
+    serde_json::from_slice(&text)
+        .map_err(|error| Error::run(&path, format!("cannot be read: {error}; {}", remedy(folder))))
+}
+
+/// Checks every R-th file against the manifest, beginning with this rank's.
+fn verify(folder: &Path, manifest: &Manifest, rank: usize, ranks: usize) -> Result<()> {
+    for expected in manifest.files.iter().skip(rank).step_by(ranks) {
+        let path = folder.join(&expected.name);
+        if !path.exists() {
+            return Err(Error::run(folder, format!("lacks {}; {}", expected.name, remedy(folder))));
+        }
+        if Entry::of(folder, expected.name.clone())? != *expected {
+            return Err(Error::run(&path, format!("is damaged: it is not what was written; {}", remedy(folder))));
+        }
+    }
+    Ok(())
+}
+
+fn remedy(folder: &Path) -> String {
+    let snapshots = folder.parent().unwrap_or(Path::new("."));
+    let before = list(snapshots).ok().and_then(|all| {
+        let place = all.iter().position(|(_, path)| path == folder)?;
+        all.get(place.checked_sub(1)?).map(|(step, _)| *step)
+    });
+    match before {
+        Some(step) => format!("remove {} to go on from the snapshot before it, step-{step}", folder.display()),
+        None => format!("remove {} to start from the beginning; there is no snapshot before it", folder.display()),
+    }
+}
+
+/// Removes all but the last snapshots, and what an interrupted program has left.
+fn prune(snapshots: &Path, keep: usize) -> Result<()> {
+    let all = list(snapshots)?;
+    let old = all[..all.len().saturating_sub(keep)].iter().map(|(_, path)| path.clone());
+    let partial = entries(snapshots)?.into_iter().filter(|path| name(path).starts_with(PARTIAL));
+    for path in old.chain(partial) {
+        fs::remove_dir_all(&path).map_err(Error::io(&path, "remove"))?;
+    }
+    Ok(())
+}
+
+/// Snapshots, oldest first.
 fn list(snapshots: &Path) -> Result<Vec<(usize, PathBuf)>> {
+    let step = |path: PathBuf| Some((name(&path).strip_prefix("step-")?.parse().ok()?, path));
+    let mut found: Vec<(usize, PathBuf)> = entries(snapshots)?.into_iter().filter_map(step).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn entries(snapshots: &Path) -> Result<Vec<PathBuf>> {
     if !snapshots.exists() {
         return Ok(Vec::new());
     }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(snapshots).map_err(Error::io(snapshots, "read"))? {
-        let path = entry.map_err(Error::io(snapshots, "read"))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
-            found.push((step, path));
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
+    let entry = |entry: std::io::Result<fs::DirEntry>| Ok(entry.map_err(Error::io(snapshots, "read"))?.path());
+    fs::read_dir(snapshots).map_err(Error::io(snapshots, "read"))?.map(entry).collect()
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use isograd_equivariance::Worst;
 use serde::{Deserialize, Serialize};
 
+use crate::shard::HeldBytes;
 use crate::train::Metrics;
 
 /// The best validation of a run.
@@ -33,6 +34,27 @@ pub struct TrainSummary {
     pub planned_bytes: u64,
     /// Share of the time spent waiting for data.
     pub data_wait_share: f64,
+    /// What each rank did in the last session, by rank.
+    pub ranks: Vec<RankSummary>,
+}
+
+/// What one rank did in the last session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RankSummary {
+    /// Where it ran.
+    pub device: String,
+    /// Its own edges per second.
+    pub edges_per_second: f64,
+    /// Most bytes held; ranks that are threads on the CPU count together.
+    pub peak_bytes: Option<u64>,
+    /// Bytes of the tensors that it holds between steps.
+    pub held: HeldBytes,
+    /// Share of the time in which it had nothing to do but wait for other ranks.
+    pub communication_share: f64,
+    /// Share of the time in which communication was under way, beside computing or not.
+    pub communication_busy_share: f64,
+    /// Bytes sent to other ranks.
+    pub sent_bytes: u64,
 }
 
 /// The whole of `summary.json`.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,10 +22,11 @@ use crate::{Error, Result};
 /// The header key of the description.
 const HEADER: &str = "isograd";
 
-/// A parameter that is copied to the host when its turn has come to be written.
-struct Late<'a, B: Backend> {
-    shape: &'a [usize],
-    values: &'a Tensor<B, 1>,
+/// A tensor to be written, which is copied to the host when its turn has come.
+pub(super) struct Late<'a, B: Backend> {
+    pub(super) name: String,
+    pub(super) shape: &'a [usize],
+    pub(super) values: &'a Tensor<B, 1>,
 }
 
 impl<B: Backend> View for Late<'_, B> {
@@ -47,19 +49,13 @@ impl<B: Backend> View for Late<'_, B> {
     }
 }
 
-/// Writes tensors and one text for the header, all or nothing. Each group of values, in the order of the
-/// parameters, is named by its prefix and their paths. One tensor at a time is copied to the host.
-pub(super) fn save<B: Backend>(
+/// Writes tensors and one text for the header, all or nothing.
+pub(super) fn save<'a, B: Backend>(
     path: &Path,
-    parameters: &[Parameter<B>],
-    groups: &[(&str, &[Tensor<B, 1>])],
+    tensors: impl Iterator<Item = Late<'a, B>>,
     header: Option<&str>,
 ) -> Result<()> {
-    let views = groups.iter().flat_map(|(prefix, group)| {
-        parameters.iter().zip(group.iter()).map(move |(parameter, values)| {
-            (format!("{prefix}{}", parameter.path), Late { shape: &parameter.shape, values })
-        })
-    });
+    let views = tensors.map(|tensor| (tensor.name.clone(), tensor));
     let header = header.map(|text| HashMap::from([(HEADER.to_owned(), text.to_owned())]));
     atomic::write_file_with(path, |temporary| {
         serialize_to_file(views, header, temporary).map_err(|error| match error {
@@ -110,7 +106,8 @@ impl TensorFile {
         self.metadata.offset_keys().iter().any(|name| name.starts_with(prefix))
     }
 
-    fn read(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    /// Some values of a tensor of this shape.
+    pub(super) fn read(&mut self, name: &str, shape: &[usize], range: Range<usize>) -> Result<Vec<f32>> {
         let wrong = |message: String| Error::run(&self.path, message);
         let info = self.metadata.info(name).ok_or_else(|| wrong(format!("lacks the tensor `{name}`")))?;
         if info.dtype != Dtype::F32 {
@@ -119,23 +116,19 @@ impl TensorFile {
         if info.shape != shape {
             return Err(wrong(format!("tensor `{name}` is {:?}, the model's is {shape:?}", info.shape)));
         }
-        let (from, to) = info.data_offsets;
-        let mut bytes = vec![0; to - from];
-        let place = SeekFrom::Start(self.start + from as u64);
+        let size = size_of::<f32>();
+        let mut bytes = vec![0; size * range.len()];
+        let place = SeekFrom::Start(self.start + (info.data_offsets.0 + size * range.start) as u64);
         let read = self.file.seek(place).and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(Error::io(&self.path, "read"))?;
         Ok(bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect())
     }
 
-    /// Values for every parameter of a model, in its order, from the tensors of its paths after a prefix.
-    pub(super) fn values<B: Backend>(
-        &mut self,
-        prefix: &str,
-        parameters: &[Parameter<B>],
-    ) -> Result<Vec<Tensor<B, 1>>> {
+    /// Values for every parameter of a model, in its order.
+    fn values<B: Backend>(&mut self, parameters: &[Parameter<B>]) -> Result<Vec<Tensor<B, 1>>> {
         let mut find = |parameter: &Parameter<B>| {
-            let values = self.read(&format!("{prefix}{}", parameter.path), &parameter.shape)?;
-            let size = values.len();
+            let size = parameter.shape.iter().product();
+            let values = self.read(&parameter.path, &parameter.shape, 0..size)?;
             Ok(Tensor::from_data(TensorData::new(values, [size]), &parameter.values.device()))
         };
         parameters.iter().map(&mut find).collect()
@@ -147,13 +140,17 @@ impl TensorFile {
 /// # Errors
 /// [`Error::Io`].
 pub fn save_potential<B: Backend>(path: &Path, parameters: &[Parameter<B>], info: &PotentialInfo) -> Result<()> {
-    let values: Vec<Tensor<B, 1>> = parameters.iter().map(|parameter| parameter.values.clone()).collect();
+    let tensors = parameters.iter().map(|parameter| Late {
+        name: parameter.path.clone(),
+        shape: &parameter.shape,
+        values: &parameter.values,
+    });
     let header =
         serde_json::to_string(info).map_err(|error| Error::Internal(format!("describing a potential: {error}")))?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
     }
-    save(path, parameters, &[("", &values)], Some(&header))
+    save(path, tensors, Some(&header))
 }
 
 /// Reads a potential to a device.
@@ -170,6 +167,6 @@ pub fn load_potential<B: Backend>(path: &Path, device: &B::Device) -> Result<Pot
         .validate()
         .map_err(|(key, message)| Error::run(path, format!("describes a model whose {key} {message}")))?;
     let model = Egnn::<B>::new(&info.model, 0, device);
-    let values = file.values("", &model::read(&model))?;
+    let values = file.values(&model::read(&model))?;
     Ok(Potential { model: model::write(model, &values), info: Arc::new(info) })
 }

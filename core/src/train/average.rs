@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Averaged weights, in the order of [`crate::model::read`].
+/// Averaged weights, or what a rank owns of them.
 #[derive(Debug, Clone)]
 pub struct Average<B: Backend> {
     decay: f64,
@@ -12,16 +12,21 @@ pub struct Average<B: Backend> {
 }
 
 impl<B: Backend> Average<B> {
-    /// An average that has seen nothing; decay 0 always equals the latest weights.
+    /// An average that has seen nothing; decay 0 turns it off.
     pub fn new(decay: f64) -> Self {
         Self { decay, values: Vec::new() }
+    }
+
+    /// Whether anything is averaged.
+    pub fn is_on(&self) -> bool {
+        self.decay > 0.0
     }
 
     /// Takes the weights after step `step` (from 1) into account. The decay grows from 2/11 towards its
     /// value, so that the random weights of the start are soon forgotten.
     pub fn update(&mut self, step: usize, weights: Vec<Tensor<B, 1>>) {
         let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
-        if self.values.is_empty() || self.decay == 0.0 {
+        if self.values.is_empty() {
             self.values = weights;
             return;
         }

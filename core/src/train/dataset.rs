@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::potential::PotentialInfo;
 use crate::Result;
-use crate::graph::{HostBatch, HostGraph, Sizes};
+use crate::graph::{HostBatch, HostGraph, LabelCounts, Sizes};
 use crate::structure::Structure;
 
 /// Labelled structures and all that it takes to turn one into a graph.
@@ -64,6 +64,44 @@ impl Dataset {
     pub fn batch(&self, members: &[usize]) -> Result<HostBatch> {
         let graphs: Vec<HostGraph> = members.iter().map(|&index| self.graph(index)).collect::<Result<_>>()?;
         Ok(HostBatch::new(members, &graphs))
+    }
+
+    /// Labels of some structures.
+    pub fn label_counts(&self, members: &[usize]) -> LabelCounts {
+        let of = |&index: &usize| {
+            let structure = &self.structures[index];
+            let components = structure.forces.as_ref().map_or(0, |forces| 3 * forces.len());
+            LabelCounts { energies: usize::from(structure.energy.is_some()), force_components: components }
+        };
+        members.iter().map(of).sum()
+    }
+
+    /// Atoms and edges of some structures together.
+    pub fn total(&self, members: &[usize]) -> Sizes {
+        members.iter().fold(Sizes::default(), |sum, &index| Sizes {
+            atoms: sum.atoms + self.sizes[index].atoms,
+            edges: sum.edges + self.sizes[index].edges,
+        })
+    }
+
+    /// A hash of everything that training sees of the structures.
+    pub fn hash(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        let mut numbers = |values: &[f64]| {
+            hasher.update(&(values.len() as u64).to_le_bytes());
+            values.iter().for_each(|value| {
+                hasher.update(&value.to_le_bytes());
+            });
+        };
+        for (structure, &source) in self.structures.iter().zip(&self.sources) {
+            let elements = structure.elements.iter().map(|element| f64::from(element.number()));
+            numbers(&[source as f64, structure.energy.unwrap_or(f64::NAN)]);
+            numbers(&elements.collect::<Vec<_>>());
+            numbers(structure.geometry.positions.as_flattened());
+            numbers(structure.forces.as_deref().unwrap_or_default().as_flattened());
+            numbers(structure.geometry.cell.as_ref().map_or(&[][..], |cell| cell.0.as_flattened()));
+        }
+        hasher.finalize()
     }
 
     /// The reference energy of one structure, in eV.

@@ -1,5 +1,6 @@
 //! Predictions and errors of a model over a data set, in batches within the budget.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use isograd_backends::message::MessageBackend;
@@ -21,26 +22,27 @@ pub struct Predicted {
     pub forces: Vec<[f64; 3]>,
 }
 
-/// Predicts every structure of a data set, in its order, and hands each to `found`.
+/// Predicts structures of a data set, in the order they are named in, and hands each to `found`.
 ///
 /// # Errors
 /// Those of the data set, and what `found` returns.
 pub fn predict<B: MessageBackend<FloatElem = f32>>(
     model: &Egnn<B>,
     dataset: &Arc<Dataset>,
+    members: &[usize],
     budget: Budget,
     workers: usize,
     device: &B::Device,
     mut found: impl FnMut(Predicted) -> Result<()>,
 ) -> Result<()> {
-    let order: Vec<usize> = (0..dataset.len()).collect();
+    let place: HashMap<usize, usize> = members.iter().enumerate().map(|(place, &index)| (index, place)).collect();
     let source = dataset.clone();
     let make = Arc::new(move |members: &[usize]| source.batch(members));
-    for batch in Loader::new(make, pack(&order, &dataset.sizes, budget), workers) {
+    for batch in Loader::new(make, pack(members, &dataset.sizes, budget), workers) {
         let batch = batch?;
         let mut predicted = predict_batch(model, &batch, device)?;
-        // Graphs of a batch are ordered by head; give them back in the order of the data set.
-        predicted.sort_by_key(|predicted| predicted.index);
+        // Graphs of a batch are ordered by head; give them back in the order that was asked for.
+        predicted.sort_by_key(|predicted| place.get(&predicted.index).copied());
         for mut predicted in predicted {
             predicted.energy += dataset.reference_energy(predicted.index);
             found(predicted)?;
@@ -75,19 +77,20 @@ fn predict_batch<B: MessageBackend<FloatElem = f32>>(
         .collect())
 }
 
-/// The errors of a model on a labelled data set.
+/// The errors of a model on labelled structures of a data set.
 ///
 /// # Errors
 /// Those of the data set.
 pub fn evaluate<B: MessageBackend<FloatElem = f32>>(
     model: &Egnn<B>,
     dataset: &Arc<Dataset>,
+    members: &[usize],
     budget: Budget,
     workers: usize,
     device: &B::Device,
 ) -> Result<Tally> {
     let mut tally = empty_tally(dataset);
-    predict(model, dataset, budget, workers, device, |predicted| {
+    predict(model, dataset, members, budget, workers, device, |predicted| {
         add(&mut tally, dataset, &predicted);
         Ok(())
     })?;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::data::Prepared;
+use super::finish::Finished;
 use super::metrics::Metrics;
 use super::plan::Work;
-use super::session::Outcome;
 use crate::engine::Recompute;
 
 /// One piece of news.
@@ -35,7 +35,7 @@ pub enum Event<'a> {
     /// A snapshot is on disk.
     Snapshot(&'a Path),
     /// Training is over and the run directory complete.
-    Finished(&'a Outcome),
+    Finished(&'a Finished),
 }
 
 /// Where training is.

@@ -29,7 +29,7 @@ impl Metrics {
 const MOST_SAMPLES: usize = 4000;
 
 /// Sums of errors, and samples of (label, prediction).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tally {
     energies: usize,
     energy_absolute: f64,
@@ -81,6 +81,21 @@ impl Tally {
         self.atoms += 1;
     }
 
+    /// Adds what was tallied elsewhere, of other structures of the same data set.
+    pub fn merge(&mut self, other: Self) {
+        self.energies += other.energies;
+        self.energy_absolute += other.energy_absolute;
+        self.energy_squares += other.energy_squares;
+        self.components += other.components;
+        self.force_absolute += other.force_absolute;
+        self.force_squares += other.force_squares;
+        self.atoms += other.atoms;
+        self.cosines += other.cosines;
+        let room = MOST_SAMPLES.saturating_sub(self.energy_samples.len());
+        self.energy_samples.extend(other.energy_samples.into_iter().take(room));
+        self.force_samples.extend(other.force_samples);
+    }
+
     /// The errors so far; zero where there was no label.
     pub fn metrics(&self) -> Metrics {
         let mean = |sum: f64, count: usize| if count == 0 { 0.0 } else { sum / count as f64 };
@@ -116,5 +131,15 @@ mod tests {
         assert_relative_eq!(metrics.force_mae_mev_per_angstrom, 1000.0 / 3.0, max_relative = 1e-9);
         assert_relative_eq!(metrics.force_cosine, 0.5 * (0.5f64.sqrt() + 1.0), max_relative = 1e-9);
         assert_eq!(tally.force_samples.len(), 6);
+
+        // In two parts, the same.
+        let [mut first, mut second] = [Tally::new(6), Tally::new(6)];
+        first.add_energy(-10.0, -9.0, 2);
+        second.add_energy(-4.0, -4.1, 1);
+        second.add_force([1.0, 0.0, 0.0], [1.0, 1.0, 0.0]);
+        first.add_force([0.0, 0.0, 2.0], [0.0, 0.0, 1.0]);
+        first.merge(second);
+        assert_eq!(first.metrics(), metrics);
+        assert_eq!(first.force_samples.len(), 6);
     }
 }

@@ -28,7 +28,8 @@ impl Default for OptimizerConfig {
     }
 }
 
-/// AdamW and its moments, one flat pair per parameter in the order of [`model::read`].
+/// AdamW and its moments, one flat pair for each flat tensor of weights: the parameters in the order of
+/// [`model::read`], or what a rank owns of them.
 pub struct Optimizer<B: Backend> {
     config: OptimizerConfig,
     steps: usize,
@@ -51,21 +52,39 @@ impl<B: KernelBackend> Optimizer<B> {
         A: AutodiffBackend<InnerBackend = B>,
         M: AutodiffModule<A>,
     {
-        self.steps += 1;
-        self.moments.resize_with(gradients.len(), || None);
-        let OptimizerConfig { beta_1, beta_2, epsilon, weight_decay } = self.config;
-        let step = AdamwStep { learning_rate, beta_1, beta_2, epsilon, weight_decay, gradient_scale, step: self.steps };
+        let step = self.begin(learning_rate, gradient_scale, gradients.len());
         let mut gradients: Vec<Option<Tensor<B, 1>>> = gradients.into_iter().map(Some).collect();
         model::map(module, |index, values: Tensor<A, 1>| {
             let gradient = gradients[index].take();
             let gradient = gradient.unwrap_or_else(|| panic!("Optimizer: parameter {index} was visited twice"));
-            let moments = self.moments[index].take();
-            let moments = moments.unwrap_or_else(|| [gradient.zeros_like(), gradient.zeros_like()]);
-            let AdamwState { values, moments } =
-                B::adamw(&step, AdamwState { values: values.inner(), moments }, gradient);
-            self.moments[index] = Some(moments);
-            Tensor::from_inner(values)
+            Tensor::from_inner(self.apply(&step, index, values.inner(), gradient))
         })
+    }
+
+    /// Begins a step of this many tensors, each of which is then to be given to [`Self::apply`] once.
+    pub fn begin(&mut self, learning_rate: f64, gradient_scale: f64, tensors: usize) -> AdamwStep {
+        self.steps += 1;
+        self.moments.resize_with(tensors, || None);
+        let OptimizerConfig { beta_1, beta_2, epsilon, weight_decay } = self.config;
+        AdamwStep { learning_rate, beta_1, beta_2, epsilon, weight_decay, gradient_scale, step: self.steps }
+    }
+
+    /// One tensor of weights after the step.
+    ///
+    /// # Panics
+    /// If there are not as many tensors.
+    pub fn apply(
+        &mut self,
+        step: &AdamwStep,
+        index: usize,
+        values: Tensor<B, 1>,
+        gradient: Tensor<B, 1>,
+    ) -> Tensor<B, 1> {
+        let moments = self.moments[index].take();
+        let moments = moments.unwrap_or_else(|| [gradient.zeros_like(), gradient.zeros_like()]);
+        let AdamwState { values, moments } = B::adamw(step, AdamwState { values, moments }, gradient);
+        self.moments[index] = Some(moments);
+        values
     }
 
     /// Number of steps made, and the first and second moments of each parameter; `None` before the
@@ -82,10 +101,10 @@ impl<B: KernelBackend> Optimizer<B> {
     }
 }
 
-/// The common Euclidean norm of all gradients.
-pub fn global_norm<B: Backend>(gradients: &[Tensor<B, 1>]) -> f64 {
+/// The sum of the squares of all gradients.
+pub fn squares<B: Backend>(gradients: &[Tensor<B, 1>]) -> f64 {
     let squares = gradients.iter().map(|g| (g.clone() * g.clone()).sum()).reduce(|a, b| a + b);
-    squares.map_or(0.0, |squares| squares.into_scalar().elem::<f64>().sqrt())
+    squares.map_or(0.0, |squares| squares.into_scalar().elem::<f64>())
 }
 
 /// What gradients of this norm are multiplied by so that it is at most `limit`; no limit where that is
@@ -140,7 +159,7 @@ mod tests {
     fn the_norm_is_global() {
         let device = Default::default();
         let gradients = [Tensor::<Flex, 1>::from_floats([3.0], &device), Tensor::from_floats([0.0, 4.0], &device)];
-        assert_eq!(global_norm(&gradients), 5.0);
+        assert_eq!(squares(&gradients), 25.0);
         assert_eq!([clip_scale(5.0, 1.0), clip_scale(5.0, 10.0), clip_scale(5.0, 0.0)], [0.2, 1.0, 1.0]);
     }
 }

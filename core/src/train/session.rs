@@ -1,40 +1,59 @@
-//! One session of training: from a config to a finished run directory.
+//! One session of training on one rank: from a config to a finished run directory.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use burn::backend::Autodiff;
-use burn::module::AutodiffModule;
+use isograd_backends::comm::{Communicator, Failure, Solo};
 use isograd_backends::memory::{MeasuredBackend, reset_peak};
-use isograd_equivariance::Settings;
 
-use super::average::Average;
-use super::check::{CASES_AFTER_TRAINING, check_potential};
 use super::data::{Prepared, prepare};
-use super::evaluate::{baseline, evaluate};
 use super::events::{Event, Observer, Progress};
+use super::finish::{Finished, evaluate_shared, finish};
 use super::metrics::Metrics;
-use super::optimizer::{Optimizer, clip_scale, global_norm};
+use super::optimizer::clip_scale;
 use super::plan::{MemoryPlan, Work};
-use super::step::accumulate;
+use super::step::Step;
 use super::window::Window;
 use crate::config::Config;
 use crate::engine::Segment;
-use crate::graph::{HostBatch, Loader, cut, epoch_order, pack};
-use crate::model::{self, Egnn, Parameter};
-use crate::run::report::{self, Report};
+use crate::graph::{HostBatch, Loader, Sizes, cut, epoch_order, pack, share};
+use crate::model::{self, Egnn};
 use crate::run::{
-    Best, EquivarianceSummary, LogLine, MetricsLog, RunDirectory, Snapshot, State, Summary, TrainSummary,
-    load_potential, save_potential,
+    Best, LogLine, MetricsLog, RankSummary, RunDirectory, State, TrainSummary, load_latest, save_potential,
+    save_snapshot,
 };
+use crate::shard::{Sharded, agree};
 use crate::{Error, Result};
 
-/// What a finished run has to show.
-pub struct Outcome {
-    /// The run directory.
-    pub run: RunDirectory,
-    /// The content of its `summary.json`.
-    pub summary: Summary,
+/// Where a rank sits among others.
+pub struct Seat<B: MeasuredBackend> {
+    /// The ranks.
+    pub comm: Arc<dyn Communicator<B>>,
+    /// Set from outside when training is to end after a snapshot; one rank's suffices.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl<B: MeasuredBackend> Seat<B> {
+    /// The only rank, which nobody stops.
+    pub fn alone() -> Self {
+        Self { comm: Arc::new(Solo), stop: Arc::default() }
+    }
+}
+
+/// How training ended.
+pub enum Outcome {
+    /// As the config says.
+    Finished(Box<Finished>),
+    /// It was stopped, and can go on from here.
+    Stopped {
+        /// Steps made.
+        step: usize,
+        /// The snapshot.
+        snapshot: PathBuf,
+    },
 }
 
 /// Trains as the config says, in the run directory it names; with `resume`, goes on from the latest
@@ -47,44 +66,85 @@ pub fn train<B: MeasuredBackend<FloatElem = f32>>(
     resume: bool,
     device: &B::Device,
     observer: &mut impl Observer,
+) -> Result<Finished> {
+    let free = || if resume { Ok(()) } else { RunDirectory::check_free(&config.run.out) };
+    let outcome = train_rank(config, resume, &Seat::<B>::alone(), device, observer, || {
+        free()?;
+        prepare(config).map(Arc::new)
+    })?;
+    match outcome {
+        Outcome::Finished(finished) => Ok(*finished),
+        Outcome::Stopped { .. } => Err(Error::Internal("training was stopped by nobody".into())),
+    }
+}
+
+/// As [`train`], as one of several ranks, all of which call this together. `data` makes or shares the data.
+/// Where one rank has an error, the others end with [`Error::Ranks`], which names it.
+///
+/// # Errors
+/// As [`train`], and [`Error::Config`] where ranks were started differently.
+pub fn train_rank<B: MeasuredBackend<FloatElem = f32>>(
+    config: &Config,
+    resume: bool,
+    seat: &Seat<B>,
+    device: &B::Device,
+    observer: &mut impl Observer,
+    data: impl FnOnce() -> Result<Arc<Prepared>>,
 ) -> Result<Outcome> {
-    config.check_single_process()?;
-    let root = &config.run.out;
-    let existing = RunDirectory::open(root).ok();
-    if existing.is_some() && !resume {
-        return Err(RunDirectory::taken(root));
-    }
-    // Data first: what cannot be trained on leaves no run directory behind.
-    let prepared = prepare(config)?;
-    let run = existing.map_or_else(|| RunDirectory::create(root, config), Ok)?;
-    observer.event(Event::Prepared(&prepared));
-    let mut session = Session::<B>::start(config, &run, &prepared, resume, device, observer)?;
-    while session.goes_on() {
-        session.epoch(observer)?;
-    }
-    let outcome = session.finish()?;
-    observer.event(Event::Finished(&outcome));
-    Ok(outcome)
+    let work = || -> Result<Outcome> {
+        // Data first: what cannot be trained on leaves no run directory behind.
+        let prepared = data()?;
+        let hash = [&prepared.training, &prepared.validation].map(|set| set.hash().to_hex().to_string());
+        agree::same_start(&*seat.comm, &config.common()?, &hash.concat())?;
+        let root = &config.run.out;
+        if seat.comm.rank() == 0 && !(resume && RunDirectory::open(root).is_ok()) {
+            RunDirectory::create(root, config)?;
+        }
+        seat.comm.barrier()?;
+        let run = RunDirectory::shared(root)?;
+        observer.event(Event::Prepared(&prepared));
+        let mut session = Session::<B>::start(config, &run, &prepared, resume, seat, device, observer)?;
+        while session.goes_on() {
+            session.epoch(observer)?;
+        }
+        if session.stopped {
+            let step = session.state.step;
+            return Ok(Outcome::Stopped { step, snapshot: run.snapshots().join(format!("step-{step}")) });
+        }
+        let finished = session.finish()?;
+        observer.event(Event::Finished(&finished));
+        Ok(Outcome::Finished(Box::new(finished)))
+    };
+    work().inspect_err(|error| {
+        if !matches!(error, Error::Ranks(_)) {
+            seat.comm.fail(Failure { message: error.to_string(), input: error.is_input() });
+        }
+    })
 }
 
 struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
     config: &'a Config,
     run: &'a RunDirectory,
     prepared: &'a Prepared,
+    seat: &'a Seat<B>,
     device: &'a B::Device,
     /// Which stages keep what they compute.
     segments: Vec<Segment>,
     plan: MemoryPlan,
-    /// Taken out only while it is updated in place.
-    model: Option<Egnn<Autodiff<B>>>,
-    optimizer: Optimizer<B>,
-    average: Average<B>,
+    sharded: Sharded<B>,
     state: State,
-    log: MetricsLog,
+    /// Of the first rank only.
+    log: Option<MetricsLog>,
     /// Seconds of earlier sessions.
     before: f64,
     start: Instant,
+    /// Seconds trained when ranks last agreed, by the first one's clock.
+    now: f64,
+    /// Whether a rank was told to stop.
+    stopped: bool,
     window: Window,
+    /// Edges that this rank has trained on in this session.
+    own_edges: usize,
     learning_rate: f64,
     gradient_norm: f64,
 }
@@ -95,6 +155,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         run: &'a RunDirectory,
         prepared: &'a Prepared,
         resume: bool,
+        seat: &'a Seat<B>,
         device: &'a B::Device,
         observer: &mut impl Observer,
     ) -> Result<Self> {
@@ -105,38 +166,38 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         reset_peak();
         let mut model = Egnn::<Autodiff<B>>::new(&prepared.info.model, config.train.seed, device);
         model.message = config.train.message;
-        let mut optimizer = Optimizer::new(&config.train.optimizer);
-        let mut average = Average::new(config.train.ema_decay);
+        let comm = &seat.comm;
+        let mut sharded = Sharded::new(model, comm.clone(), config.parallel.zero, &config.train, device);
         let mut state = State::new(config.training_hash());
-        let parameters = model::read(&model.valid());
-        let latest = Snapshot::<B>::load_latest(&run.snapshots(), &parameters, &state.config)?;
-        if let Some(snapshot) = latest.filter(|_| resume) {
-            let weights: Vec<_> = snapshot.weights.into_iter().map(burn::tensor::Tensor::from_inner).collect();
-            model = model::write(model, &weights);
-            if let Some((steps, moments)) = snapshot.optimizer {
-                optimizer.restore(steps, moments);
-            }
-            average.values = snapshot.average;
-            state = snapshot.state;
+        let latest = load_latest(&run.snapshots(), &mut sharded, &**comm, &state.config, device)?;
+        if let Some(found) = latest {
+            state = found;
             observer.event(Event::Resumed { step: state.step, epoch: state.epoch });
         }
-        run.save_config(config)?;
-        let log = MetricsLog::open(&run.metrics_file(), state.step)?;
+        let log = if comm.rank() == 0 {
+            run.save_config(config)?;
+            Some(MetricsLog::open(&run.metrics_file(), state.step)?)
+        } else {
+            None
+        };
+        debug_assert!(resume || state.step == 0, "a new run has no snapshots");
         Ok(Self {
             config,
             run,
             prepared,
+            seat,
             device,
             segments,
             plan,
-            model: Some(model),
-            optimizer,
-            average,
+            sharded,
             before: state.seconds,
+            now: state.seconds,
+            stopped: false,
             state,
             log,
             start: Instant::now(),
             window: Window::new(),
+            own_edges: 0,
             learning_rate: 0.0,
             gradient_norm: 0.0,
         })
@@ -146,58 +207,74 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         self.before + self.start.elapsed().as_secs_f64()
     }
 
+    /// Exchanges this rank's numbers, whether it was told to stop, and its clock; returns the numbers of all
+    /// ranks.
+    fn agree(&mut self, own: [f64; 2]) -> Result<Vec<[f64; 2]>> {
+        let stop = f64::from(u8::from(self.seat.stop.load(Relaxed)));
+        let all = agree::numbers(&*self.seat.comm, [own[0], own[1], stop, self.seconds()])?;
+        self.stopped |= all.iter().any(|[.., stop, _]| *stop > 0.0);
+        self.now = all[0][3];
+        Ok(all.into_iter().map(|[first, second, ..]| [first, second]).collect())
+    }
+
     fn goes_on(&self) -> bool {
         let train = &self.config.train;
         let patient = train.early_stopping == 0 || self.state.stale < train.early_stopping;
-        patient && train.epochs.is_none_or(|epochs| self.state.epoch < epochs) && !self.out_of_time()
+        let more = train.epochs.is_none_or(|epochs| self.state.epoch < epochs);
+        patient && more && !self.out_of_time() && !self.stopped
     }
 
     fn out_of_time(&self) -> bool {
-        self.config.train.seconds.is_some_and(|limit| self.seconds() >= limit)
+        self.config.train.seconds.is_some_and(|limit| self.now >= limit)
     }
 
     /// Share of training done at a position in the epoch, 0 to 1.
     fn progress(&self, batches: usize) -> f64 {
         let train = &self.config.train;
-        let time = train.seconds.map(|limit| self.seconds() / limit);
+        let time = train.seconds.map(|limit| self.now / limit);
         let within = self.state.batch as f64 / batches.max(1) as f64;
         let epochs = train.epochs.map(|epochs| (self.state.epoch as f64 + within) / epochs as f64);
         time.into_iter().chain(epochs).fold(0.0, f64::max).min(1.0)
     }
 
-    /// Trains to the end of the epoch, or of the time.
+    /// Trains to the end of the epoch, or of the time, or until it is stopped.
     fn epoch(&mut self, observer: &mut impl Observer) -> Result<()> {
         let train = &self.config.train;
         let dataset = self.prepared.training.clone();
         let order = epoch_order(train.seed, self.state.epoch, dataset.len());
         let batches = pack(&order, &dataset.sizes, train.budget());
         let count = batches.len();
-        let parts = train.parts;
+        let (parts, rank, ranks) = (train.parts, self.seat.comm.rank(), self.seat.comm.size());
         let make = Arc::new(move |members: &[usize]| -> Result<Vec<HostBatch>> {
-            cut(members, &dataset.sizes, parts).iter().map(|part| dataset.batch(part)).collect()
+            let own = share(members, &dataset.sizes, ranks).swap_remove(rank);
+            cut(&own, &dataset.sizes, parts).iter().map(|part| dataset.batch(part)).collect()
         });
-        let mut loader = Loader::new(make, batches.into_iter().skip(self.state.batch).collect(), train.workers);
+        let mut loader = Loader::new(make, batches[self.state.batch..].to_vec(), train.workers);
         self.window = Window::new();
         let mut waited = 0.0;
-        while !self.out_of_time() {
+        while !self.out_of_time() && !self.stopped {
             let taken: Vec<Vec<HostBatch>> = loader.by_ref().take(train.accumulate).collect::<Result<_>>()?;
             if taken.is_empty() {
                 break;
             }
             self.state.waited += loader.waited().as_secs_f64() - waited;
             waited = loader.waited().as_secs_f64();
+            let members = batches[self.state.batch..][..taken.len()].concat();
             self.state.batch += taken.len();
-            let micro_batches: Vec<HostBatch> = taken.into_iter().flatten().collect();
-            self.step(&micro_batches, count)?;
+            self.step(&members, &taken, count)?;
             let progress = self.report_progress(count);
             observer.event(Event::Step(&progress));
             if self.state.step.is_multiple_of(self.config.run.log_every) {
                 self.log_line(count, self.window.rates(), None, None)?;
             }
             let every = self.config.run.snapshot_every;
-            if every > 0 && self.state.step.is_multiple_of(every) && self.state.batch < count {
+            if every > 0 && self.state.step.is_multiple_of(every) && self.state.batch < count && !self.stopped {
                 self.snapshot(observer)?;
             }
+        }
+        drop(loader);
+        if self.stopped {
+            return self.snapshot(observer);
         }
         let complete = self.state.batch == count;
         let due = (self.state.epoch + 1).is_multiple_of(train.validate_every);
@@ -209,17 +286,24 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             self.state.epoch += 1;
             self.state.batch = 0;
         }
-        if due || last {
+        self.agree([0.0; 2])?;
+        if due || last || self.stopped {
             self.snapshot(observer)?;
         }
         Ok(())
     }
 
-    fn step(&mut self, micro_batches: &[HostBatch], batches: usize) -> Result<()> {
+    /// One step on batches of all ranks, whose members are given; `batches` is what this rank has of them.
+    fn step(&mut self, members: &[usize], batches: &[Vec<HostBatch>], count: usize) -> Result<()> {
         let train = &self.config.train;
-        let (loss, gradients) =
-            accumulate(self.model(), &self.config.loss, micro_batches, &self.segments, train.parts, self.device);
-        let norm = global_norm(&gradients);
+        let dataset = &self.prepared.training;
+        let counts = dataset.label_counts(members);
+        let step = Step { loss: &self.config.loss, batches, counts, segments: &self.segments };
+        let (loss, gradients) = self.sharded.gradients(&step)?;
+        let squares = self.sharded.squares(&gradients);
+        let all = self.agree([loss, squares])?;
+        let [loss, squares] = all.iter().fold([0.0; 2], |sum, own| [sum[0] + own[0], sum[1] + own[1]]);
+        let norm = squares.sqrt();
         if !(loss.is_finite() && norm.is_finite()) {
             return Err(Error::Diverged(format!(
                 "the loss became {loss} and the gradient's norm {norm} at step {}; lower train.learning_rate, or look at the \
@@ -228,30 +312,19 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
                 self.run.snapshots().display()
             )));
         }
-        let share = train.schedule.share(self.state.step, self.progress(batches), &self.state.plateau);
+        let share = train.schedule.share(self.state.step, self.progress(count), &self.state.plateau);
         self.learning_rate = train.learning_rate * share;
         self.gradient_norm = norm;
         let scale = clip_scale(norm, train.clip_norm);
-        self.model = self.model.take().map(|model| self.optimizer.step(model, self.learning_rate, gradients, scale));
         self.state.step += 1;
-        if train.ema_decay > 0.0 {
-            self.average.update(self.state.step, self.raw_weights());
-        }
+        self.sharded.update(self.state.step, self.learning_rate, gradients, scale)?;
         self.state.loss_sum += loss;
         self.state.loss_count += 1;
-        for batch in micro_batches {
-            self.window.count(batch);
-            self.state.edges += batch.edges() as u64;
-        }
+        let sizes: Sizes = dataset.total(members);
+        self.window.count(sizes);
+        self.state.edges += sizes.edges as u64;
+        self.own_edges += batches.iter().flatten().map(HostBatch::edges).sum::<usize>();
         Ok(())
-    }
-
-    fn model(&self) -> &Egnn<Autodiff<B>> {
-        self.model.as_ref().expect("the model is back after each update")
-    }
-
-    fn raw_weights(&self) -> Vec<burn::tensor::Tensor<B, 1>> {
-        model::read(&self.model().valid()).into_iter().map(|parameter| parameter.values).collect()
     }
 
     fn mean_loss(&self) -> f64 {
@@ -292,29 +365,27 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             validation,
             validation_raw: raw,
         };
-        self.log.push(&line)?;
+        if let Some(log) = &mut self.log {
+            log.push(&line)?;
+        }
         (self.state.loss_sum, self.state.loss_count) = (0.0, 0);
         self.window = Window::new();
         Ok(())
     }
 
     fn errors_of(&self, model: &Egnn<B>) -> Result<Metrics> {
-        let train = &self.config.train;
-        let tally = evaluate(model, &self.prepared.validation, train.budget(), train.workers, self.device)?;
-        Ok(tally.metrics())
+        Ok(evaluate_shared(model, self.prepared, self.config, self.seat, self.device)?.metrics())
     }
 
     /// Predicts the validation set, logs, and keeps the weights if they are the best so far.
     fn validate(&mut self, batches: usize, observer: &mut impl Observer) -> Result<()> {
         // Measured now: validation is no part of the training rate.
         let rates = self.window.rates();
-        let raw_model = self.model().valid();
+        let raw_model = self.sharded.model()?;
         let raw = self.errors_of(&raw_model)?;
-        let (metrics, chosen) = if self.average.values.is_empty() {
-            (raw, raw_model)
-        } else {
-            let averaged = model::write(raw_model, &self.average.values);
-            (self.errors_of(&averaged)?, averaged)
+        let (metrics, chosen, averaged) = match self.sharded.averaged()? {
+            Some(averaged) => (self.errors_of(&averaged)?, averaged, true),
+            None => (raw, raw_model, false),
         };
         let loss = &self.config.loss;
         let score = metrics.score(loss.energy_weight, loss.force_weight);
@@ -322,12 +393,13 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         if best {
             self.state.best = Some(Best { step: self.state.step, score, validation: metrics });
             self.state.stale = 0;
-            save_potential(&self.run.best_weights(), &model::read(&chosen), &self.prepared.info)?;
+            if self.seat.comm.rank() == 0 {
+                save_potential(&self.run.best_weights(), &model::read(&chosen), &self.prepared.info)?;
+            }
         } else {
             self.state.stale += 1;
         }
         self.state.plateau.observe(&self.config.train.schedule, score);
-        let averaged = !self.average.values.is_empty();
         self.log_line(batches, rates, Some(metrics), averaged.then_some(raw))?;
         observer.event(Event::Validated { epoch: self.state.epoch + 1, metrics: &metrics, best });
         Ok(())
@@ -335,66 +407,40 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
         self.state.seconds = self.seconds();
-        let parameters: Vec<Parameter<B>> = model::read(&self.model().valid());
-        let snapshot = Snapshot {
-            state: self.state.clone(),
-            weights: parameters.iter().map(|parameter| parameter.values.clone()).collect(),
-            optimizer: self.optimizer.state(),
-            average: self.average.values.clone(),
-        };
-        let path = snapshot.save(&self.run.snapshots(), &parameters, self.config.run.keep)?;
+        let comm = &*self.seat.comm;
+        let path = save_snapshot(&self.state, &self.sharded, comm, &self.run.snapshots(), self.config.run.keep)?;
         observer.event(Event::Snapshot(&path));
         Ok(())
     }
 
-    /// Writes summary and report from the best weights.
-    fn finish(mut self) -> Result<Outcome> {
+    /// Lets go of what training held, which makes room for what it made, and writes that down.
+    fn finish(self) -> Result<Finished> {
+        let Self { config, run, prepared, seat, device, sharded, .. } = self;
         let best = self.state.best.ok_or_else(|| Error::Internal("training ended without a validation".into()))?;
-        let train = &self.config.train;
-        let seconds = self.seconds();
-        // What training held makes room for what it made.
-        self.model = None;
-        self.optimizer = Optimizer::new(&train.optimizer);
-        self.average.values.clear();
-        let potential = load_potential::<B>(&self.run.best_weights(), self.device)?;
-        let validation = &self.prepared.validation;
-        let tally = evaluate(&potential.model, validation, train.budget(), train.workers, self.device)?;
-        let peak_bytes = B::peak_bytes(self.device);
-        let settings = Settings { cases: CASES_AFTER_TRAINING, ..Settings::default() };
-        let equivariance = check_potential(&potential, self.device, &settings);
-        let summary = Summary {
-            best,
-            baseline: baseline(validation).metrics(),
-            train: TrainSummary {
-                seconds,
-                steps: self.state.step,
-                epochs: self.state.epoch,
-                edges_per_second: self.state.edges as f64 / seconds,
-                peak_bytes,
-                planned_bytes: self.plan.total,
-                data_wait_share: self.state.waited / seconds,
-            },
-            parameters: model::count(&potential.model),
-            device: train.device.to_string(),
-            equivariance: EquivarianceSummary { passed: equivariance.passed, worst: equivariance.worst.clone() },
+        let seconds = self.before + self.start.elapsed().as_secs_f64();
+        let session = self.start.elapsed().as_secs_f64();
+        let usage = seat.comm.usage();
+        let own = RankSummary {
+            device: config.train.device.to_string(),
+            edges_per_second: self.own_edges as f64 / session,
+            peak_bytes: B::peak_bytes(device),
+            held: sharded.held(),
+            communication_share: usage.waited / session,
+            communication_busy_share: usage.busy / session,
+            sent_bytes: usage.sent,
         };
-        let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
-        self.run.write("summary.json", &json)?;
-        let lines = MetricsLog::read(&self.run.metrics_file())?;
-        let config = self.config.to_toml()?;
-        let name = self.run.name();
-        let page = report::render(&Report {
-            name: &name,
-            summary: &summary,
-            lines: &lines,
-            sources: &self.prepared.reports,
-            warnings: &self.prepared.warnings,
-            tally: &tally,
-            equivariance: &equivariance,
-            info: &self.prepared.info,
-            config: &config,
-        })?;
-        self.run.write("report.html", page.as_bytes())?;
-        Ok(Outcome { run: self.run.clone(), summary })
+        drop(sharded);
+        let ranks = agree::all(&*seat.comm, &own)?;
+        let train = TrainSummary {
+            seconds,
+            steps: self.state.step,
+            epochs: self.state.epoch,
+            edges_per_second: self.state.edges as f64 / seconds,
+            peak_bytes: own.peak_bytes,
+            planned_bytes: self.plan.total,
+            data_wait_share: self.state.waited / seconds,
+            ranks,
+        };
+        finish(run, prepared, config, seat, device, best, train)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::graph::HostBatch;
+use crate::graph::Sizes;
 
 /// Atoms and edges since it was made.
 pub(super) struct Window {
@@ -16,9 +16,9 @@ impl Window {
         Self { start: Instant::now(), atoms: 0, edges: 0 }
     }
 
-    pub(super) fn count(&mut self, batch: &HostBatch) {
-        self.atoms += batch.atoms();
-        self.edges += batch.edges();
+    pub(super) fn count(&mut self, sizes: Sizes) {
+        self.atoms += sizes.atoms;
+        self.edges += sizes.edges;
     }
 
     /// Edges and atoms per second.

@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
 use super::plots::{Series, histogram, lines, parity};
+use super::ranks::ranks;
 use crate::Result;
 use crate::run::LogLine;
 use crate::train::SourceReport;
@@ -51,6 +52,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String> {
                 (predictions(report)?)
                 h2 { "Course of training" }
                 (course(report)?)
+                @if report.summary.train.ranks.len() > 1 { (ranks(&report.summary.train.ranks)) }
                 h2 { "Equivariance" }
                 (equivariance(report.equivariance))
                 h2 { "Data" }
@@ -259,7 +261,7 @@ fn references(sources: &[SourceReport]) -> Markup {
 }
 
 /// A count with thin groups of three digits.
-fn grouped(count: usize) -> String {
+pub(super) fn grouped(count: usize) -> String {
     let digits = count.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -272,9 +274,15 @@ fn grouped(count: usize) -> String {
 }
 
 /// Bytes with a binary unit.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let mib = count as f64 / (1u64 << 20) as f64;
-    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
+    if mib < 10.0 {
+        format!("{mib:.2} MiB")
+    } else if mib < 1024.0 {
+        format!("{mib:.0} MiB")
+    } else {
+        format!("{:.2} GiB", mib / 1024.0)
+    }
 }
 
 #[cfg(test)]
@@ -285,7 +293,8 @@ mod tests {
     fn counts_and_bytes_read_well() {
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(grouped(12), "12");
-        assert_eq!(bytes(3 << 19), "2 MiB");
+        assert_eq!(bytes(3 << 19), "1.50 MiB");
+        assert_eq!(bytes(12 << 20), "12 MiB");
         assert_eq!(bytes(5 << 29), "2.50 GiB");
     }
 }

@@ -1,0 +1,102 @@
+//! Ranks that compute together: who there is, sums over them, and what each gathers from all.
+//!
+//! A collective is called by every rank in the same order, with tensors of the same sizes. It is started
+//! at once and waited for when its result is needed ([`Pending`]), so that ranks compute while they
+//! communicate. Sums are made in the order of the ranks: they are the same to the bit on all of them, and
+//! each time. A rank that is lost, silent for too long, or fails is an error on all others; nobody waits for
+//! ever.
+//!
+//! [`Solo`] is one rank alone. [`Staged`] takes tensors of any backend through host memory, over a
+//! [`Transport`]: [`Threads`] of one process, or processes under MPI (feature `mpi`).
+
+mod collectives;
+mod failure;
+#[cfg(feature = "mpi")]
+mod mpi;
+mod pending;
+mod solo;
+mod staged;
+mod threads;
+mod world;
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+pub use failure::{CommError, Failure};
+#[cfg(feature = "mpi")]
+pub use mpi::Mpi;
+pub use pending::{Pending, Usage};
+pub use solo::Solo;
+pub use staged::Staged;
+pub use threads::{Threads, spawn};
+pub use world::{Launcher, World};
+
+/// Bytes that one rank sends to another.
+pub type Message = Arc<Vec<u8>>;
+
+/// Carries bytes between ranks.
+pub trait Transport {
+    /// This rank, from 0.
+    fn rank(&self) -> usize;
+
+    /// Number of ranks, R.
+    fn size(&self) -> usize;
+
+    /// Sends a message to each rank, this one included, and returns what each has sent to this one, both by
+    /// rank.
+    ///
+    /// # Errors
+    /// [`CommError`] if a rank is lost, stays silent or has failed.
+    fn exchange(&mut self, to: Vec<Message>) -> Result<Vec<Message>, CommError>;
+
+    /// Tells the other ranks that this one cannot go on; their next exchange is an error.
+    fn fail(&mut self, failure: &Failure);
+}
+
+/// One rank among others, and its collectives on tensors of a backend.
+pub trait Communicator<B: Backend>: Send + Sync {
+    /// This rank, from 0.
+    fn rank(&self) -> usize;
+
+    /// Number of ranks, R.
+    fn size(&self) -> usize;
+
+    /// The sums over all ranks of a bucket of tensors that travel together.
+    fn all_reduce(&self, bucket: Vec<Tensor<B, 1>>) -> Pending<Vec<Tensor<B, 1>>>;
+
+    /// This rank's piece of the sum over all ranks of a bucket, whose tensors follow one another: of R pieces
+    /// of equal length, the last ones filled up with zeros, the one of its number.
+    fn reduce_scatter(&self, bucket: Vec<Tensor<B, 1>>) -> Pending<Tensor<B, 1>>;
+
+    /// The pieces of all ranks, which are of equal length, one after the other, cut into tensors of these
+    /// sizes. What is left over is dropped.
+    ///
+    /// # Panics
+    /// If the pieces together are shorter than the sizes.
+    fn all_gather(&self, piece: Tensor<B, 1>, sizes: Vec<usize>) -> Pending<Vec<Tensor<B, 1>>>;
+
+    /// The bucket of rank `root`.
+    fn broadcast(&self, bucket: Vec<Tensor<B, 1>>, root: usize) -> Pending<Vec<Tensor<B, 1>>>;
+
+    /// The bytes of all ranks, by rank, which may differ in length.
+    ///
+    /// # Errors
+    /// [`CommError`].
+    fn gather_bytes(&self, own: Vec<u8>) -> Result<Vec<Message>, CommError>;
+
+    /// Returns once every rank has called it.
+    ///
+    /// # Errors
+    /// [`CommError`].
+    fn barrier(&self) -> Result<(), CommError> {
+        self.gather_bytes(Vec::new()).map(|_| ())
+    }
+
+    /// Tells the other ranks that this one cannot go on.
+    fn fail(&self, failure: Failure);
+
+    /// What communication has taken so far.
+    fn usage(&self) -> Usage;
+}

@@ -1,0 +1,53 @@
+//! One rank, alone.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+use super::{CommError, Communicator, Failure, Message, Pending, Usage};
+
+/// The only rank.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Solo;
+
+impl<B: Backend> Communicator<B> for Solo {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn all_reduce(&self, bucket: Vec<Tensor<B, 1>>) -> Pending<Vec<Tensor<B, 1>>> {
+        Pending::ready(Ok(bucket))
+    }
+
+    fn reduce_scatter(&self, bucket: Vec<Tensor<B, 1>>) -> Pending<Tensor<B, 1>> {
+        Pending::ready(Ok(Tensor::cat(bucket, 0)))
+    }
+
+    fn all_gather(&self, piece: Tensor<B, 1>, sizes: Vec<usize>) -> Pending<Vec<Tensor<B, 1>>> {
+        let mut start = 0;
+        let mut next = |size: usize| {
+            start += size;
+            piece.clone().narrow(0, start - size, size)
+        };
+        Pending::ready(Ok(sizes.into_iter().map(&mut next).collect()))
+    }
+
+    fn broadcast(&self, bucket: Vec<Tensor<B, 1>>, _root: usize) -> Pending<Vec<Tensor<B, 1>>> {
+        Pending::ready(Ok(bucket))
+    }
+
+    fn gather_bytes(&self, own: Vec<u8>) -> Result<Vec<Message>, CommError> {
+        Ok(vec![Arc::new(own)])
+    }
+
+    fn fail(&self, _failure: Failure) {}
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}

@@ -1,0 +1,219 @@
+//! Who trains together: processes that a launcher has started, or threads of this one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use isograd::backends::comm::{CommError, Communicator, Failure, Solo, Staged, World, spawn};
+use isograd::backends::device::{CpuBackend, DeviceName, RunOn, dispatch};
+use isograd::backends::memory::MeasuredBackend;
+use isograd::core::config::Config;
+use isograd::core::run::RunDirectory;
+use isograd::core::train::{Event, Observer, Outcome, Prepared, Seat, prepare, train_rank};
+use isograd::core::{Error, Result};
+
+use super::progress::Display;
+
+/// This process's rank, for messages.
+static RANK: AtomicUsize = AtomicUsize::new(0);
+
+/// This process among the ranks.
+pub(crate) struct Ranks {
+    /// What a launcher has started, if that is more than this process.
+    world: Option<World>,
+}
+
+/// Prints why the work has ended. What all ranks know only the first one says.
+pub(crate) fn print_error(error: &Error) {
+    let rank = RANK.load(Relaxed);
+    let alone =
+        matches!(error, Error::Ranks(CommError::Lost(_) | CommError::Silent { .. } | CommError::Mismatch { .. }));
+    match rank {
+        0 => eprintln!("error: {error}"),
+        _ if alone => eprintln!("error on rank {rank}: {error}"),
+        _ => {}
+    }
+}
+
+impl Ranks {
+    /// Reads the variables that launchers set.
+    pub(crate) fn find() -> Result<Self> {
+        let world = World::find(|name| std::env::var(name).ok())?.filter(|world| world.size > 1);
+        if cfg!(not(feature = "mpi"))
+            && let Some(world) = &world
+        {
+            return Err(Error::Ranks(CommError::Launch(format!(
+                "{} has started {} processes, but this program was built without MPI, so that each of them would train \
+                 alone; rebuild it with `cargo build --release --features mpi`, or start one process with --ranks {}",
+                world.launcher, world.size, world.size
+            ))));
+        }
+        Ok(Self { world })
+    }
+
+    pub(crate) fn world(&self) -> Option<&World> {
+        self.world.as_ref()
+    }
+
+    pub(crate) fn is_first(&self) -> bool {
+        self.world.is_none_or(|world| world.rank == 0)
+    }
+
+    /// From now on errors that all ranks have are printed once.
+    pub(crate) fn be_quiet_unless_first(&self) {
+        RANK.store(self.world.map_or(0, |world| world.rank), Relaxed);
+    }
+
+    /// Tells the other processes of an error that was found before they could be joined.
+    pub(crate) fn tell(&self, error: &Error) {
+        let Some(world) = self.world else { return };
+        let failure = Failure { message: error.to_string(), input: error.is_input() };
+        // What cannot be told is at least printed here.
+        if let Ok(comm) = connect::<CpuBackend>(world, Duration::from_secs(30)) {
+            comm.fail(failure);
+        }
+    }
+
+    /// Trains, as all ranks that this process is.
+    pub(crate) fn train(&self, config: &Config, resume: bool) -> Result<Outcome> {
+        let stop = stop_on_signals()?;
+        let timeout = Duration::from_secs(config.parallel.timeout);
+        if let Some(world) = self.world {
+            let device = config.train.device.of_rank(world.local_rank);
+            let work = Train { config, resume, stop, place: Place::Process(world, timeout), data: None };
+            return work.on(device, world.rank);
+        }
+        let ranks = config.parallel.ranks;
+        if ranks == 1 {
+            let work = Train { config, resume, stop, place: Place::Alone, data: None };
+            return work.on(config.train.device.clone(), 0);
+        }
+        // Threads share the data.
+        let data = Arc::new(data(config, resume, true)?);
+        let outcomes = spawn(ranks, timeout, |thread| {
+            let rank = isograd::backends::comm::Transport::rank(&thread);
+            let device = config.train.device.of_rank(rank);
+            let place = Place::Thread(thread);
+            Train { config, resume, stop: stop.clone(), place, data: Some(data.clone()) }.on(device, rank)
+        });
+        first_cause(outcomes)
+    }
+}
+
+/// What ranks that are threads end with: the first one's outcome, or the error that the others follow from.
+fn first_cause(outcomes: Vec<Result<Outcome>>) -> Result<Outcome> {
+    let mut errors = Vec::new();
+    let mut first = None;
+    for outcome in outcomes {
+        match outcome {
+            Ok(outcome) => first = first.or(Some(outcome)),
+            Err(error) => errors.push(error),
+        }
+    }
+    // A rank's own error, rather than what others were told of it.
+    errors.sort_by_key(|error| matches!(error, Error::Ranks(_)));
+    match (errors.into_iter().next(), first) {
+        (Some(error), _) => Err(error),
+        (None, Some(outcome)) => Ok(outcome),
+        (None, None) => Err(Error::Internal("no rank has ended".into())),
+    }
+}
+
+/// Set when a scheduler, or a user, asks training to end; the second time the process ends at once.
+fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut signals = vec![SIGTERM, SIGINT];
+    // What mpirun passes on, and schedulers can be told to send before a time limit.
+    #[cfg(unix)]
+    signals.push(signal_hook::consts::SIGUSR1);
+    for signal in signals {
+        let register = || {
+            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+            signal_hook::flag::register(signal, stop.clone())
+        };
+        register().map_err(|error| Error::Internal(format!("signal {signal} cannot be caught: {error}")))?;
+    }
+    Ok(stop)
+}
+
+/// Reads the data; where that is for nothing says so before.
+fn data(config: &Config, resume: bool, first: bool) -> Result<Prepared> {
+    if first && !resume {
+        RunDirectory::check_free(&config.run.out)?;
+    }
+    prepare(config)
+}
+
+/// How a rank reaches the others.
+enum Place {
+    Alone,
+    Thread(isograd::backends::comm::Threads),
+    Process(World, Duration),
+}
+
+/// The work of one rank.
+struct Train<'a> {
+    config: &'a Config,
+    resume: bool,
+    stop: Arc<AtomicBool>,
+    place: Place,
+    data: Option<Arc<Prepared>>,
+}
+
+impl Train<'_> {
+    fn on(self, device: DeviceName, rank: usize) -> Result<Outcome> {
+        let config = Config {
+            train: isograd::core::config::TrainConfig { device: device.clone(), ..self.config.train.clone() },
+            ..self.config.clone()
+        };
+        dispatch(&device, OnDevice { config, rank, work: self })?
+    }
+}
+
+struct OnDevice<'a> {
+    config: Config,
+    rank: usize,
+    work: Train<'a>,
+}
+
+impl RunOn for OnDevice<'_> {
+    type Output = Result<Outcome>;
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+        let Self { config, rank, work } = self;
+        let comm: Arc<dyn Communicator<B>> = match work.place {
+            Place::Alone => Arc::new(Solo),
+            Place::Thread(thread) => Arc::new(Staged::<B>::start(move || Ok(thread))?),
+            Place::Process(world, timeout) => connect(world, timeout)?,
+        };
+        let seat = Seat { comm, stop: work.stop };
+        let (resume, shared) = (work.resume, work.data);
+        let make = || shared.map_or_else(|| data(&config, resume, rank == 0).map(Arc::new), Ok);
+        let mut observer = Watch(if rank == 0 { Some(Display::new()) } else { None });
+        train_rank::<B>(&config, resume, &seat, &device, &mut observer, make)
+    }
+}
+
+/// The first rank's display.
+struct Watch(Option<Display>);
+
+impl Observer for Watch {
+    fn event(&mut self, event: Event<'_>) {
+        if let Some(display) = &mut self.0 {
+            display.event(event);
+        }
+    }
+}
+
+/// Joins the processes that a launcher has started.
+#[cfg(feature = "mpi")]
+fn connect<B: MeasuredBackend>(world: World, timeout: Duration) -> Result<Arc<dyn Communicator<B>>> {
+    let comm = Staged::<B>::start(move || isograd::backends::comm::Mpi::connect(&world, timeout))?;
+    Ok(Arc::new(comm))
+}
+
+#[cfg(not(feature = "mpi"))]
+fn connect<B: MeasuredBackend>(_world: World, _timeout: Duration) -> Result<Arc<dyn Communicator<B>>> {
+    Err(Error::Internal("processes are refused without MPI".into()))
+}
