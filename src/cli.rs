@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_recompute;
+mod bench_scaling;
 mod check;
 mod data;
 mod devices;

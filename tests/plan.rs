@@ -159,7 +159,7 @@ fn the_plan_adds_up_and_follows_what_is_asked() {
     let limit = 0.5 * (of("layer") + of("none"));
     let within = of(&format!("auto:{limit}"));
     assert!(within <= limit && within > of("layer"));
-    let wide = ["--ranks", "4", "--set", "model.width=2048", "--zero"];
+    let wide = ["--ranks", "4", "--recompute", "layer", "--set", "model.width=2048", "--zero"];
     let sharded = ["0", "1", "2", "3"].map(|zero| plan(&[wide.as_slice(), &[zero]].concat()));
     let totals = sharded.each_ref().map(|plan| number(plan, "total"));
     assert!(totals.is_sorted_by(|a, b| a > b), "{totals:?}");

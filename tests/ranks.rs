@@ -233,6 +233,25 @@ mod mpi {
     }
 
     #[test]
+    fn each_rank_takes_what_was_planned() {
+        if !has_mpirun() {
+            return;
+        }
+        let space = Workspace::new(200, CONFIG);
+        for (zero, recompute) in [("0", "none"), ("2", "none"), ("3", "layer")] {
+            let recompute = format!("parallel.recompute={recompute}");
+            let more = ["--zero", zero, "--set", &recompute, "--set", "model.width=512", "--set", "train.epochs=1"];
+            let (code, text) = run(&space, 2, train(zero, &more));
+            assert_eq!(code, 0, "{text}");
+            let train = &summary(&space.path(zero))["train"];
+            for rank in train["ranks"].as_array().unwrap() {
+                let ratio = train["planned_bytes"].as_f64().unwrap() / rank["peak_bytes"].as_f64().unwrap();
+                assert!((0.9..=1.1).contains(&ratio), "stage {zero}: {ratio} of {}", rank["peak_bytes"]);
+            }
+        }
+    }
+
+    #[test]
     fn a_killed_rank_ends_all_and_the_rest_goes_on() {
         if !has_mpirun() {
             return;

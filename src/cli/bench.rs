@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Step(StepArgs),
     /// Memory and time of training steps with and without recomputation, over widths, depths and densities
     Recompute(super::bench_recompute::Args),
+    /// Training steps on one rank and on several, measured or on paper
+    Scaling(super::bench_scaling::Args),
     /// Neighbour lists of a molecule, a slab and a crystal
     Neighbours {
         /// Cutoff in angstrom
@@ -80,6 +82,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Step(args) => step(&args),
         Command::Recompute(args) => super::bench_recompute::run(&args),
+        Command::Scaling(args) => super::bench_scaling::run(&args),
         Command::Neighbours { cutoff, seconds, json } => neighbours(cutoff, seconds, json),
     }
 }

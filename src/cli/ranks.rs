@@ -1,7 +1,8 @@
 //! Who trains together: processes that a launcher has started, or threads of this one.
 
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use isograd::backends::comm::{CommError, Communicator, Failure, Solo, Staged, World, spawn};
@@ -23,6 +24,10 @@ pub(crate) struct Ranks {
     world: Option<World>,
 }
 
+/// How long ranks with an error wait for the first one, which says why and thereby ends them: launchers end all
+/// processes when one has failed.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// Prints why the work has ended. What all ranks know only the first one says.
 pub(crate) fn print_error(error: &Error) {
     let rank = RANK.load(Relaxed);
@@ -31,7 +36,7 @@ pub(crate) fn print_error(error: &Error) {
     match rank {
         0 => eprintln!("error: {error}"),
         _ if alone => eprintln!("error on rank {rank}: {error}"),
-        _ => {}
+        _ => std::thread::sleep(LAST_WORDS),
     }
 }
 
@@ -204,6 +209,26 @@ impl Observer for Watch {
             display.event(event);
         }
     }
+}
+
+/// The processes of a benchmark, which are joined once however many cases there are.
+static JOINED: Mutex<Option<Arc<dyn Any + Send + Sync>>> = Mutex::new(None);
+
+/// Joins the processes that a launcher has started, or finds that they are.
+pub(crate) fn joined<B: MeasuredBackend>() -> Result<Arc<dyn Communicator<B>>> {
+    let mut joined = JOINED.lock().unwrap_or_else(PoisonError::into_inner);
+    if joined.is_none() {
+        let world = World::find(|name| std::env::var(name).ok())?;
+        let world = world.ok_or_else(|| Error::Internal("no launcher was found".into()))?;
+        *joined = Some(Arc::new(connect::<B>(world, Duration::from_secs(600))?));
+    }
+    let comm = joined.as_ref().and_then(|joined| joined.downcast_ref::<Arc<dyn Communicator<B>>>());
+    comm.cloned().ok_or_else(|| Error::Internal("ranks were joined for another backend".into()))
+}
+
+/// Ends what [`joined`] has begun.
+pub(crate) fn leave() {
+    *JOINED.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Joins the processes that a launcher has started.

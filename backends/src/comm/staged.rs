@@ -43,10 +43,12 @@ enum Values {
 }
 
 impl Values {
-    fn read<B: Backend>(bucket: Vec<Tensor<B, 1>>) -> Self {
+    fn read<B: Backend>(bucket: Vec<Tensor<B, 1>>, ranks: usize) -> Self {
+        // With room for padding, so that nothing is moved while it grows.
+        let room = if bucket.len() == 1 { 0 } else { sizes(&bucket).iter().sum::<usize>() + ranks };
         let mut values = match B::FloatElem::dtype() {
-            DType::F32 => Self::Single(Vec::new()),
-            DType::F64 => Self::Double(Vec::new()),
+            DType::F32 => Self::Single(Vec::with_capacity(room)),
+            DType::F64 => Self::Double(Vec::with_capacity(room)),
             other => panic!("Staged: values are {other:?}, expected f32 or f64"),
         };
         for tensor in bucket {
@@ -83,7 +85,7 @@ impl Values {
 
 fn append<T: Element>(all: &mut Vec<T>, data: TensorData) {
     match data.into_vec::<T>() {
-        Ok(values) if all.is_empty() => *all = values,
+        Ok(values) if all.capacity() == 0 => *all = values,
         Ok(values) => all.extend(values),
         Err(error) => panic!("Staged: values are not of the backend's own type: {error:?}"),
     }
@@ -210,7 +212,7 @@ impl<B: Backend> Staged<B> {
         let device = bucket.first().map(Tensor::device).unwrap_or_default();
         // Tensors are read and made by the thread that computes: on a GPU another thread is another stream, which
         // may be given the memory of tensors that this one's work still reads.
-        let values = Values::read(bucket);
+        let values = Values::read(bucket, self.size);
         let done = self.submit(move |transport| values.run(collective, transport));
         done.map(move |values| {
             let sizes = if sizes.is_empty() { vec![values.len()] } else { sizes };

@@ -41,6 +41,35 @@ pub struct StepConfig {
     pub recompute: Recompute,
 }
 
+impl StepConfig {
+    /// The model: an energy head, coordinate updates in every layer, displacements as forces.
+    pub fn model(&self) -> EgnnConfig {
+        EgnnConfig {
+            elements: (1..=ELEMENTS).filter_map(Element::from_number).collect(),
+            width: self.width,
+            layers: self.layers,
+            cutoff: 1.0,
+            basis: Basis::SquaredDistance,
+            envelope: Envelope::None,
+            attention: false,
+            coordinate_updates: true,
+            forces: ForceHead::Displacement,
+            heads: 1,
+            energy_scale: 1.0,
+            force_scale: 1.0,
+        }
+    }
+
+    /// Operations of the square matrix products of a step. A layer has two on edges: two forward, two again in
+    /// backward, two for the gradients of each factor, 16 E F^2. On nodes it has five, the readout one more, each
+    /// forward and twice backward, 6 N F^2 each.
+    pub fn gemm_flops(&self) -> f64 {
+        let [nodes, degree, width, layers] = [self.nodes, self.degree, self.width, self.layers].map(|size| size as f64);
+        let (edges, square) = (nodes * degree, width * width);
+        layers * 16.0 * edges * square + (5.0 * layers + 1.0) * 6.0 * nodes * square
+    }
+}
+
 /// What was measured; the keys are a contract with scripts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepReport {
@@ -115,20 +144,7 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
             return Err((key, "is 0, expected at least 1".into()));
         }
     }
-    let egnn = EgnnConfig {
-        elements: (1..=ELEMENTS).filter_map(Element::from_number).collect(),
-        width: config.width,
-        layers: config.layers,
-        cutoff: 1.0,
-        basis: Basis::SquaredDistance,
-        envelope: Envelope::None,
-        attention: false,
-        coordinate_updates: true,
-        forces: ForceHead::Displacement,
-        heads: 1,
-        energy_scale: 1.0,
-        force_scale: 1.0,
-    };
+    let egnn = config.model();
     egnn.validate()?;
     reset_peak();
     let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -192,8 +208,8 @@ pub fn bench_step<B: MeasuredBackend<FloatElem = f32>>(
         step_seconds_median: typical,
         step_seconds_min: fastest,
         edges_per_second: edges as f64 / typical,
-        gemm_flops: gemm_flops(config),
-        gemm_flops_per_second: gemm_flops(config) / typical,
+        gemm_flops: config.gemm_flops(),
+        gemm_flops_per_second: config.gemm_flops() / typical,
         peak_bytes: B::peak_bytes(device),
         plan: work.plan(config.recompute),
         loss: last.is_finite().then_some(last),
@@ -218,18 +234,8 @@ fn work<B: MeasuredBackend>(config: &StepConfig, model: EgnnConfig, device: &B::
     }
 }
 
-/// Operations of the square matrix products of a step. A layer has two on edges: two forward, two again in
-/// backward, two for the gradients of each factor, 16 E F^2. On nodes it has five, the readout one more, each
-/// forward and twice backward, 6 N F^2 each.
-fn gemm_flops(config: &StepConfig) -> f64 {
-    let [nodes, degree, width, layers] =
-        [config.nodes, config.degree, config.width, config.layers].map(|size| size as f64);
-    let (edges, square) = (nodes * degree, width * width);
-    layers * 16.0 * edges * square + (5.0 * layers + 1.0) * 6.0 * nodes * square
-}
-
 /// Each node receives from `degree` random nodes; positions are uniform in a cube of edge 2.
-fn random_graph(config: &StepConfig, rng: &mut ChaCha8Rng) -> HostBatch {
+pub(super) fn random_graph(config: &StepConfig, rng: &mut ChaCha8Rng) -> HostBatch {
     let (nodes, degree) = (config.nodes, config.degree);
     let positions: Vec<[f64; 3]> = (0..nodes).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
     let receivers: Vec<i32> = (0..nodes as i32).flat_map(|i| std::iter::repeat_n(i, degree)).collect();

@@ -330,7 +330,7 @@ pub struct ParallelConfig {
     /// threads of this process. Default 1.
     pub ranks: usize,
     /// ZeRO stage: what ranks own a piece of instead of all. 0 nothing, 1 optimizer states and averages, 2
-    /// gradients as well, 3 weights as well. Default 0.
+    /// gradients as well, 3 weights as well (which saves them where `recompute` is not `none`). Default 0.
     pub zero: u8,
     /// Seconds that a rank waits for another before it gives it up. Default 1800.
     pub timeout: u64,

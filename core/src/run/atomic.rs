@@ -54,8 +54,14 @@ impl PartialFolder {
 
 impl Drop for PartialFolder {
     fn drop(&mut self) {
-        // After `settle` there is nothing under this name.
-        let _ = fs::remove_dir_all(&self.temporary);
+        // After `settle` there is nothing under this name. Else other processes may still be filling it, and know
+        // no better for a moment.
+        for _ in 0..20 {
+            if !self.temporary.exists() || fs::remove_dir_all(&self.temporary).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 }
 

@@ -10,16 +10,21 @@ use crate::engine::{Sink, add};
 
 /// What is known of the gradients of a stage.
 enum Held<B: Backend> {
-    /// This rank's own, summed over walks.
-    Own(Vec<Tensor<B, 1>>),
-    /// The sums over all ranks, on their way.
-    Whole(Pending<Vec<Tensor<B, 1>>>),
-    /// This rank's piece of the sums over all ranks, on its way.
+    /// This rank's own, summed over walks; or, when they have come back, the sums over all ranks.
+    All(Vec<Tensor<B, 1>>),
+    /// This rank's piece of the sums over all ranks.
+    Piece(Tensor<B, 1>),
+}
+
+/// Gradients of a stage that are on their way.
+enum Leaving<B: Backend> {
+    All(Pending<Vec<Tensor<B, 1>>>),
     Piece(Pending<Tensor<B, 1>>),
 }
 
 /// Takes gradients stage by stage, while the walk back goes on, and sums them over the ranks: all of them
-/// (`zero` 0), or this rank's piece, after the last walk (1) or after each (2 and 3).
+/// (`zero` 0), or this rank's piece, after the last walk (1) or after each (2 and 3). Those of one stage at a time
+/// are on their way, so that no more than that is held beside what has arrived.
 pub(super) struct Reducer<'a, B: Backend> {
     comm: &'a dyn Communicator<B>,
     layout: &'a Layout,
@@ -28,8 +33,7 @@ pub(super) struct Reducer<'a, B: Backend> {
     /// Walks that each stage still expects.
     left: Vec<usize>,
     stages: Vec<Option<Held<B>>>,
-    /// Sums of earlier walks, where pieces leave after each.
-    earlier: Vec<Option<Tensor<B, 1>>>,
+    leaving: Option<(usize, Leaving<B>)>,
     failed: Result<()>,
 }
 
@@ -41,51 +45,44 @@ impl<'a, B: Backend> Reducer<'a, B> {
         walks: usize,
         device: &'a B::Device,
     ) -> Self {
-        let none = || (0..layout.stages()).map(|_| None);
-        Self {
-            comm,
-            layout,
-            zero,
-            device,
-            left: vec![walks; layout.stages()],
-            stages: none().collect(),
-            earlier: (0..layout.stages()).map(|_| None).collect(),
-            failed: Ok(()),
-        }
+        let count = layout.stages();
+        let stages = (0..count).map(|_| None).collect();
+        Self { comm, layout, zero, device, left: vec![walks; count], stages, leaving: None, failed: Ok(()) }
     }
 
     /// The gradients: of all parameters, or a piece for each stage.
-    pub(super) fn finish(self) -> Result<Vec<Tensor<B, 1>>> {
+    pub(super) fn finish(mut self) -> Result<Vec<Tensor<B, 1>>> {
+        self.settle();
         self.failed?;
         let mut all = Vec::new();
-        for (index, (held, earlier)) in self.stages.into_iter().zip(self.earlier).enumerate() {
+        for (index, held) in self.stages.into_iter().enumerate() {
             match held {
-                Some(Held::Own(gradients)) => all.extend(gradients),
-                Some(Held::Whole(pending)) => all.extend(pending.wait()?),
-                Some(Held::Piece(pending)) => all.push(plus(earlier, pending.wait()?)),
+                Some(Held::All(gradients)) => all.extend(gradients),
+                Some(Held::Piece(piece)) => all.push(piece),
                 None => panic!("Reducer: stage {index} has no gradients"),
             }
         }
         Ok(all)
     }
 
-    fn zeros(&self, index: usize) -> Vec<Tensor<B, 1>> {
-        self.layout.sizes(index).into_iter().map(|size| Tensor::zeros([size], self.device)).collect()
-    }
-
-    /// Adds the piece that an earlier walk has left.
-    fn settle(&mut self, index: usize) -> Result<()> {
-        if let Some(Held::Piece(pending)) = self.stages[index].take() {
-            self.earlier[index] = Some(plus(self.earlier[index].take(), pending.wait()?));
+    /// Waits for what is on its way, and adds it to what earlier walks have left.
+    fn settle(&mut self) {
+        let Some((index, leaving)) = self.leaving.take() else { return };
+        let arrived = match leaving {
+            Leaving::All(pending) => pending.wait().map(Held::All),
+            Leaving::Piece(pending) => pending.wait().map(Held::Piece),
+        };
+        match arrived {
+            Ok(Held::Piece(piece)) => {
+                let sum = match self.stages[index].take() {
+                    Some(Held::Piece(earlier)) => earlier + piece,
+                    _ => piece,
+                };
+                self.stages[index] = Some(Held::Piece(sum));
+            }
+            Ok(all) => self.stages[index] = Some(all),
+            Err(error) => self.failed = Err(error.into()),
         }
-        Ok(())
-    }
-}
-
-fn plus<B: Backend>(earlier: Option<Tensor<B, 1>>, next: Tensor<B, 1>) -> Tensor<B, 1> {
-    match earlier {
-        Some(earlier) => earlier + next,
-        None => next,
     }
 }
 
@@ -93,28 +90,29 @@ impl<B: Backend> Sink<B> for Reducer<'_, B> {
     fn stage(&mut self, index: usize, gradients: Vec<Tensor<B, 1>>) {
         self.left[index] -= 1;
         let last = self.left[index] == 0;
-        if self.zero >= 2 {
-            if let Err(error) = self.settle(index) {
-                self.failed = Err(error);
+        let gradients = match self.stages[index].take() {
+            Some(Held::All(earlier)) => add(Some(earlier), gradients),
+            held => {
+                self.stages[index] = held;
+                gradients
             }
-            self.stages[index] = Some(Held::Piece(self.comm.reduce_scatter(gradients)));
+        };
+        let leaves = self.comm.size() > 1 && (last || self.zero >= 2);
+        if !leaves {
+            self.stages[index] = Some(Held::All(gradients));
             return;
         }
-        let earlier = match self.stages[index].take() {
-            Some(Held::Own(earlier)) => Some(earlier),
-            _ => None,
+        self.settle();
+        let leaving = match self.zero {
+            0 => Leaving::All(self.comm.all_reduce(gradients)),
+            _ => Leaving::Piece(self.comm.reduce_scatter(gradients)),
         };
-        let sum = add(earlier, gradients);
-        self.stages[index] = Some(match (last, self.zero) {
-            (false, _) => Held::Own(sum),
-            (true, 0) if self.comm.size() == 1 => Held::Own(sum),
-            (true, 0) => Held::Whole(self.comm.all_reduce(sum)),
-            (true, _) => Held::Piece(self.comm.reduce_scatter(sum)),
-        });
+        self.leaving = Some((index, leaving));
     }
 
     fn idle(&mut self, index: usize) {
-        let zeros = self.zeros(index);
+        let sizes = self.layout.sizes(index).into_iter();
+        let zeros = sizes.map(|size| Tensor::zeros([size], self.device)).collect();
         self.stage(index, zeros);
     }
 }

@@ -132,37 +132,38 @@ impl<B: MessageBackend> Sharded<B> {
     /// # Errors
     /// [`crate::Error::Ranks`].
     pub fn update(&mut self, step: usize, learning_rate: f64, gradients: Vec<Tensor<B, 1>>, scale: f64) -> Result<()> {
-        let owned = match &mut self.weights {
+        match &mut self.weights {
             Weights::Whole(model) if self.zero == 0 => {
                 let old = model.take().expect("the model is back after each update");
                 let new = self.optimizer.step(*old, learning_rate, gradients, scale);
-                let owned = if self.average.is_on() { values(&new) } else { Vec::new() };
+                if self.average.is_on() {
+                    self.average.update(step, values(&new));
+                }
                 *model = Some(Box::new(new));
-                owned
             }
-            Weights::Whole(_) => self.update_pieces(learning_rate, gradients, scale)?,
+            Weights::Whole(_) => self.update_pieces(step, learning_rate, gradients, scale)?,
             Weights::Pieces(pieces, _) => {
                 let rates = self.optimizer.begin(learning_rate, scale, gradients.len());
                 let old = std::mem::take(pieces).into_iter().zip(gradients).enumerate();
                 *pieces =
                     old.map(|(k, (values, gradient))| self.optimizer.apply(&rates, k, values, gradient)).collect();
-                pieces.clone()
+                if self.average.is_on() {
+                    self.average.update(step, pieces.clone());
+                }
             }
-        };
-        if self.average.is_on() {
-            self.average.update(step, owned);
         }
         Ok(())
     }
 
     /// Updates this rank's pieces of weights that all ranks have, and exchanges them: a stage is on its way while
-    /// the next is updated. Returns the pieces.
+    /// the next is updated.
     fn update_pieces(
         &mut self,
+        step: usize,
         learning_rate: f64,
         gradients: Vec<Tensor<B, 1>>,
         scale: f64,
-    ) -> Result<Vec<Tensor<B, 1>>> {
+    ) -> Result<()> {
         let rates = self.optimizer.begin(learning_rate, scale, gradients.len());
         let model = self.take_whole();
         let mut old: Vec<Tensor<B, 1>> = values(&model);
@@ -171,15 +172,14 @@ impl<B: MessageBackend> Sharded<B> {
         let nothing = Tensor::zeros([1], &self.device);
         let mut new = Vec::with_capacity(old.len());
         let mut under_way = VecDeque::new();
-        let mut owned = Vec::new();
         for (stage, gradient) in gradients.into_iter().enumerate() {
             let piece = self.cut(stage, &old);
             old[self.layout.stage(stage)].fill(nothing.clone());
             let piece = self.optimizer.apply(&rates, stage, piece, gradient);
-            under_way.push_back(self.comm.all_gather(piece.clone(), self.layout.sizes(stage)));
             if self.average.is_on() {
-                owned.push(piece);
+                self.average.include(step, stage, piece.clone());
             }
+            under_way.push_back(self.comm.all_gather(piece, self.layout.sizes(stage)));
             if under_way.len() > 1
                 && let Some(first) = under_way.pop_front()
             {
@@ -190,7 +190,7 @@ impl<B: MessageBackend> Sharded<B> {
             new.extend(last.wait()?);
         }
         self.weights = Weights::Whole(Some(Box::new(filled(hollow, new))));
-        Ok(owned)
+        Ok(())
     }
 
     fn take_whole(&mut self) -> Box<Egnn<Autodiff<B>>> {

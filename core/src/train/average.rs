@@ -25,14 +25,20 @@ impl<B: Backend> Average<B> {
     /// Takes the weights after step `step` (from 1) into account. The decay grows from 2/11 towards its
     /// value, so that the random weights of the start are soon forgotten.
     pub fn update(&mut self, step: usize, weights: Vec<Tensor<B, 1>>) {
+        for (index, weights) in weights.into_iter().enumerate() {
+            self.include(step, index, weights);
+        }
+    }
+
+    /// As [`Self::update`], for one tensor; before there are values tensors must come in their order.
+    pub fn include(&mut self, step: usize, index: usize, weights: Tensor<B, 1>) {
         let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
-        if self.values.is_empty() {
-            self.values = weights;
+        if index == self.values.len() {
+            self.values.push(weights);
             return;
         }
-        let old = std::mem::take(&mut self.values);
-        self.values =
-            old.into_iter().zip(weights).map(|(a, w)| a.mul_scalar(decay) + w.mul_scalar(1.0 - decay)).collect();
+        let old = self.values[index].clone();
+        self.values[index] = old.mul_scalar(decay) + weights.mul_scalar(1.0 - decay);
     }
 }
 

@@ -7,7 +7,7 @@ use super::check::{CASES_AFTER_TRAINING, check_potential};
 use super::data::Prepared;
 use super::evaluate::{baseline, evaluate};
 use super::metrics::Tally;
-use super::session::Seat;
+use super::rank::Seat;
 use crate::config::Config;
 use crate::graph::share;
 use crate::model::{self, Egnn};

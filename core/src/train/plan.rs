@@ -131,9 +131,21 @@ impl Work {
         let weights = VALUE * self.model.parameter_count();
         let from = |stage, bytes: u64| if self.zero >= stage { bytes.div_ceil(self.ranks) } else { bytes };
         let largest_stage = model.stages.iter().map(|stage| stage.parameters).max().unwrap_or(0);
-        // A stage's parameters, gathered while it runs; its gradient, until it has left.
-        let gathered = if self.zero >= 3 && self.ranks > 1 { largest_stage } else { 0 };
-        let leaving = if self.ranks > 1 { largest_stage } else { 0 };
+        // A stage's gradient until it has left, and on the CPU the messages that it is cut into.
+        let leaving = match (self.ranks, self.profile) {
+            (1, _) => 0,
+            (_, Profile::Cpu { .. }) => 2 * largest_stage,
+            (_, Profile::Gpu { .. }) => largest_stage,
+        };
+        let mut stages = model.stages.clone();
+        if self.zero >= 3 && self.ranks > 1 {
+            // A stage's weights are there while it runs, and as long as what it computes is kept; those of the
+            // next one are on their way.
+            for stage in &mut stages {
+                stage.kept += stage.parameters;
+                stage.forward += stage.parameters;
+            }
+        }
         let base = MemoryPlan {
             parameters: from(3, weights),
             optimizer: from(1, 2 * weights),
@@ -143,19 +155,24 @@ impl Work {
             ..Default::default()
         };
 
-        let walk = walk_bytes(&model.stages, segments, |bytes| from(2, bytes));
+        let walk = walk_bytes(&stages, segments, |bytes| from(2, bytes));
         // The sum of the gradients of earlier batches.
         let earlier = if self.accumulate > 1 { from(2, weights) } else { 0 };
         let walking = MemoryPlan {
             gradients: self.parts * walk.gradients + earlier,
             activations: self.parts * walk.activations,
-            transient: base.transient + self.parts * walk.transient + gathered + leaving,
+            transient: base.transient + self.parts * walk.transient + leaving,
             ..base
         };
         let summing = MemoryPlan { gradients: self.parts * from(2, weights) + earlier, ..base };
+        // Updated pieces of a stage, on their way to all ranks that have all weights.
+        let exchanged = match (self.zero, self.ranks) {
+            (_, 1) | (0 | 3.., _) => 0,
+            _ => leaving + largest_stage,
+        };
         let updating = MemoryPlan {
-            gradients: from(2, weights),
-            transient: base.transient + 2 * model.largest_parameter + leaving,
+            gradients: from(1, weights),
+            transient: base.transient + 2 * model.largest_parameter + exchanged,
             ..base
         };
         [walking, summing, updating].map(MemoryPlan::summed).into_iter().max_by_key(|plan| plan.total).unwrap_or(base)

@@ -1,20 +1,19 @@
-//! One session of training on one rank: from a config to a finished run directory.
+//! One session of training on one rank: epochs, steps, validations, snapshots.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use burn::backend::Autodiff;
-use isograd_backends::comm::{Communicator, Failure, Solo};
 use isograd_backends::memory::{MeasuredBackend, reset_peak};
 
-use super::data::{Prepared, prepare};
+use super::data::Prepared;
 use super::events::{Event, Observer, Progress};
 use super::finish::{Finished, evaluate_shared, finish};
 use super::metrics::Metrics;
 use super::optimizer::clip_scale;
 use super::plan::{MemoryPlan, Work};
+use super::rank::Seat;
 use super::step::Step;
 use super::window::Window;
 use crate::config::Config;
@@ -28,101 +27,7 @@ use crate::run::{
 use crate::shard::{Sharded, agree};
 use crate::{Error, Result};
 
-/// Where a rank sits among others.
-pub struct Seat<B: MeasuredBackend> {
-    /// The ranks.
-    pub comm: Arc<dyn Communicator<B>>,
-    /// Set from outside when training is to end after a snapshot; one rank's suffices.
-    pub stop: Arc<AtomicBool>,
-}
-
-impl<B: MeasuredBackend> Seat<B> {
-    /// The only rank, which nobody stops.
-    pub fn alone() -> Self {
-        Self { comm: Arc::new(Solo), stop: Arc::default() }
-    }
-}
-
-/// How training ended.
-pub enum Outcome {
-    /// As the config says.
-    Finished(Box<Finished>),
-    /// It was stopped, and can go on from here.
-    Stopped {
-        /// Steps made.
-        step: usize,
-        /// The snapshot.
-        snapshot: PathBuf,
-    },
-}
-
-/// Trains as the config says, in the run directory it names; with `resume`, goes on from the latest
-/// snapshot there, if there is one.
-///
-/// # Errors
-/// Whatever is wrong with data, directory or snapshot; [`Error::Diverged`] if the loss becomes NaN.
-pub fn train<B: MeasuredBackend<FloatElem = f32>>(
-    config: &Config,
-    resume: bool,
-    device: &B::Device,
-    observer: &mut impl Observer,
-) -> Result<Finished> {
-    let free = || if resume { Ok(()) } else { RunDirectory::check_free(&config.run.out) };
-    let outcome = train_rank(config, resume, &Seat::<B>::alone(), device, observer, || {
-        free()?;
-        prepare(config).map(Arc::new)
-    })?;
-    match outcome {
-        Outcome::Finished(finished) => Ok(*finished),
-        Outcome::Stopped { .. } => Err(Error::Internal("training was stopped by nobody".into())),
-    }
-}
-
-/// As [`train`], as one of several ranks, all of which call this together. `data` makes or shares the data.
-/// Where one rank has an error, the others end with [`Error::Ranks`], which names it.
-///
-/// # Errors
-/// As [`train`], and [`Error::Config`] where ranks were started differently.
-pub fn train_rank<B: MeasuredBackend<FloatElem = f32>>(
-    config: &Config,
-    resume: bool,
-    seat: &Seat<B>,
-    device: &B::Device,
-    observer: &mut impl Observer,
-    data: impl FnOnce() -> Result<Arc<Prepared>>,
-) -> Result<Outcome> {
-    let work = || -> Result<Outcome> {
-        // Data first: what cannot be trained on leaves no run directory behind.
-        let prepared = data()?;
-        let hash = [&prepared.training, &prepared.validation].map(|set| set.hash().to_hex().to_string());
-        agree::same_start(&*seat.comm, &config.common()?, &hash.concat())?;
-        let root = &config.run.out;
-        if seat.comm.rank() == 0 && !(resume && RunDirectory::open(root).is_ok()) {
-            RunDirectory::create(root, config)?;
-        }
-        seat.comm.barrier()?;
-        let run = RunDirectory::shared(root)?;
-        observer.event(Event::Prepared(&prepared));
-        let mut session = Session::<B>::start(config, &run, &prepared, resume, seat, device, observer)?;
-        while session.goes_on() {
-            session.epoch(observer)?;
-        }
-        if session.stopped {
-            let step = session.state.step;
-            return Ok(Outcome::Stopped { step, snapshot: run.snapshots().join(format!("step-{step}")) });
-        }
-        let finished = session.finish()?;
-        observer.event(Event::Finished(&finished));
-        Ok(Outcome::Finished(Box::new(finished)))
-    };
-    work().inspect_err(|error| {
-        if !matches!(error, Error::Ranks(_)) {
-            seat.comm.fail(Failure { message: error.to_string(), input: error.is_input() });
-        }
-    })
-}
-
-struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
+pub(super) struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
     config: &'a Config,
     run: &'a RunDirectory,
     prepared: &'a Prepared,
@@ -150,7 +55,7 @@ struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
 }
 
 impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
-    fn start(
+    pub(super) fn start(
         config: &'a Config,
         run: &'a RunDirectory,
         prepared: &'a Prepared,
@@ -217,7 +122,12 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         Ok(all.into_iter().map(|[first, second, ..]| [first, second]).collect())
     }
 
-    fn goes_on(&self) -> bool {
+    /// The step after which it was told to stop.
+    pub(super) fn stopped_at(&self) -> Option<usize> {
+        self.stopped.then_some(self.state.step)
+    }
+
+    pub(super) fn goes_on(&self) -> bool {
         let train = &self.config.train;
         let patient = train.early_stopping == 0 || self.state.stale < train.early_stopping;
         let more = train.epochs.is_none_or(|epochs| self.state.epoch < epochs);
@@ -238,7 +148,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
     }
 
     /// Trains to the end of the epoch, or of the time, or until it is stopped.
-    fn epoch(&mut self, observer: &mut impl Observer) -> Result<()> {
+    pub(super) fn epoch(&mut self, observer: &mut impl Observer) -> Result<()> {
         let train = &self.config.train;
         let dataset = self.prepared.training.clone();
         let order = epoch_order(train.seed, self.state.epoch, dataset.len());
@@ -414,7 +324,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
     }
 
     /// Lets go of what training held, which makes room for what it made, and writes that down.
-    fn finish(self) -> Result<Finished> {
+    pub(super) fn finish(self) -> Result<Finished> {
         let Self { config, run, prepared, seat, device, sharded, .. } = self;
         let best = self.state.best.ok_or_else(|| Error::Internal("training ended without a validation".into()))?;
         let seconds = self.before + self.start.elapsed().as_secs_f64();

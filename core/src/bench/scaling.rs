@@ -1,0 +1,150 @@
+//! A training step as one of several ranks.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::backend::Autodiff;
+use burn::tensor::Tensor;
+use isograd_backends::comm::Communicator;
+use isograd_backends::memory::{MeasuredBackend, reset_peak};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::StepConfig;
+use super::step::{median, random_graph};
+use crate::Result;
+use crate::config::TrainConfig;
+use crate::graph::HostBatch;
+use crate::loss::LossConfig;
+use crate::model::Egnn;
+use crate::shard::{HeldBytes, Sharded, agree};
+use crate::train::Step;
+
+/// What one rank measured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RankStep {
+    /// Median over the timed steps.
+    pub seconds: f64,
+    /// Median of forward and backward, gradients exchanged.
+    pub gradients: f64,
+    /// Median of the update, weights exchanged.
+    pub update: f64,
+    /// Share of the time in which it had nothing to do but wait for other ranks.
+    pub waiting_share: f64,
+    /// Bytes sent in a step.
+    pub sent_bytes: f64,
+    /// Bytes of tensors between steps.
+    pub held: HeldBytes,
+    /// Most bytes held at once, where the backend can tell; ranks that are threads on the CPU count together.
+    pub peak_bytes: Option<u64>,
+}
+
+/// Times steps of one rank among others, on a graph of its own of `config.nodes` nodes.
+///
+/// # Errors
+/// [`crate::Error::Ranks`].
+pub fn bench_rank<B: MeasuredBackend<FloatElem = f32>>(
+    config: &StepConfig,
+    zero: u8,
+    comm: Arc<dyn Communicator<B>>,
+    device: &B::Device,
+) -> Result<RankStep> {
+    comm.barrier()?;
+    reset_peak();
+    comm.barrier()?;
+    let mut rng = ChaCha8Rng::seed_from_u64(comm.rank() as u64);
+    let batches = [vec![labelled(random_graph(config, &mut rng), &mut rng)]];
+    let mut model = Egnn::<Autodiff<B>>::new(&config.model(), 0, device);
+    model.message = config.message;
+    let train = TrainConfig { ema_decay: 0.0, ..Default::default() };
+    let mut sharded = Sharded::new(model, comm.clone(), zero, &train, device);
+    let segments = config.recompute.segments(config.layers + 1);
+    let loss = LossConfig::default();
+    let step = Step::new(&loss, &batches, &segments);
+
+    let mut parts: [Vec<f64>; 3] = Default::default();
+    let mut start_usage = comm.usage();
+    let mut timed = 0.0;
+    for round in 0..config.warmup + config.steps {
+        if round == config.warmup {
+            start_usage = comm.usage();
+        }
+        comm.barrier()?;
+        let start = Instant::now();
+        let (_, gradients) = sharded.gradients(&step)?;
+        // A failed synchronisation surfaces when the next tensor is read.
+        let _ = B::sync(device);
+        let middle = start.elapsed().as_secs_f64();
+        let squares = sharded.squares(&gradients);
+        agree::numbers(&*comm, [squares])?;
+        sharded.update(round + 1, 1e-4, gradients, 1.0)?;
+        let _ = B::sync(device);
+        let end = start.elapsed().as_secs_f64();
+        if round >= config.warmup {
+            timed += end;
+            for (part, value) in parts.iter_mut().zip([end, middle, end - middle]) {
+                part.push(value);
+            }
+        }
+    }
+    let usage = comm.usage();
+    let [seconds, gradients, update] = parts.map(median);
+    Ok(RankStep {
+        seconds,
+        gradients,
+        update,
+        waiting_share: (usage.waited - start_usage.waited) / timed,
+        sent_bytes: (usage.sent - start_usage.sent) as f64 / config.steps as f64,
+        held: sharded.held(),
+        peak_bytes: B::peak_bytes(device),
+    })
+}
+
+/// Gives a graph labels, so that there is something to train on.
+fn labelled(graph: HostBatch, rng: &mut ChaCha8Rng) -> HostBatch {
+    let atoms = graph.sizes.iter().sum::<usize>();
+    HostBatch {
+        energies: vec![0.0],
+        energy_mask: vec![1.0],
+        forces: (0..3 * atoms).map(|_| rng.random_range(-1.0..1.0)).collect(),
+        force_mask: vec![1.0; atoms],
+        ..graph
+    }
+}
+
+/// How fast ranks exchange values, with nothing else to do.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Bytes per second that a rank sends in large messages.
+    pub bandwidth: f64,
+    /// Seconds of a small message.
+    pub latency: f64,
+}
+
+/// Measures sums of `values` values, and of one.
+///
+/// # Errors
+/// [`crate::Error::Ranks`].
+pub fn bench_traffic<B: MeasuredBackend<FloatElem = f32>>(
+    comm: &dyn Communicator<B>,
+    values: usize,
+    device: &B::Device,
+) -> Result<Traffic> {
+    let time = |values: usize, rounds: usize| -> Result<f64> {
+        let mut all = Vec::new();
+        for _ in 0..rounds {
+            let own = Tensor::zeros([values], device);
+            comm.barrier()?;
+            let start = Instant::now();
+            comm.reduce_scatter(vec![own]).wait()?;
+            all.push(start.elapsed().as_secs_f64());
+        }
+        Ok(median(all))
+    };
+    time(values, 2)?;
+    let (large, latency) = (time(values, 5)?, time(comm.size(), 50)?);
+    let ranks = comm.size() as f64;
+    let sent = 4.0 * values as f64 * (ranks - 1.0) / ranks;
+    Ok(Traffic { bandwidth: sent / (large - latency).max(1e-9), latency })
+}

@@ -1,0 +1,433 @@
+//! `isograd bench scaling`: strong and weak scaling over ranks, and what more of them would do, on paper.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use isograd::backends::comm::{Communicator, Solo, Staged, spawn};
+use isograd::backends::device::{DeviceName, RunOn, dispatch};
+use isograd::backends::memory::MeasuredBackend;
+use isograd::backends::message::scratch::Profile;
+use isograd::core::bench::{Cluster, RankStep, StepConfig, Traffic, Work, bench_rank, bench_traffic};
+use isograd::core::engine::Recompute;
+use isograd::core::model::{BatchShape, MessageKind};
+use isograd::core::train::Work as MemoryWork;
+use isograd::core::{Error, Result};
+use serde::Serialize;
+
+use super::print_json;
+use super::ranks::Ranks;
+use super::tables::{bytes, grouped, table};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  isograd bench scaling --ranks 1,2,4
+  mpirun -n 4 isograd bench scaling
+  isograd bench scaling --paper --width 7072 --layers 3 --nodes 128 --degree 40 --gpus 8,64,128,512")]
+pub(crate) struct Args {
+    /// Numbers of ranks, threads of this process; under mpirun, one and all
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    ranks: Vec<usize>,
+    /// ZeRO stages
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2,3")]
+    zero: Vec<u8>,
+    /// Nodes of the graph of one rank: of each rank in weak scaling, of all together in strong scaling
+    #[arg(long, default_value_t = 1024)]
+    nodes: usize,
+    /// Neighbours of each node
+    #[arg(long, default_value_t = 32)]
+    degree: usize,
+    /// Width of the model
+    #[arg(long, default_value_t = 256)]
+    width: usize,
+    /// Layers of the model
+    #[arg(long, default_value_t = 4)]
+    layers: usize,
+    /// Timed steps
+    #[arg(long, default_value_t = 5)]
+    steps: usize,
+    /// Steps before them
+    #[arg(long, default_value_t = 2)]
+    warmup: usize,
+    /// Which activations are computed again on the way back: none, layer, every:K
+    #[arg(long, default_value = "none")]
+    recompute: Recompute,
+    /// Device: cpu, wgpu, vulkan, metal or cuda, with an optional index as in cuda:1
+    #[arg(long, default_value = "cpu")]
+    device: DeviceName,
+    /// Measure nothing: predict steps on A100s, `--nodes` on each
+    #[arg(long)]
+    paper: bool,
+    /// Numbers of GPUs to predict
+    #[arg(long, value_delimiter = ',', default_value = "8,16,32,64,128,256,512")]
+    gpus: Vec<usize>,
+    /// Operations per second of a GPU: by default half of an A100's 19.5 TFLOP/s in single precision
+    #[arg(long, default_value_t = 0.5 * 19.5e12)]
+    flops: f64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    fn step(&self, nodes: usize) -> StepConfig {
+        StepConfig {
+            nodes,
+            degree: self.degree,
+            width: self.width,
+            layers: self.layers,
+            steps: self.steps,
+            warmup: self.warmup,
+            message: MessageKind::Fused,
+            recompute: self.recompute,
+        }
+    }
+}
+
+/// One case, measured.
+#[derive(Debug, Clone, Serialize)]
+struct Case {
+    scaling: &'static str,
+    ranks: usize,
+    zero: u8,
+    /// Nodes of each rank.
+    nodes: usize,
+    /// By the slowest rank.
+    seconds: f64,
+    /// What the model on paper says, from one rank's step and the traffic alone.
+    predicted_seconds: f64,
+    /// Time of one rank's step over this one, times what it does more.
+    speedup: f64,
+    steps: Vec<RankStep>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    threads_per_rank: usize,
+    traffic: Vec<(usize, Traffic)>,
+    cases: Vec<Case>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.paper {
+        return paper(args);
+    }
+    let ranks = Ranks::find()?;
+    ranks.be_quiet_unless_first();
+    let counts = ranks.world().map_or_else(|| args.ranks.clone(), |world| vec![1, world.size]);
+    let most = counts.iter().copied().max().unwrap_or(1);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // What a rank computes with must not depend on how many there are.
+    let threads = (cores / most).max(1);
+    let mut report = Report { threads_per_rank: threads, traffic: Vec::new(), cases: Vec::new() };
+    let all = Members { args, ranks: &ranks, threads };
+
+    let alone = |nodes| -> Result<RankStep> { Ok(all.run(1, Task::Step(args.step(nodes), 0))?.steps.swap_remove(0)) };
+    let base = alone(args.nodes)?;
+    for &count in counts.iter().filter(|&&count| count > 1) {
+        let parameters = isograd::core::model::EgnnConfig::parameter_count(&args.step(1).model()) as usize;
+        let traffic = all.run(count, Task::Traffic(parameters.next_multiple_of(count)))?.traffic;
+        report.traffic.push((count, traffic));
+        for (scaling, nodes) in [("strong", args.nodes.div_ceil(count)), ("weak", args.nodes)] {
+            let own = if scaling == "weak" { base.clone() } else { alone(nodes)? };
+            for &zero in &args.zero {
+                let steps = all.run(count, Task::Step(args.step(nodes), zero))?.steps;
+                let seconds = steps.iter().map(|step| step.seconds).fold(0.0, f64::max);
+                let cluster = Cluster {
+                    ranks_per_node: count,
+                    link: traffic.bandwidth,
+                    network: traffic.bandwidth,
+                    latency: traffic.latency,
+                };
+                let work = Work {
+                    forward: own.gradients / 3.0,
+                    backward: own.gradients * 2.0 / 3.0,
+                    update: own.update,
+                    weights: 4.0 * parameters as f64,
+                    stages: args.layers + 1,
+                    recomputes: args.recompute != Recompute::None,
+                };
+                let more = (count * nodes) as f64 / args.nodes as f64;
+                report.cases.push(Case {
+                    scaling,
+                    ranks: count,
+                    zero,
+                    nodes,
+                    seconds,
+                    predicted_seconds: cluster.predict(&work, count, zero).seconds,
+                    speedup: more * base.seconds / seconds,
+                    steps,
+                });
+            }
+        }
+    }
+    super::ranks::leave();
+    if !ranks.is_first() {
+        return Ok(());
+    }
+    report.cases.insert(
+        0,
+        Case {
+            scaling: "one",
+            ranks: 1,
+            zero: 0,
+            nodes: args.nodes,
+            seconds: base.seconds,
+            predicted_seconds: base.seconds,
+            speedup: 1.0,
+            steps: vec![base],
+        },
+    );
+    if args.json { print_json(&report) } else { print(&report) }
+}
+
+fn print(report: &Report) -> Result<()> {
+    let row = |case: &Case| {
+        let first = &case.steps[0];
+        let largest = |value: fn(&RankStep) -> u64| case.steps.iter().map(value).max();
+        vec![
+            case.scaling.into(),
+            case.ranks.to_string(),
+            case.zero.to_string(),
+            grouped(case.nodes),
+            format!("{:.4} s", case.seconds),
+            format!("{:.4} s", case.predicted_seconds),
+            format!("{:.2}", case.speedup),
+            format!("{:.1} %", 100.0 * first.waiting_share),
+            bytes(Some(first.sent_bytes as u64)),
+            bytes(largest(|step| step.held.parameters)),
+            bytes(largest(|step| step.held.gradients)),
+            bytes(largest(|step| step.held.optimizer)),
+            bytes(first.peak_bytes),
+        ]
+    };
+    let header = [
+        "scaling",
+        "ranks",
+        "ZeRO",
+        "nodes each",
+        "step",
+        "on paper",
+        "speedup",
+        "waits",
+        "sent",
+        "weights",
+        "gradients",
+        "optimizer",
+        "peak",
+    ];
+    println!("{}", table(&header, report.cases.iter().map(row).collect()));
+    for (ranks, traffic) in &report.traffic {
+        println!(
+            "{ranks} ranks: {:.2} GB/s from each in large messages, {:.0} µs for a small one; {} threads compute for each rank",
+            1e-9 * traffic.bandwidth,
+            1e6 * traffic.latency,
+            report.threads_per_rank
+        );
+    }
+    Ok(())
+}
+
+/// What ranks do together.
+#[derive(Clone)]
+enum Task {
+    Step(StepConfig, u8),
+    Traffic(usize),
+}
+
+/// What they found, by rank.
+struct Found {
+    steps: Vec<RankStep>,
+    traffic: Traffic,
+}
+
+struct Members<'a> {
+    args: &'a Args,
+    ranks: &'a Ranks,
+    threads: usize,
+}
+
+impl Members<'_> {
+    /// Does a task on the first `count` ranks.
+    fn run(&self, count: usize, task: Task) -> Result<Found> {
+        let on = |comm: Place, local_rank: usize| {
+            let device = self.args.device.of_rank(local_rank);
+            let work = OnDevice { task: task.clone(), place: comm };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
+            let pool = pool.map_err(|error| Error::Internal(format!("threads cannot be started: {error}")))?;
+            pool.install(|| dispatch(&device, work))?
+        };
+        let all = match self.ranks.world() {
+            // One rank of several: all measure it, each alone, so that none has to wait.
+            Some(world) if count == 1 => on(Place::Alone, world.local_rank)?,
+            Some(world) => on(Place::Process, world.local_rank)?,
+            None if count == 1 => on(Place::Alone, 0)?,
+            None => {
+                let found = spawn(count, Duration::from_secs(600), |thread| {
+                    let rank = isograd::backends::comm::Transport::rank(&thread);
+                    on(Place::Thread(thread), rank)
+                });
+                found.into_iter().collect::<Result<Vec<_>>>()?.swap_remove(0)
+            }
+        };
+        Ok(all)
+    }
+}
+
+enum Place {
+    Alone,
+    Thread(isograd::backends::comm::Threads),
+    Process,
+}
+
+struct OnDevice {
+    task: Task,
+    place: Place,
+}
+
+impl RunOn for OnDevice {
+    type Output = Result<Found>;
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+        let comm: Arc<dyn Communicator<B>> = match self.place {
+            Place::Alone => Arc::new(Solo),
+            Place::Thread(thread) => Arc::new(Staged::<B>::start(move || Ok(thread))?),
+            Place::Process => super::ranks::joined::<B>()?,
+        };
+        let mut found = Found { steps: Vec::new(), traffic: Traffic { bandwidth: 0.0, latency: 0.0 } };
+        match self.task {
+            Task::Step(config, zero) => {
+                let own = bench_rank::<B>(&config, zero, comm.clone(), &device)?;
+                found.steps = isograd::core::shard::agree::all(&*comm, &own)?;
+            }
+            Task::Traffic(values) => found.traffic = bench_traffic::<B>(&*comm, values, &device)?,
+        }
+        Ok(found)
+    }
+}
+
+/// Steps on A100s, from operations and bytes alone.
+fn paper(args: &Args) -> Result<()> {
+    let step = args.step(args.nodes);
+    let model = step.model();
+    model.validate().map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })?;
+    let parameters = model.parameter_count() as f64;
+    let cluster = Cluster::a100();
+    let again = |recompute: Recompute| if recompute == Recompute::None { 0.0 } else { 1.0 };
+    // An update reads and writes weights and moments: seven passes over memory of 2 TB/s (A100 80GB datasheet).
+    let update = 7.0 * 4.0 * parameters / 2e12;
+    // Of the products of a fused step a quarter is forward; composed steps do not repeat them on the way back.
+    let forward = 0.25 * step.gemm_flops() / args.flops;
+    let work = |message: MessageKind, recompute: Recompute| Work {
+        forward,
+        backward: forward * (if message == MessageKind::Fused { 3.0 } else { 2.0 } + again(recompute)),
+        update,
+        weights: 4.0 * parameters,
+        stages: args.layers + 1,
+        recomputes: recompute != Recompute::None,
+    };
+    let plan = |ranks: usize, zero: u8, message: MessageKind, recompute: Recompute| {
+        let [atoms, edges] = [args.nodes, args.nodes * args.degree].map(|count| (ranks * count) as u64);
+        let batch = BatchShape { graphs: ranks as u64, atoms, edges };
+        let profile = Profile::USUAL_GPU;
+        let (ranks, model) = (ranks as u64, model.clone());
+        let work = MemoryWork {
+            model,
+            message,
+            profile,
+            batch,
+            parts: 1,
+            accumulate: 1,
+            waiting: 0,
+            average: false,
+            ranks,
+            zero,
+        };
+        work.plan(recompute).total
+    };
+    let variants = [
+        ("composed", MessageKind::Composed, Recompute::None),
+        ("composed, layer", MessageKind::Composed, Recompute::Layer),
+        ("fused", MessageKind::Fused, Recompute::None),
+        ("fused, layer", MessageKind::Fused, Recompute::Layer),
+    ];
+    #[derive(Serialize)]
+    struct Row {
+        gpus: usize,
+        messages: &'static str,
+        zero: u8,
+        seconds: f64,
+        exposed: f64,
+        sent_bytes: f64,
+        planned_bytes: u64,
+        time_share: f64,
+        memory_share: f64,
+        efficiency: f64,
+    }
+    let mut rows = Vec::new();
+    for &gpus in &args.gpus {
+        let base = cluster.predict(&work(MessageKind::Composed, Recompute::None), gpus, 0).seconds;
+        let base_bytes = plan(gpus, 0, MessageKind::Composed, Recompute::None);
+        for (messages, message, recompute) in variants {
+            for &zero in &args.zero {
+                let work = work(message, recompute);
+                let found = cluster.predict(&work, gpus, zero);
+                let planned_bytes = plan(gpus, zero, message, recompute);
+                rows.push(Row {
+                    gpus,
+                    messages,
+                    zero,
+                    seconds: found.seconds,
+                    exposed: found.exposed,
+                    sent_bytes: found.sent,
+                    planned_bytes,
+                    time_share: found.seconds / base,
+                    memory_share: planned_bytes as f64 / base_bytes as f64,
+                    efficiency: cluster.predict(&work, 1, 0).seconds / found.seconds,
+                });
+            }
+        }
+    }
+    if args.json {
+        return print_json(&rows);
+    }
+    println!(
+        "{} parameters, {} atoms and {} edges on each GPU, {:.1} TFLOP/s; nodes of {} with {:.0} GB/s within and {:.0} GB/s \
+         between them for each GPU. Predicted, not measured.",
+        grouped(parameters as usize),
+        grouped(args.nodes),
+        grouped(args.nodes * args.degree),
+        1e-12 * args.flops,
+        cluster.ranks_per_node,
+        1e-9 * cluster.link,
+        1e-9 * cluster.network,
+    );
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let row = |row: &Row| {
+        vec![
+            grouped(row.gpus),
+            row.messages.into(),
+            row.zero.to_string(),
+            format!("{:.3} s", row.seconds),
+            percent(row.time_share),
+            format!("{:.3} s", row.exposed),
+            bytes(Some(row.sent_bytes as u64)),
+            bytes(Some(row.planned_bytes)),
+            percent(row.memory_share),
+            percent(row.efficiency),
+        ]
+    };
+    let header = [
+        "GPUs",
+        "messages",
+        "ZeRO",
+        "step",
+        "of composed",
+        "exposed",
+        "sent",
+        "memory",
+        "of composed",
+        "weak efficiency",
+    ];
+    println!("{}", table(&header, rows.iter().map(row).collect()));
+    Ok(())
+}
