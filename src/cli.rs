@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod bench;
+mod bench_paper;
 mod bench_recompute;
 mod bench_scaling;
 mod check;

@@ -1,4 +1,4 @@
-//! `isograd bench scaling`: strong and weak scaling over ranks, and what more of them would do, on paper.
+//! `isograd bench scaling`: strong and weak scaling over ranks, measured beside what it is on paper.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,9 @@ use std::time::Duration;
 use isograd::backends::comm::{Communicator, Solo, Staged, spawn};
 use isograd::backends::device::{DeviceName, RunOn, dispatch};
 use isograd::backends::memory::MeasuredBackend;
-use isograd::backends::message::scratch::Profile;
 use isograd::core::bench::{Cluster, RankStep, StepConfig, Traffic, Work, bench_rank, bench_traffic};
 use isograd::core::engine::Recompute;
-use isograd::core::model::{BatchShape, MessageKind};
-use isograd::core::train::Work as MemoryWork;
+use isograd::core::model::MessageKind;
 use isograd::core::{Error, Result};
 use serde::Serialize;
 
@@ -29,19 +27,19 @@ pub(crate) struct Args {
     ranks: Vec<usize>,
     /// ZeRO stages
     #[arg(long, value_delimiter = ',', default_value = "0,1,2,3")]
-    zero: Vec<u8>,
+    pub(super) zero: Vec<u8>,
     /// Nodes of the graph of one rank: of each rank in weak scaling, of all together in strong scaling
     #[arg(long, default_value_t = 1024)]
-    nodes: usize,
+    pub(super) nodes: usize,
     /// Neighbours of each node
     #[arg(long, default_value_t = 32)]
-    degree: usize,
+    pub(super) degree: usize,
     /// Width of the model
     #[arg(long, default_value_t = 256)]
     width: usize,
     /// Layers of the model
     #[arg(long, default_value_t = 4)]
-    layers: usize,
+    pub(super) layers: usize,
     /// Timed steps
     #[arg(long, default_value_t = 5)]
     steps: usize,
@@ -59,17 +57,17 @@ pub(crate) struct Args {
     paper: bool,
     /// Numbers of GPUs to predict
     #[arg(long, value_delimiter = ',', default_value = "8,16,32,64,128,256,512")]
-    gpus: Vec<usize>,
+    pub(super) gpus: Vec<usize>,
     /// Operations per second of a GPU: by default half of an A100's 19.5 TFLOP/s in single precision
     #[arg(long, default_value_t = 0.5 * 19.5e12)]
-    flops: f64,
+    pub(super) flops: f64,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl Args {
-    fn step(&self, nodes: usize) -> StepConfig {
+    pub(super) fn step(&self, nodes: usize) -> StepConfig {
         StepConfig {
             nodes,
             degree: self.degree,
@@ -109,7 +107,7 @@ struct Report {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.paper {
-        return paper(args);
+        return super::bench_paper::run(args);
     }
     let ranks = Ranks::find()?;
     ranks.be_quiet_unless_first();
@@ -303,131 +301,4 @@ impl RunOn for OnDevice {
         }
         Ok(found)
     }
-}
-
-/// Steps on A100s, from operations and bytes alone.
-fn paper(args: &Args) -> Result<()> {
-    let step = args.step(args.nodes);
-    let model = step.model();
-    model.validate().map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })?;
-    let parameters = model.parameter_count() as f64;
-    let cluster = Cluster::a100();
-    let again = |recompute: Recompute| if recompute == Recompute::None { 0.0 } else { 1.0 };
-    // An update reads and writes weights and moments: seven passes over memory of 2 TB/s (A100 80GB datasheet).
-    let update = 7.0 * 4.0 * parameters / 2e12;
-    // Of the products of a fused step a quarter is forward; composed steps do not repeat them on the way back.
-    let forward = 0.25 * step.gemm_flops() / args.flops;
-    let work = |message: MessageKind, recompute: Recompute| Work {
-        forward,
-        backward: forward * (if message == MessageKind::Fused { 3.0 } else { 2.0 } + again(recompute)),
-        update,
-        weights: 4.0 * parameters,
-        stages: args.layers + 1,
-        recomputes: recompute != Recompute::None,
-    };
-    let plan = |ranks: usize, zero: u8, message: MessageKind, recompute: Recompute| {
-        let [atoms, edges] = [args.nodes, args.nodes * args.degree].map(|count| (ranks * count) as u64);
-        let batch = BatchShape { graphs: ranks as u64, atoms, edges };
-        let profile = Profile::USUAL_GPU;
-        let (ranks, model) = (ranks as u64, model.clone());
-        let work = MemoryWork {
-            model,
-            message,
-            profile,
-            batch,
-            parts: 1,
-            accumulate: 1,
-            waiting: 0,
-            average: false,
-            ranks,
-            zero,
-        };
-        work.plan(recompute).total
-    };
-    let variants = [
-        ("composed", MessageKind::Composed, Recompute::None),
-        ("composed, layer", MessageKind::Composed, Recompute::Layer),
-        ("fused", MessageKind::Fused, Recompute::None),
-        ("fused, layer", MessageKind::Fused, Recompute::Layer),
-    ];
-    #[derive(Serialize)]
-    struct Row {
-        gpus: usize,
-        messages: &'static str,
-        zero: u8,
-        seconds: f64,
-        exposed: f64,
-        sent_bytes: f64,
-        planned_bytes: u64,
-        time_share: f64,
-        memory_share: f64,
-        efficiency: f64,
-    }
-    let mut rows = Vec::new();
-    for &gpus in &args.gpus {
-        let base = cluster.predict(&work(MessageKind::Composed, Recompute::None), gpus, 0).seconds;
-        let base_bytes = plan(gpus, 0, MessageKind::Composed, Recompute::None);
-        for (messages, message, recompute) in variants {
-            for &zero in &args.zero {
-                let work = work(message, recompute);
-                let found = cluster.predict(&work, gpus, zero);
-                let planned_bytes = plan(gpus, zero, message, recompute);
-                rows.push(Row {
-                    gpus,
-                    messages,
-                    zero,
-                    seconds: found.seconds,
-                    exposed: found.exposed,
-                    sent_bytes: found.sent,
-                    planned_bytes,
-                    time_share: found.seconds / base,
-                    memory_share: planned_bytes as f64 / base_bytes as f64,
-                    efficiency: cluster.predict(&work, 1, 0).seconds / found.seconds,
-                });
-            }
-        }
-    }
-    if args.json {
-        return print_json(&rows);
-    }
-    println!(
-        "{} parameters, {} atoms and {} edges on each GPU, {:.1} TFLOP/s; nodes of {} with {:.0} GB/s within and {:.0} GB/s \
-         between them for each GPU. Predicted, not measured.",
-        grouped(parameters as usize),
-        grouped(args.nodes),
-        grouped(args.nodes * args.degree),
-        1e-12 * args.flops,
-        cluster.ranks_per_node,
-        1e-9 * cluster.link,
-        1e-9 * cluster.network,
-    );
-    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-    let row = |row: &Row| {
-        vec![
-            grouped(row.gpus),
-            row.messages.into(),
-            row.zero.to_string(),
-            format!("{:.3} s", row.seconds),
-            percent(row.time_share),
-            format!("{:.3} s", row.exposed),
-            bytes(Some(row.sent_bytes as u64)),
-            bytes(Some(row.planned_bytes)),
-            percent(row.memory_share),
-            percent(row.efficiency),
-        ]
-    };
-    let header = [
-        "GPUs",
-        "messages",
-        "ZeRO",
-        "step",
-        "of composed",
-        "exposed",
-        "sent",
-        "memory",
-        "of composed",
-        "weak efficiency",
-    ];
-    println!("{}", table(&header, rows.iter().map(row).collect()));
-    Ok(())
 }

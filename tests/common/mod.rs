@@ -118,3 +118,40 @@ pub fn has_wgpu() -> bool {
     }
     report.available
 }
+
+/// What ranks train in their tests, after the `[data]` section.
+pub const RANKS: &str = "split_by = \"system\"
+[model]
+width = 16
+layers = 2
+cutoff = 3.0
+coordinate_updates = true
+[train]
+epochs = 6
+batch_graphs = 12
+accumulate = 2
+schedule = { kind = \"plateau\", warmup_steps = 5, plateau_patience = 1 }
+[run]
+snapshot_every = 3
+log_every = 1
+";
+
+/// Losses of all steps of a run that logs each.
+pub fn losses(run: &Path) -> Vec<f64> {
+    metrics(run).iter().filter(|line| line["validation"].is_null()).map(|line| line["loss"].as_f64().unwrap()).collect()
+}
+
+/// Checks that losses are the same up to the rounding of single precision.
+#[track_caller]
+pub fn assert_same_course(found: &Path, expected: &Path) {
+    let (found, expected) = (losses(found), losses(expected));
+    assert_eq!(found.len(), expected.len());
+    for (step, (a, b)) in found.iter().zip(&expected).enumerate() {
+        assert!((a - b).abs() <= 1e-5 * b, "step {step}: {a} and {b}");
+    }
+}
+
+/// A run's `summary.json`.
+pub fn summary(run: &Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(run.join("summary.json")).unwrap()).unwrap()
+}
