@@ -13,8 +13,7 @@ pub(super) trait Value: Pod + Default + AddAssign {}
 impl Value for f32 {}
 impl Value for f64 {}
 
-/// The most values that one message holds: counts of MPI are 32 bits wide, and sums of one piece overlap with
-/// the transport of the next.
+/// The most values that one message holds: counts of MPI are 32 bits wide.
 const MOST: usize = 1 << 24;
 
 /// Up to here a sum is made by all ranks in one exchange instead of two.
