@@ -11,6 +11,7 @@ mod eval;
 mod memory;
 mod plan;
 mod predict;
+mod processes;
 mod progress;
 mod ranks;
 mod tables;

@@ -266,11 +266,11 @@ fn ends_are_decided_once() {
 }
 
 #[test]
-fn a_program_without_mpi_does_not_train_many_times_over() {
-    // A launcher that is not MPI's: the library sees one process where four are said to be.
+fn a_program_of_another_mpi_does_not_train_many_times_over() {
+    // A launcher that is not this library's: it sees one process where four are said to be.
     let space = Workspace::new(12, CONFIG);
-    let output = space.command(&["train", "config.toml"]).env("RANK", "0").env("WORLD_SIZE", "4").output().unwrap();
+    let output = space.command(&["train", "config.toml"]).env("PMI_RANK", "0").env("PMI_SIZE", "4").output().unwrap();
     let (code, text) = ended(output);
     assert_eq!(code, 2, "{text}");
-    assert!(text.contains("torchrun has started 4 processes") && text.contains("sees 1"), "{text}");
+    assert!(text.contains("a PMI launcher has started 4 processes") && text.contains("sees 1"), "{text}");
 }

@@ -7,20 +7,27 @@
 //! ever.
 //!
 //! [`Solo`] is one rank alone. [`Staged`] takes tensors of any backend through host memory, over a
-//! [`Transport`]: [`Threads`] of one process, or processes under MPI (feature `mpi`).
+//! [`Transport`]: [`Threads`] of one process, processes joined by [`Tcp`], or processes under MPI (feature
+//! `mpi`). Ranks with an NVIDIA GPU each exchange tensors from device to device (feature `nccl`), in the order
+//! that NVIDIA's library adds them in. Which ranks there are, launchers or flags say ([`World`]).
 
 mod collectives;
 mod failure;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
 mod pending;
 mod solo;
 mod staged;
+mod tcp;
 mod threads;
 mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
@@ -30,8 +37,9 @@ pub use mpi::Mpi;
 pub use pending::{Pending, Usage};
 pub use solo::Solo;
 pub use staged::Staged;
+pub use tcp::Tcp;
 pub use threads::{Threads, spawn};
-pub use world::{Launcher, World};
+pub use world::{Given, Launcher, World};
 
 /// Bytes that one rank sends to another.
 pub type Message = Arc<Vec<u8>>;
@@ -51,9 +59,50 @@ pub trait Transport {
     /// [`CommError`] if a rank is lost, stays silent or has failed.
     fn exchange(&mut self, to: Vec<Message>) -> Result<Vec<Message>, CommError>;
 
+    /// Whether all ranks are still there, as far as this one can see without asking them.
+    ///
+    /// # Errors
+    /// [`CommError`] if a rank is lost or has failed.
+    fn check(&mut self) -> Result<(), CommError>;
+
     /// Tells the other ranks that this one cannot go on; their next exchange is an error.
     fn fail(&mut self, failure: &Failure);
 }
+
+/// A backend whose ranks may have a faster way to each other than through host memory.
+pub trait RankBackend: Backend {
+    /// The fastest way between ranks that are joined already, with a device each; they wait at most `timeout` for
+    /// one another.
+    ///
+    /// # Errors
+    /// [`CommError`] if ranks do not come to one.
+    fn join(
+        staged: Staged<Self>,
+        _device: &Self::Device,
+        _timeout: Duration,
+    ) -> Result<Arc<dyn Communicator<Self>>, CommError> {
+        Ok(Arc::new(staged))
+    }
+}
+
+impl RankBackend for burn_flex::Flex {}
+
+#[cfg(feature = "wgpu")]
+impl RankBackend for burn_wgpu::Wgpu {}
+
+#[cfg(feature = "cuda")]
+impl RankBackend for burn_cuda::Cuda {
+    #[cfg(feature = "nccl")]
+    fn join(
+        staged: Staged<Self>,
+        device: &Self::Device,
+        timeout: Duration,
+    ) -> Result<Arc<dyn Communicator<Self>>, CommError> {
+        nccl::join(staged, device, timeout)
+    }
+}
+
+impl<B: RankBackend> RankBackend for Autodiff<B> {}
 
 /// One rank among others, and its collectives on tensors of a backend.
 pub trait Communicator<B: Backend>: Send + Sync {

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use burn::backend::Autodiff;
 use mimalloc::MiMalloc;
 
+use crate::comm::RankBackend;
 use crate::message::MessageBackend;
 use crate::message::scratch::Profile;
 
 /// A backend that can tell how much memory its tensors take.
-pub trait MeasuredBackend: MessageBackend {
+pub trait MeasuredBackend: MessageBackend + RankBackend {
     /// The largest number of bytes held so far (CPU: since [`reset_peak`]; GPU: reserved by the
     /// pool, which only grows), or `None` where the backend cannot tell.
     fn peak_bytes(_device: &Self::Device) -> Option<u64> {

@@ -1,15 +1,64 @@
 //! Collectives between ranks: against sums made by hand, for any number of ranks, and when ranks are lost,
 //! silent, or fail.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
-use isograd_backends::comm::{CommError, Communicator, Failure, Solo, Staged, Transport, spawn};
+use isograd_backends::comm::{
+    CommError, Communicator, Failure, Launcher, Solo, Staged, Tcp, Threads, Transport, World, spawn,
+};
 
 const LONG: Duration = Duration::from_secs(60);
+
+/// A kind of transport, whose ranks are threads here.
+trait Kind {
+    type Rank: Transport + Send + 'static;
+
+    fn spawn<T: Send>(size: usize, timeout: Duration, work: impl Fn(Self::Rank) -> T + Sync) -> Vec<T>;
+}
+
+struct InProcess;
+
+impl Kind for InProcess {
+    type Rank = Threads;
+
+    fn spawn<T: Send>(size: usize, timeout: Duration, work: impl Fn(Threads) -> T + Sync) -> Vec<T> {
+        spawn(size, timeout, work)
+    }
+}
+
+struct OverTcp;
+
+impl Kind for OverTcp {
+    type Rank = Tcp;
+
+    fn spawn<T: Send>(size: usize, timeout: Duration, work: impl Fn(Tcp) -> T + Sync) -> Vec<T> {
+        let place = free_place();
+        together(size, |rank| work(Tcp::connect(&world(rank, size, &place), timeout).unwrap()))
+    }
+}
+
+/// Runs `work` on a thread for each rank.
+fn together<T: Send>(size: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let ranks: Vec<_> = (0..size).map(|rank| scope.spawn(move || work(rank))).collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+/// A port where nobody listens.
+fn free_place() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn world(rank: usize, size: usize, place: &str) -> World {
+    World { rank, size, local_rank: rank, launcher: Launcher::Flags, rendezvous: Some(place.to_owned()) }
+}
 
 /// What rank `rank` gives in round `round`: numbers whose sum depends on the order of the ranks.
 fn values(rank: usize, round: usize, length: usize) -> Vec<f64> {
@@ -29,9 +78,9 @@ fn sum<B: Backend>(ranks: usize, round: usize, length: usize) -> TensorData {
 }
 
 /// Many rounds of changing sizes, so that fast ranks run into slow ones; one of them long enough to be cut.
-fn ranks_agree<B: Backend>() {
+fn ranks_agree<B: Backend, K: Kind>() {
     for ranks in 1..=4 {
-        let all = spawn(ranks, LONG, |transport| {
+        let all = K::spawn(ranks, LONG, |transport| {
             let comm = Staged::<B>::start(move || Ok(transport)).unwrap();
             assert_eq!(comm.size(), ranks);
             let mut found = Vec::new();
@@ -71,8 +120,9 @@ fn ranks_agree<B: Backend>() {
 
 #[test]
 fn ranks_agree_with_sums_by_hand() {
-    ranks_agree::<Flex>();
-    ranks_agree::<NdArray<f64>>();
+    ranks_agree::<Flex, InProcess>();
+    ranks_agree::<NdArray<f64>, InProcess>();
+    ranks_agree::<Flex, OverTcp>();
 }
 
 #[test]
@@ -97,7 +147,12 @@ fn sum_until(comm: &Staged<Flex>, stop: impl Fn(usize) -> bool) -> Result<(), Co
 
 #[test]
 fn a_lost_rank_is_an_error_on_the_others() {
-    let ends = spawn(3, LONG, |transport| {
+    lost::<InProcess>();
+    lost::<OverTcp>();
+}
+
+fn lost<K: Kind>() {
+    let ends = K::spawn(3, LONG, |transport| {
         let comm = Staged::start(move || Ok(transport)).unwrap();
         sum_until(&comm, |round| comm.rank() == 1 && round == 5)
     });
@@ -106,8 +161,13 @@ fn a_lost_rank_is_an_error_on_the_others() {
 
 #[test]
 fn a_rank_that_fails_says_why() {
+    fails::<InProcess>();
+    fails::<OverTcp>();
+}
+
+fn fails<K: Kind>() {
     let failure = Failure { message: "the disk is full".into(), input: false };
-    let ends = spawn(3, LONG, |transport| {
+    let ends = K::spawn(3, LONG, |transport| {
         let comm = Staged::start(move || Ok(transport)).unwrap();
         let end = sum_until(&comm, |round| comm.rank() == 2 && round == 5);
         if comm.rank() == 2 {
@@ -122,7 +182,12 @@ fn a_rank_that_fails_says_why() {
 
 #[test]
 fn a_silent_rank_is_not_waited_for_for_ever() {
-    let ends = spawn(3, Duration::from_millis(200), |transport| {
+    silent::<InProcess>();
+    silent::<OverTcp>();
+}
+
+fn silent<K: Kind>() {
+    let ends = K::spawn(3, Duration::from_millis(200), |transport| {
         let rank = transport.rank();
         let comm = Staged::<Flex>::start(move || Ok(transport)).unwrap();
         if rank == 1 {
@@ -137,10 +202,69 @@ fn a_silent_rank_is_not_waited_for_for_ever() {
 
 #[test]
 fn different_work_is_an_error() {
-    let ends = spawn(2, LONG, |transport| {
+    different::<InProcess>();
+    different::<OverTcp>();
+}
+
+fn different<K: Kind>() {
+    let ends = K::spawn(2, LONG, |transport| {
         let comm = Staged::<Flex>::start(move || Ok(transport)).unwrap();
         comm.all_reduce(vec![tensor(vec![0.0; 3 + comm.rank()])]).wait().map(|_| ())
     });
     assert_eq!(ends[0], Err(CommError::Mismatch { rank: 0, expected: 12, other: 1, found: 16 }));
     assert_eq!(ends[1], Err(CommError::Mismatch { rank: 1, expected: 16, other: 0, found: 12 }));
+}
+
+#[test]
+fn processes_that_do_not_belong_together_are_told_so() {
+    let meet = |ranks: &[(usize, usize)]| {
+        let place = free_place();
+        together(ranks.len(), |k| Tcp::connect(&world(ranks[k].0, ranks[k].1, &place), LONG).map(|_| ()))
+    };
+    let told = |message: &str| Err(CommError::Launch(message.into()));
+    assert_eq!(meet(&[(0, 2), (1, 2)]), [Ok(()), Ok(())]);
+    let other_size = told("rank 1 was started as one of 3, rank 0 as one of 2");
+    assert_eq!(meet(&[(0, 2), (1, 3)]), [other_size.clone(), other_size]);
+    let twice = meet(&[(0, 3), (1, 3), (1, 3)]);
+    assert!(
+        twice.iter().all(|end| end.as_ref().unwrap_err().to_string().contains("rank 1 has come twice")),
+        "{twice:?}"
+    );
+}
+
+#[test]
+fn ranks_that_do_not_come_are_named() {
+    let place = free_place();
+    let short = Duration::from_secs(1);
+    let ends = together(2, |k| Tcp::connect(&world([0, 2][k], 4, &place), short).map(|_| ()));
+    let silent = CommError::Silent { rank: 0, silent: vec![1, 3], seconds: 1 };
+    assert_eq!(ends[0], Err(silent.clone()));
+    // Rank 2 waits as long, and may be told first.
+    let nobody = CommError::Silent { rank: 2, silent: vec![0], seconds: 1 };
+    assert!([Err(CommError::Launch(silent.to_string())), Err(nobody)].contains(&ends[1]), "{ends:?}");
+    let Err(error) = Tcp::connect(&world(1, 2, &place), short) else { panic!("nobody listens") };
+    assert!(error.to_string().contains(&format!("rank 1 has not reached rank 0 at {place} within 1 s")), "{error}");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = taken.local_addr().unwrap().to_string();
+    let Err(error) = Tcp::connect(&world(0, 2, &place), short) else { panic!("the port is taken") };
+    assert!(error.to_string().contains("it must be a free port"), "{error}");
+}
+
+#[test]
+fn strangers_are_not_taken_for_ranks() {
+    use std::io::Write;
+    let place = free_place();
+    let ends = together(3, |k| {
+        if k < 2 {
+            return Tcp::connect(&world(k, 2, &place), LONG).map(|_| ());
+        }
+        for text in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[255; 64], b"\x02\0\0\0{}", b""] {
+            // The ranks may have met before.
+            if let Ok(mut stream) = std::net::TcpStream::connect(&place) {
+                let _ = stream.write_all(text);
+            }
+        }
+        Ok(())
+    });
+    assert_eq!(ends, [Ok(()), Ok(()), Ok(())]);
 }

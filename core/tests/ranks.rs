@@ -233,13 +233,13 @@ fn rank_under_mpirun() {
         }
         println!("{name}, R = {}: losses differ by {worst:.1e} at most", comm.size());
     }
-    use isograd_backends::comm::{Mpi, World};
+    use isograd_backends::comm::{Given, Mpi, World};
     use isograd_backends::kernels::KernelBackend;
     /// The same processes, for tensors of either backend.
     fn with<B: KernelBackend>(world: World) -> Arc<dyn Communicator<B>> {
         Arc::new(Staged::<B>::start(move || Mpi::connect(&world, Duration::from_secs(120))).unwrap())
     }
-    let world = World::find(|name| std::env::var(name).ok()).unwrap().unwrap();
+    let world = World::find(&Given::default(), |name| std::env::var(name).ok()).unwrap().unwrap();
     if std::env::var_os("ISOGRAD_TEST_SINGLE").is_some() {
         check::<Flex>("single precision", with(world), 1e-5);
     } else {

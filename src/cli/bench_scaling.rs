@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isograd::backends::comm::{Communicator, Solo, Staged, spawn};
+use isograd::backends::comm::{Communicator, Solo, Transport, World, spawn};
 use isograd::backends::device::{DeviceName, RunOn, dispatch};
 use isograd::backends::memory::MeasuredBackend;
 use isograd::core::bench::{Cluster, RankStep, StepConfig, Traffic, Work, bench_rank, bench_traffic};
@@ -13,8 +13,12 @@ use isograd::core::{Error, Result};
 use serde::Serialize;
 
 use super::print_json;
+use super::processes::ProcessArgs;
 use super::ranks::Ranks;
 use super::tables::{bytes, grouped, table};
+
+/// How long ranks wait for one another.
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -64,6 +68,8 @@ pub(crate) struct Args {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    processes: ProcessArgs,
 }
 
 impl Args {
@@ -109,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.paper {
         return super::bench_paper::run(args);
     }
-    let ranks = Ranks::find()?;
+    let ranks = Ranks::find(&args.processes)?;
     ranks.be_quiet_unless_first();
     let counts = ranks.world().map_or_else(|| args.ranks.clone(), |world| vec![1, world.size]);
     let most = counts.iter().copied().max().unwrap_or(1);
@@ -257,11 +263,11 @@ impl Members<'_> {
         let all = match self.ranks.world() {
             // One rank of several: all measure it, each alone, so that none has to wait.
             Some(world) if count == 1 => on(Place::Alone, world.local_rank)?,
-            Some(world) => on(Place::Process, world.local_rank)?,
+            Some(world) => on(Place::Process(world.clone()), world.local_rank)?,
             None if count == 1 => on(Place::Alone, 0)?,
             None => {
-                let found = spawn(count, Duration::from_secs(600), |thread| {
-                    let rank = isograd::backends::comm::Transport::rank(&thread);
+                let found = spawn(count, PATIENCE, |thread| {
+                    let rank = thread.rank();
                     on(Place::Thread(thread), rank)
                 });
                 found.into_iter().collect::<Result<Vec<_>>>()?.swap_remove(0)
@@ -274,7 +280,7 @@ impl Members<'_> {
 enum Place {
     Alone,
     Thread(isograd::backends::comm::Threads),
-    Process,
+    Process(World),
 }
 
 struct OnDevice {
@@ -288,8 +294,8 @@ impl RunOn for OnDevice {
     fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
         let comm: Arc<dyn Communicator<B>> = match self.place {
             Place::Alone => Arc::new(Solo),
-            Place::Thread(thread) => Arc::new(Staged::<B>::start(move || Ok(thread))?),
-            Place::Process => super::ranks::joined::<B>()?,
+            Place::Thread(thread) => super::ranks::join(move || Ok(thread), &device, PATIENCE)?,
+            Place::Process(world) => super::ranks::joined::<B>(&world, &device)?,
         };
         let mut found = Found { steps: Vec::new(), traffic: Traffic { bandwidth: 0.0, latency: 0.0 } };
         match self.task {

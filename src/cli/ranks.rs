@@ -1,11 +1,11 @@
-//! Who trains together: processes that a launcher has started, or threads of this one.
+//! Who trains together: processes that were started together, or threads of this one.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isograd::backends::comm::{CommError, Communicator, Failure, Solo, Staged, World, spawn};
+use isograd::backends::comm::{CommError, Communicator, Failure, Solo, Staged, Tcp, Transport, World, spawn};
 use isograd::backends::device::{CpuBackend, DeviceName, RunOn, dispatch};
 use isograd::backends::memory::MeasuredBackend;
 use isograd::core::config::Config;
@@ -13,6 +13,7 @@ use isograd::core::run::RunDirectory;
 use isograd::core::train::{Event, Observer, Outcome, Prepared, Seat, prepare, train_rank};
 use isograd::core::{Error, Result};
 
+use super::processes::ProcessArgs;
 use super::progress::Display;
 
 /// This process's rank, for messages.
@@ -20,36 +21,44 @@ static RANK: AtomicUsize = AtomicUsize::new(0);
 
 /// This process among the ranks.
 pub(crate) struct Ranks {
-    /// What a launcher has started, if that is more than this process.
+    /// What was started together, if that is more than this process.
     world: Option<World>,
 }
 
-/// How long ranks with an error wait for the first one, which says why and thereby ends them: launchers end all
-/// processes when one has failed.
+/// How long ranks with an error that all have wait for the first one to say it. Launchers end all processes when one
+/// has failed; those that are still there have no launcher, and a terminal of their own.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Prints why the work has ended. What all ranks know only the first one says.
 pub(crate) fn print_error(error: &Error) {
     let rank = RANK.load(Relaxed);
-    let alone =
-        matches!(error, Error::Ranks(CommError::Lost(_) | CommError::Silent { .. } | CommError::Mismatch { .. }));
-    match rank {
-        0 => eprintln!("error: {error}"),
-        _ if alone => eprintln!("error on rank {rank}: {error}"),
-        _ => std::thread::sleep(LAST_WORDS),
+    let alone = matches!(
+        error,
+        Error::Ranks(
+            CommError::Lost(_) | CommError::Silent { .. } | CommError::Mismatch { .. } | CommError::Nccl { .. }
+        )
+    );
+    if rank == 0 {
+        eprintln!("error: {error}");
+        return;
     }
+    if !alone {
+        std::thread::sleep(LAST_WORDS);
+    }
+    eprintln!("error on rank {rank}: {error}");
 }
 
 impl Ranks {
-    /// Reads the variables that launchers set.
-    pub(crate) fn find() -> Result<Self> {
-        let world = World::find(|name| std::env::var(name).ok())?.filter(|world| world.size > 1);
+    /// Reads the flags, and the variables that launchers set.
+    pub(crate) fn find(flags: &ProcessArgs) -> Result<Self> {
+        let world = World::find(&flags.given(), |name| std::env::var(name).ok())?.filter(|world| world.size > 1);
         if cfg!(not(feature = "mpi"))
-            && let Some(world) = &world
+            && let Some(world @ World { rendezvous: None, .. }) = &world
         {
             return Err(Error::Ranks(CommError::Launch(format!(
                 "{} has started {} processes, but this program was built without MPI, so that each of them would train \
-                 alone; rebuild it with `cargo build --release --features mpi`, or start one process with --ranks {}",
+                 alone; add --rendezvous HOST:PORT to join them by TCP, rebuild with `cargo build --release --features \
+                 mpi`, or start one process with --ranks {}",
                 world.launcher, world.size, world.size
             ))));
         }
@@ -61,20 +70,20 @@ impl Ranks {
     }
 
     pub(crate) fn is_first(&self) -> bool {
-        self.world.is_none_or(|world| world.rank == 0)
+        self.world.as_ref().is_none_or(|world| world.rank == 0)
     }
 
     /// From now on errors that all ranks have are printed once.
     pub(crate) fn be_quiet_unless_first(&self) {
-        RANK.store(self.world.map_or(0, |world| world.rank), Relaxed);
+        RANK.store(self.world.as_ref().map_or(0, |world| world.rank), Relaxed);
     }
 
     /// Tells the other processes of an error that was found before they could be joined.
     pub(crate) fn tell(&self, error: &Error) {
-        let Some(world) = self.world else { return };
+        let Some(world) = &self.world else { return };
         let failure = Failure { message: error.to_string(), input: error.is_input() };
         // What cannot be told is at least printed here.
-        if let Ok(comm) = connect::<CpuBackend>(world, Duration::from_secs(30)) {
+        if let Ok(comm) = connect::<CpuBackend>(world, &Default::default(), Duration::from_secs(30)) {
             comm.fail(failure);
         }
     }
@@ -83,9 +92,9 @@ impl Ranks {
     pub(crate) fn train(&self, config: &Config, resume: bool) -> Result<Outcome> {
         let stop = stop_on_signals()?;
         let timeout = Duration::from_secs(config.parallel.timeout);
-        if let Some(world) = self.world {
+        if let Some(world) = &self.world {
             let device = config.train.device.of_rank(world.local_rank);
-            let work = Train { config, resume, stop, place: Place::Process(world, timeout), data: None };
+            let work = Train { config, resume, stop, place: Place::Process(world.clone(), timeout), data: None };
             return work.on(device, world.rank);
         }
         let ranks = config.parallel.ranks;
@@ -96,9 +105,9 @@ impl Ranks {
         // Threads share the data.
         let data = Arc::new(data(config, resume, true)?);
         let outcomes = spawn(ranks, timeout, |thread| {
-            let rank = isograd::backends::comm::Transport::rank(&thread);
+            let rank = thread.rank();
             let device = config.train.device.of_rank(rank);
-            let place = Place::Thread(thread);
+            let place = Place::Thread(thread, timeout);
             Train { config, resume, stop: stop.clone(), place, data: Some(data.clone()) }.on(device, rank)
         });
         first_cause(outcomes)
@@ -153,7 +162,7 @@ fn data(config: &Config, resume: bool, first: bool) -> Result<Prepared> {
 /// How a rank reaches the others.
 enum Place {
     Alone,
-    Thread(isograd::backends::comm::Threads),
+    Thread(isograd::backends::comm::Threads, Duration),
     Process(World, Duration),
 }
 
@@ -189,8 +198,8 @@ impl RunOn for OnDevice<'_> {
         let Self { config, rank, work } = self;
         let comm: Arc<dyn Communicator<B>> = match work.place {
             Place::Alone => Arc::new(Solo),
-            Place::Thread(thread) => Arc::new(Staged::<B>::start(move || Ok(thread))?),
-            Place::Process(world, timeout) => connect(world, timeout)?,
+            Place::Thread(thread, timeout) => join(move || Ok(thread), &device, timeout)?,
+            Place::Process(world, timeout) => connect(&world, &device, timeout)?,
         };
         let seat = Seat { comm, stop: work.stop };
         let (resume, shared) = (work.resume, work.data);
@@ -214,13 +223,11 @@ impl Observer for Watch {
 /// The processes of a benchmark, which are joined once however many cases there are.
 static JOINED: Mutex<Option<Arc<dyn Any + Send + Sync>>> = Mutex::new(None);
 
-/// Joins the processes that a launcher has started, or finds that they are.
-pub(crate) fn joined<B: MeasuredBackend>() -> Result<Arc<dyn Communicator<B>>> {
+/// Joins processes, or finds that they are.
+pub(crate) fn joined<B: MeasuredBackend>(world: &World, device: &B::Device) -> Result<Arc<dyn Communicator<B>>> {
     let mut joined = JOINED.lock().unwrap_or_else(PoisonError::into_inner);
     if joined.is_none() {
-        let world = World::find(|name| std::env::var(name).ok())?;
-        let world = world.ok_or_else(|| Error::Internal("no launcher was found".into()))?;
-        *joined = Some(Arc::new(connect::<B>(world, Duration::from_secs(600))?));
+        *joined = Some(Arc::new(connect::<B>(world, device, super::bench_scaling::PATIENCE)?));
     }
     let comm = joined.as_ref().and_then(|joined| joined.downcast_ref::<Arc<dyn Communicator<B>>>());
     comm.cloned().ok_or_else(|| Error::Internal("ranks were joined for another backend".into()))
@@ -231,14 +238,27 @@ pub(crate) fn leave() {
     *JOINED.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// Joins the processes that a launcher has started.
-#[cfg(feature = "mpi")]
-fn connect<B: MeasuredBackend>(world: World, timeout: Duration) -> Result<Arc<dyn Communicator<B>>> {
-    let comm = Staged::<B>::start(move || isograd::backends::comm::Mpi::connect(&world, timeout))?;
-    Ok(Arc::new(comm))
+/// Joins a rank to the others.
+pub(crate) fn join<B: MeasuredBackend, T: Transport>(
+    connect: impl FnOnce() -> std::result::Result<T, CommError> + Send + 'static,
+    device: &B::Device,
+    timeout: Duration,
+) -> Result<Arc<dyn Communicator<B>>> {
+    Ok(B::join(Staged::<B>::start(connect)?, device, timeout)?)
 }
 
-#[cfg(not(feature = "mpi"))]
-fn connect<B: MeasuredBackend>(_world: World, _timeout: Duration) -> Result<Arc<dyn Communicator<B>>> {
-    Err(Error::Internal("processes are refused without MPI".into()))
+/// Joins processes: by TCP where they have a rendezvous, else by MPI.
+fn connect<B: MeasuredBackend>(
+    world: &World,
+    device: &B::Device,
+    timeout: Duration,
+) -> Result<Arc<dyn Communicator<B>>> {
+    let world = world.clone();
+    if world.rendezvous.is_some() {
+        return join(move || Tcp::connect(&world, timeout), device, timeout);
+    }
+    #[cfg(feature = "mpi")]
+    return join(move || isograd::backends::comm::Mpi::connect(&world, timeout), device, timeout);
+    #[cfg(not(feature = "mpi"))]
+    Err(Error::Internal("processes without a rendezvous are refused where there is no MPI".into()))
 }

@@ -8,6 +8,7 @@ use isograd::core::run::{RankSummary, Summary};
 use isograd::core::train::{Finished, Outcome};
 use isograd::core::{Error, Result};
 
+use super::processes::ProcessArgs;
 use super::ranks::Ranks;
 use super::tables::{bytes, grouped, metrics_rows, rate, table};
 
@@ -17,7 +18,8 @@ use super::tables::{bytes, grouped, metrics_rows, rate, table};
   isograd train my.toml --set train.epochs=50 --set model.width=64 --out runs/small
   isograd train my.toml --device wgpu --resume
   isograd train my.toml --device cuda --ranks 4
-  mpirun -n 8 isograd train my.toml --zero 2")]
+  mpirun -n 8 isograd train my.toml --zero 2
+  isograd train my.toml --rank 1 --world-size 2 --rendezvous node1:29400")]
 pub(crate) struct Args {
     /// Config file (TOML)
     config: PathBuf,
@@ -39,10 +41,12 @@ pub(crate) struct Args {
     /// ZeRO stage, 0 to 3: what ranks own a piece of instead of all
     #[arg(long)]
     zero: Option<u8>,
+    #[command(flatten)]
+    processes: ProcessArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let ranks = Ranks::find()?;
+    let ranks = Ranks::find(&args.processes)?;
     ranks.be_quiet_unless_first();
     let outcome = match prepare_config(&args, &ranks) {
         Ok(config) => ranks.train(&config, args.resume)?,

@@ -51,6 +51,14 @@ pub enum CommError {
         /// How much that was.
         found: usize,
     },
+    /// NVIDIA's library cannot go on.
+    #[error("rank {rank}: NCCL: {message}")]
+    Nccl {
+        /// The rank.
+        rank: usize,
+        /// Why.
+        message: String,
+    },
     /// Ranks cannot find each other.
     #[error("{0}")]
     Launch(String),
@@ -62,7 +70,7 @@ impl CommError {
         match self {
             Self::Failed { failure, .. } => failure.input,
             Self::Launch(_) => true,
-            Self::Lost(_) | Self::Silent { .. } | Self::Mismatch { .. } => false,
+            Self::Lost(_) | Self::Silent { .. } | Self::Mismatch { .. } | Self::Nccl { .. } => false,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::environment::Universe;
-use mpi::point_to_point::{Destination, Source};
+use mpi::point_to_point::{Destination, Source, Status};
 use mpi::request::{Request, StaticScope};
 use mpi::topology::{Communicator as _, SimpleCommunicator};
 use mpi::traits::Equivalence as _;
@@ -22,13 +22,6 @@ const FAILURE: i32 = 2;
 
 /// How often ranks on this node are looked at while they are waited for.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// A process of this node, as others see it.
-#[derive(Clone, PartialEq, Eq)]
-struct Peer {
-    host: String,
-    process: u32,
-}
 
 /// A rank that is a process under MPI.
 pub struct Mpi {
@@ -81,12 +74,11 @@ impl Mpi {
     /// Finds out which ranks are processes of this node.
     fn meet(&mut self) -> Result<(), CommError> {
         let host = mpi::environment::processor_name().unwrap_or_default();
-        let own = Peer { host, process: std::process::id() };
-        let card = Arc::new(format!("{} {}", own.process, own.host).into_bytes());
+        let card = Arc::new(format!("{} {host}", std::process::id()).into_bytes());
         for (rank, card) in self.exchange(vec![card; self.size])?.into_iter().enumerate() {
             let card = String::from_utf8_lossy(&card);
-            let Some((process, host)) = card.split_once(' ') else { continue };
-            let process = process.parse().ok().filter(|_| host == own.host);
+            let Some((process, place)) = card.split_once(' ') else { continue };
+            let process = process.parse().ok().filter(|_| place == host);
             // Processes of other containers cannot be seen.
             self.neighbours[rank] = process.filter(|&process| rank != self.rank && is_alive(process));
         }
@@ -101,7 +93,7 @@ impl Mpi {
             idle = if exchange.advance(&self.world)? { 0 } else { idle + 1 };
             if looked.elapsed() > LOOK {
                 looked = Instant::now();
-                self.check(&exchange.needs(), start).inspect_err(|_| self.broken = true)?;
+                self.check_waiting(&exchange.needs(), start).inspect_err(|_| self.broken = true)?;
             }
             // Other ranks may need this core.
             match idle {
@@ -113,12 +105,15 @@ impl Mpi {
         Ok(())
     }
 
-    /// Whether a rank that is waited for can still answer.
-    fn check(&self, waiting: &[usize], start: Instant) -> Result<(), CommError> {
+    /// Whether ranks that are processes of this node are there.
+    fn check_alive(&self, ranks: &[usize]) -> Result<(), CommError> {
         let gone = |&&rank: &&usize| self.neighbours[rank].is_some_and(|process| !is_alive(process));
-        if let Some(&lost) = waiting.iter().find(gone) {
-            return Err(CommError::Lost(lost));
-        }
+        ranks.iter().find(gone).map_or(Ok(()), |&lost| Err(CommError::Lost(lost)))
+    }
+
+    /// Whether ranks that are waited for can still answer.
+    fn check_waiting(&self, waiting: &[usize], start: Instant) -> Result<(), CommError> {
+        self.check_alive(waiting)?;
         if start.elapsed() > self.timeout {
             let (rank, seconds) = (self.rank, self.timeout.as_secs());
             return Err(CommError::Silent { rank, silent: waiting.to_vec(), seconds });
@@ -213,19 +208,15 @@ impl Exchange {
         self.waiting.retain(|&from| {
             let source = world.process_at_rank(from as i32);
             let Some((message, status)) = source.immediate_matched_probe() else { return true };
-            let length = status.count(u8::equivalent_datatype()) as usize;
             if status.tag() == FAILURE {
-                let mut text = vec![0u8; length];
-                message.matched_receive_into(&mut text[..]);
-                failed.get_or_insert((from, text));
+                failed.get_or_insert(told(message, &status));
             } else {
-                receives.push(Incoming::new(from, message, length));
+                receives.push(Incoming::new(from, message, length(&status)));
             }
             false
         });
-        if let Some((rank, text)) = failed {
-            let lost = || Failure { message: "failed for a reason that did not arrive".into(), input: false };
-            return Err(CommError::Failed { rank, failure: serde_json::from_slice(&text).unwrap_or_else(|_| lost()) });
+        if let Some(error) = failed {
+            return Err(error);
         }
         self.sends.retain_mut(|send| !is_complete(&mut send.request));
         let found = &mut self.found;
@@ -235,6 +226,20 @@ impl Exchange {
         });
         Ok(before != (self.sends.len(), self.receives.len(), self.waiting.len()))
     }
+}
+
+/// Bytes of a message that has been found.
+fn length(status: &Status) -> usize {
+    status.count(u8::equivalent_datatype()) as usize
+}
+
+/// What a rank said when it could not go on.
+fn told(message: mpi::point_to_point::Message, status: &Status) -> CommError {
+    let mut text = vec![0u8; length(status)];
+    message.matched_receive_into(&mut text[..]);
+    let lost = || Failure { message: "failed for a reason that did not arrive".into(), input: false };
+    let failure = serde_json::from_slice(&text).unwrap_or_else(|_| lost());
+    CommError::Failed { rank: status.source_rank() as usize, failure }
 }
 
 impl Transport for Mpi {
@@ -265,6 +270,15 @@ impl Transport for Mpi {
             return Err(error);
         }
         Ok(exchange.found.into_iter().flatten().collect())
+    }
+
+    fn check(&mut self) -> Result<(), CommError> {
+        let any = self.world.any_process();
+        if let Some((message, status)) = any.immediate_matched_probe_with_tag(FAILURE) {
+            return Err(told(message, &status));
+        }
+        let others: Vec<usize> = (0..self.size).filter(|&other| other != self.rank).collect();
+        self.check_alive(&others)
     }
 
     fn fail(&mut self, failure: &Failure) {

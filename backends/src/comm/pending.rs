@@ -60,14 +60,19 @@ impl<T: Send + 'static> Pending<T> {
         Self(State::Ready(result))
     }
 
-    pub(super) fn waiting(result: Receiver<Result<T, CommError>>, meter: Arc<Meter>) -> Self {
-        Self(State::Later(Box::new(move || {
+    /// A result that `wait` waits for.
+    pub(super) fn later(wait: impl FnOnce() -> Result<T, CommError> + Send + 'static) -> Self {
+        Self(State::Later(Box::new(wait)))
+    }
+
+    pub(super) fn received(result: Receiver<Result<T, CommError>>, meter: Arc<Meter>) -> Self {
+        Self::later(move || {
             let start = Instant::now();
             let result = result.recv();
             meter.wait(start.elapsed());
             // The thread that communicates answers every request, unless it panicked.
             result.unwrap_or_else(|_| Err(CommError::Launch("the communication thread ended early".into())))
-        })))
+        })
     }
 
     /// What is made of the result when it is there.

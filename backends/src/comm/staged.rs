@@ -141,6 +141,10 @@ impl<T: Transport> Transport for Metered<T> {
         self.inner.exchange(to)
     }
 
+    fn check(&mut self) -> Result<(), CommError> {
+        self.inner.check()
+    }
+
     fn fail(&mut self, failure: &Failure) {
         self.inner.fail(failure);
     }
@@ -183,6 +187,14 @@ impl<B: Backend> Staged<B> {
         Ok(Self { rank, size, jobs: Some(jobs), thread: Some(thread), meter, backend: PhantomData })
     }
 
+    /// Whether all ranks are still there, as far as this one can see.
+    ///
+    /// # Errors
+    /// [`CommError`] if a rank is lost or has failed.
+    pub fn check(&self) -> Result<(), CommError> {
+        self.submit(|transport| transport.check()).wait()
+    }
+
     fn submit<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut dyn Transport) -> Result<R, CommError> + Send + 'static,
@@ -199,7 +211,7 @@ impl<B: Backend> Staged<B> {
             // If the thread is gone, so is the sender of the result, which tells.
             let _ = jobs.send(job);
         }
-        Pending::waiting(receive, self.meter.clone())
+        Pending::received(receive, self.meter.clone())
     }
 
     /// A collective on a bucket, whose result is cut into these sizes; into one tensor without any.

@@ -92,6 +92,15 @@ impl Transport for Threads {
         (0..self.size).map(|from| self.receive(from, deadline)).collect()
     }
 
+    fn check(&mut self) -> Result<(), CommError> {
+        let post = self.shared.lock();
+        match (&post.failed, post.ended.first()) {
+            (Some((rank, failure)), _) => Err(CommError::Failed { rank: *rank, failure: failure.clone() }),
+            (None, Some(&lost)) => Err(CommError::Lost(lost)),
+            (None, None) => Ok(()),
+        }
+    }
+
     fn fail(&mut self, failure: &Failure) {
         self.shared.lock().failed.get_or_insert_with(|| (self.rank, failure.clone()));
         self.shared.changed.notify_all();

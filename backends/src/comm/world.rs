@@ -1,4 +1,4 @@
-//! Which ranks a launcher has started: read from the variables it sets, whichever it is.
+//! Which ranks there are: read from the variables that launchers set, whichever it is, or from flags.
 
 use std::fmt;
 
@@ -15,6 +15,8 @@ pub enum Launcher {
     Slurm,
     /// torchrun, or whatever sets the same variables.
     Torchrun,
+    /// pbsdsh of PBS.
+    Pbs,
     /// Flags of the command line.
     Flags,
 }
@@ -26,13 +28,14 @@ impl fmt::Display for Launcher {
             Self::Pmi => "a PMI launcher",
             Self::Slurm => "srun",
             Self::Torchrun => "torchrun",
+            Self::Pbs => "pbsdsh",
             Self::Flags => "the command line",
         })
     }
 }
 
-/// This process among those that a launcher has started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// This process among those that were started together.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     /// This rank, from 0.
     pub rank: usize,
@@ -42,69 +45,189 @@ pub struct World {
     pub local_rank: usize,
     /// What has started them.
     pub launcher: Launcher,
+    /// Where rank 0 waits for the others, as HOST:PORT, if ranks are to be joined by TCP instead of MPI.
+    pub rendezvous: Option<String>,
+}
+
+/// What is said of the ranks on the command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Given {
+    /// This rank and the number of ranks, instead of a launcher's.
+    pub rank: Option<(usize, usize)>,
+    /// This rank among those of its node, instead of a launcher's.
+    pub local_rank: Option<usize>,
+    /// Where rank 0 waits for the others, as HOST:PORT.
+    pub rendezvous: Option<String>,
 }
 
 /// Names of rank, size and node-local rank. Variables that a batch script sees too, outside of a parallel
-/// step, are not among them: SLURM's SLURM_NTASKS, PBS_NP.
-const NAMES: [(Launcher, &str, &str, &[&str]); 4] = [
+/// step, are not among them (SLURM_NTASKS, PBS_NP), except those that count only where a rendezvous is given.
+const NAMES: [(Launcher, &str, &str, &[&str]); 5] = [
     (Launcher::OpenMpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", &["OMPI_COMM_WORLD_LOCAL_RANK"]),
     (Launcher::Pmi, "PMI_RANK", "PMI_SIZE", &["MPI_LOCALRANKID", "PMI_LOCAL_RANK", "PALS_LOCAL_RANKID"]),
     (Launcher::Slurm, "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", &["SLURM_LOCALID"]),
     (Launcher::Torchrun, "RANK", "WORLD_SIZE", &["LOCAL_RANK"]),
+    (Launcher::Pbs, "PBS_VNODENUM", "PBS_NP", &[]),
 ];
 
 impl World {
-    /// Reads the variables; `None` where no launcher has set any. With several launchers around each other,
-    /// as with mpirun within an allocation of SLURM, the innermost rules.
+    /// Reads the variables of launchers, unless the command line says what they would; `None` where there are no
+    /// ranks. With several launchers around each other, as with mpirun within an allocation of SLURM, the
+    /// innermost rules.
     ///
     /// # Errors
-    /// [`CommError::Launch`] if variables contradict themselves.
-    pub fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, CommError> {
-        for (launcher, rank, size, local) in NAMES {
-            let (Some(rank_text), Some(size_text)) = (variable(rank), variable(size)) else { continue };
-            let number = |name: &str, text: &str| {
-                let wrong = || CommError::Launch(format!("{name} is `{text}`, expected a number"));
-                text.trim().parse::<usize>().map_err(|_| wrong())
-            };
-            let (this, all) = (number(rank, &rank_text)?, number(size, &size_text)?);
-            if this >= all {
-                return Err(CommError::Launch(format!(
-                    "{rank} is {this} and {size} is {all}, expected it to be larger"
-                )));
+    /// [`CommError::Launch`] if variables or flags contradict themselves, or say too little.
+    pub fn find(given: &Given, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, CommError> {
+        let mut world = match given.rank {
+            Some((rank, size)) => Some(Self { rank, size, local_rank: 0, launcher: Launcher::Flags, rendezvous: None }),
+            None => launched(given.rendezvous.is_some(), &variable)?,
+        };
+        match &mut world {
+            None if given.rendezvous.is_some() => {
+                return launch("--rendezvous: no launcher has said which rank this is; add --rank and --world-size");
             }
-            let local = local.iter().find_map(|name| Some((*name, variable(name)?)));
-            let local_rank = local.map_or(Ok(0), |(name, text)| number(name, &text))?;
-            return Ok(Some(Self { rank: this, size: all, local_rank, launcher }));
+            None if given.local_rank.is_some() => return launch("--local-rank: there is only one rank"),
+            None => {}
+            Some(world) => {
+                world.local_rank = given.local_rank.unwrap_or(world.local_rank);
+                world.rendezvous = given.rendezvous.clone().or(world.rendezvous.take());
+                world.check()?;
+            }
         }
-        Ok(None)
+        Ok(world)
     }
+
+    fn check(&self) -> Result<(), CommError> {
+        if self.rank >= self.size {
+            return launch(&format!(
+                "rank {} of {}: ranks count from 0, up to the number of them",
+                self.rank, self.size
+            ));
+        }
+        let own = matches!(self.launcher, Launcher::Flags | Launcher::Torchrun);
+        if self.size > 1 && own && self.rendezvous.is_none() {
+            return launch(&format!(
+                "{} has started {} ranks, but does not say where they meet: add --rendezvous HOST:PORT, with the host of \
+                 rank 0, or set MASTER_ADDR and MASTER_PORT",
+                self.launcher, self.size
+            ));
+        }
+        let place = self.rendezvous.as_deref().unwrap_or("localhost:1");
+        match place.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
+            _ => launch(&format!("the rendezvous is `{place}`, expected HOST:PORT, such as node17:29400")),
+        }
+    }
+}
+
+fn launch<T>(message: &str) -> Result<T, CommError> {
+    Err(CommError::Launch(message.into()))
+}
+
+/// The ranks of the first launcher whose variables are set.
+fn launched(meets: bool, variable: &impl Fn(&str) -> Option<String>) -> Result<Option<World>, CommError> {
+    for (launcher, rank, size, local) in NAMES {
+        let (Some(rank_text), Some(size_text)) = (variable(rank), variable(size)) else { continue };
+        if launcher == Launcher::Pbs && !meets {
+            continue;
+        }
+        let number = |name: &str, text: &str| {
+            let wrong = || CommError::Launch(format!("{name} is `{text}`, expected a number"));
+            text.trim().parse::<usize>().map_err(|_| wrong())
+        };
+        let (this, all) = (number(rank, &rank_text)?, number(size, &size_text)?);
+        if this >= all {
+            return launch(&format!("{rank} is {this} and {size} is {all}, expected it to be larger"));
+        }
+        let local = local.iter().find_map(|name| Some((*name, variable(name)?)));
+        let local_rank = local.map_or(Ok(0), |(name, text)| number(name, &text))?;
+        let rendezvous = if launcher == Launcher::Torchrun { master(variable)? } else { None };
+        return Ok(Some(World { rank: this, size: all, local_rank, launcher, rendezvous }));
+    }
+    Ok(None)
+}
+
+/// Where PyTorch's processes meet. Where torchrun itself listens there, the port after it.
+fn master(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<String>, CommError> {
+    let (Some(host), Some(port)) = (variable("MASTER_ADDR"), variable("MASTER_PORT")) else { return Ok(None) };
+    let wrong = || CommError::Launch(format!("MASTER_PORT is `{port}`, expected the number of a port"));
+    let number: u16 = port.trim().parse().map_err(|_| wrong())?;
+    let taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let number = if taken { number.checked_add(1).ok_or_else(wrong)? } else { number };
+    let host = host.trim();
+    Ok(Some(if host.contains(':') { format!("[{host}]:{number}") } else { format!("{host}:{number}") }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn find_with(given: &Given, set: &[(&str, &str)]) -> Result<Option<World>, CommError> {
+        World::find(given, |name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
     fn find(set: &[(&str, &str)]) -> Result<Option<World>, CommError> {
-        World::find(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        find_with(&Given::default(), set)
+    }
+
+    fn world(
+        rank: usize,
+        size: usize,
+        local_rank: usize,
+        launcher: Launcher,
+        at: Option<&str>,
+    ) -> Result<Option<World>, CommError> {
+        Ok(Some(World { rank, size, local_rank, launcher, rendezvous: at.map(str::to_owned) }))
     }
 
     #[test]
     fn launchers_are_told_apart() {
-        let world = |rank, size, local_rank, launcher| Ok(Some(World { rank, size, local_rank, launcher }));
         let open_mpi =
             [("OMPI_COMM_WORLD_RANK", "5"), ("OMPI_COMM_WORLD_SIZE", "8"), ("OMPI_COMM_WORLD_LOCAL_RANK", "1")];
-        assert_eq!(find(&open_mpi), world(5, 8, 1, Launcher::OpenMpi));
+        assert_eq!(find(&open_mpi), world(5, 8, 1, Launcher::OpenMpi, None));
         let intel = [("PMI_RANK", "0"), ("PMI_SIZE", "2"), ("MPI_LOCALRANKID", "0")];
-        assert_eq!(find(&intel), world(0, 2, 0, Launcher::Pmi));
+        assert_eq!(find(&intel), world(0, 2, 0, Launcher::Pmi, None));
         let slurm = [("SLURM_PROCID", "9"), ("SLURM_STEP_NUM_TASKS", "16"), ("SLURM_LOCALID", "1")];
-        assert_eq!(find(&slurm), world(9, 16, 1, Launcher::Slurm));
-        let torchrun = [("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "3")];
-        assert_eq!(find(&torchrun), world(3, 4, 3, Launcher::Torchrun));
+        assert_eq!(find(&slurm), world(9, 16, 1, Launcher::Slurm, None));
         // mpirun in an allocation of SLURM.
-        assert_eq!(find(&[slurm.as_slice(), &open_mpi].concat()), world(5, 8, 1, Launcher::OpenMpi));
+        assert_eq!(find(&[slurm.as_slice(), &open_mpi].concat()), world(5, 8, 1, Launcher::OpenMpi, None));
         assert_eq!(find(&[]), Ok(None));
         // A batch script of SLURM, outside of srun.
         assert_eq!(find(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "16")]), Ok(None));
+    }
+
+    #[test]
+    fn torchrun_says_where_ranks_meet() {
+        let torchrun = [
+            ("RANK", "3"),
+            ("WORLD_SIZE", "4"),
+            ("LOCAL_RANK", "3"),
+            ("MASTER_ADDR", "node7"),
+            ("MASTER_PORT", "29500"),
+        ];
+        assert_eq!(find(&torchrun), world(3, 4, 3, Launcher::Torchrun, Some("node7:29500")));
+        let agent = [&torchrun[..], &[("TORCHELASTIC_USE_AGENT_STORE", "True")]].concat();
+        assert_eq!(find(&agent), world(3, 4, 3, Launcher::Torchrun, Some("node7:29501")));
+        let ipv6 = [("MASTER_ADDR", "fe80::1"), ("MASTER_PORT", "1"), ("RANK", "0"), ("WORLD_SIZE", "2")];
+        assert_eq!(find(&ipv6), world(0, 2, 0, Launcher::Torchrun, Some("[fe80::1]:1")));
+        // One process needs no other.
+        assert_eq!(find(&[("RANK", "0"), ("WORLD_SIZE", "1")]), world(0, 1, 0, Launcher::Torchrun, None));
+    }
+
+    #[test]
+    fn flags_come_before_variables() {
+        let at = Some("node1:9".to_owned());
+        let torchrun = [("RANK", "3"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "node7"), ("MASTER_PORT", "29500")];
+        let given = Given { rank: Some((1, 2)), local_rank: Some(1), rendezvous: at.clone() };
+        assert_eq!(find_with(&given, &torchrun), world(1, 2, 1, Launcher::Flags, Some("node1:9")));
+        // srun's ranks, joined by TCP.
+        let slurm = [("SLURM_PROCID", "9"), ("SLURM_STEP_NUM_TASKS", "16"), ("SLURM_LOCALID", "1")];
+        let given = Given { rendezvous: at.clone(), ..Default::default() };
+        assert_eq!(find_with(&given, &slurm), world(9, 16, 1, Launcher::Slurm, Some("node1:9")));
+        // PBS sets the same variables in a batch script that starts nothing.
+        let pbs = [("PBS_VNODENUM", "2"), ("PBS_NP", "4")];
+        assert_eq!(find(&pbs), Ok(None));
+        assert_eq!(find_with(&given, &pbs), world(2, 4, 0, Launcher::Pbs, Some("node1:9")));
     }
 
     #[test]
@@ -112,5 +235,18 @@ mod tests {
         let message = |set: &[(&str, &str)]| find(set).unwrap_err().to_string();
         assert!(message(&[("RANK", "4"), ("WORLD_SIZE", "4")]).contains("RANK is 4 and WORLD_SIZE is 4"));
         assert!(message(&[("RANK", "x"), ("WORLD_SIZE", "4")]).contains("RANK is `x`"));
+        assert!(message(&[("RANK", "1"), ("WORLD_SIZE", "4")]).contains("add --rendezvous"));
+        let master = [("RANK", "1"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "a"), ("MASTER_PORT", "http")];
+        assert!(message(&master).contains("MASTER_PORT is `http`"));
+        let refused = |given: Given| find_with(&given, &[]).unwrap_err().to_string();
+        let at = |place: &str| Some(place.to_owned());
+        assert!(refused(Given { rank: Some((2, 2)), ..Default::default() }).contains("rank 2 of 2"));
+        assert!(refused(Given { rank: Some((0, 2)), ..Default::default() }).contains("add --rendezvous"));
+        assert!(refused(Given { rendezvous: at("a:1"), ..Default::default() }).contains("--world-size"));
+        assert!(refused(Given { local_rank: Some(0), ..Default::default() }).contains("only one rank"));
+        for place in ["node", "node:", ":1", "node:0", "node:70000"] {
+            let given = Given { rank: Some((0, 2)), rendezvous: at(place), ..Default::default() };
+            assert!(refused(given).contains("expected HOST:PORT"), "{place}");
+        }
     }
 }

@@ -1,0 +1,140 @@
+//! The real program as processes joined by TCP, without a launcher: the same training, and what happens when
+//! they do not belong together or one is lost.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::net::TcpListener;
+use std::process::{Child, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{RANKS as CONFIG, Workspace, assert_same_course};
+
+/// A port where nobody listens.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Starts the program with arguments of its own for each rank, and those of all.
+fn start(space: &Workspace, own: &[Vec<String>], all: &[&str]) -> Vec<Child> {
+    let start = |own: &Vec<String>| {
+        let mut command = space.command(&["train", "config.toml"]);
+        command.args(own).args(all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    own.iter().map(start).collect()
+}
+
+/// Which rank of how many each process is said to be.
+fn numbered(ranks: &[(usize, usize)]) -> Vec<Vec<String>> {
+    let place = format!("localhost:{}", free_port());
+    let own = |(rank, size): &(usize, usize)| {
+        ["--rank", &rank.to_string(), "--world-size", &size.to_string(), "--rendezvous", &place]
+            .map(String::from)
+            .to_vec()
+    };
+    ranks.iter().map(own).collect()
+}
+
+fn all_of(size: usize) -> Vec<Vec<String>> {
+    numbered(&(0..size).map(|rank| (rank, size)).collect::<Vec<_>>())
+}
+
+/// Exit codes and all that was printed, by process.
+fn ends(children: Vec<Child>) -> Vec<(i32, String)> {
+    let end = |child: Child| {
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let text = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        (status.code().unwrap_or(-1), text)
+    };
+    children.into_iter().map(end).collect()
+}
+
+fn succeed(children: Vec<Child>) -> Vec<String> {
+    let check = |(rank, (code, text)): (usize, (i32, String))| {
+        assert_eq!(code, 0, "rank {rank}: {text}");
+        text
+    };
+    ends(children).into_iter().enumerate().map(check).collect()
+}
+
+#[test]
+fn processes_joined_by_tcp_train_alike() {
+    let space = Workspace::new(160, CONFIG);
+    space.succeed(&["train", "config.toml", "--out", "alone"]);
+    for (ranks, zero) in [(2, "2"), (3, "3")] {
+        let out = format!("run-{ranks}");
+        let printed = succeed(start(&space, &all_of(ranks), &["--out", &out, "--zero", zero]));
+        assert!(printed[0].contains("waits for ranks"), "{}", printed[0]);
+        assert!(printed[1..].iter().all(String::is_empty), "only rank 0 prints: {printed:?}");
+        assert_same_course(&space.path(&out), &space.path("alone"));
+    }
+}
+
+#[test]
+fn variables_of_torchrun_are_enough() {
+    let space = Workspace::new(40, CONFIG);
+    let port = free_port().to_string();
+    let start = |rank: &str| {
+        let mut command = space.command(&["train", "config.toml", "--out", "run"]);
+        command.env("RANK", rank).env("LOCAL_RANK", rank).env("WORLD_SIZE", "2");
+        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let printed = succeed(vec![start("0"), start("1")]);
+    assert!(printed[0].contains("waits for ranks"), "{}", printed[0]);
+}
+
+#[test]
+fn a_killed_process_ends_the_others_at_once() {
+    let space = Workspace::new(160, CONFIG);
+    space.succeed(&["train", "config.toml", "--out", "whole"]);
+    let mut children = start(&space, &all_of(3), &["--out", "killed", "--zero", "1"]);
+    let lines = || std::fs::read_to_string(space.path("killed/metrics.jsonl")).map_or(0, |text| text.lines().count());
+    let began = Instant::now();
+    while lines() < 9 {
+        assert!(began.elapsed() < Duration::from_secs(120), "the run does not begin");
+        sleep(Duration::from_millis(1));
+    }
+    children[1].kill().unwrap();
+    let killed = Instant::now();
+    let ends = ends(children);
+    assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
+    for (rank, (code, text)) in ends.iter().enumerate().filter(|(rank, _)| *rank != 1) {
+        assert_eq!(*code, 1, "rank {rank}: {text}");
+        assert!(text.contains("rank 1 was lost"), "rank {rank}: {text}");
+    }
+    succeed(start(&space, &all_of(2), &["--out", "killed", "--resume"]));
+    assert_same_course(&space.path("killed"), &space.path("whole"));
+}
+
+#[test]
+fn processes_that_do_not_belong_together_end_with_2() {
+    let space = Workspace::new(12, CONFIG);
+    let refused = |ranks: &[(usize, usize)], all: &[&str], expected: &str| {
+        for (code, text) in ends(start(&space, &numbered(ranks), all)) {
+            assert_eq!(code, 2, "{text}");
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        assert!(!space.path("run").exists(), "a run that cannot begin leaves nothing");
+    };
+    refused(&[(0, 2), (1, 3)], &["--out", "run"], "was started as one of 3, rank 0 as one of 2");
+    refused(&[(0, 2), (1, 2)], &["--out", "run", "--set", "train.sede=1"], "did you mean `seed`");
+    refused(&[(2, 2)], &["--out", "run"], "rank 2 of 2");
+    refused(&[(0, 2)], &["--out", "run", "--ranks", "3"], "has started 2 processes; leave it out");
+    let (code, _, message) = space.run(&["train", "config.toml", "--rank", "0", "--world-size", "2"]);
+    assert_eq!((code, message.contains("--rendezvous")), (2, true), "{message}");
+    let (code, _, message) = space.run(&["train", "config.toml", "--rendezvous", "localhost:9"]);
+    assert_eq!((code, message.contains("--world-size")), (2, true), "{message}");
+}
+
+#[test]
+fn a_process_that_does_not_come_is_named() {
+    let space = Workspace::new(12, CONFIG);
+    let own = numbered(&[(0, 3), (2, 3)]);
+    let ends = ends(start(&space, &own, &["--out", "run", "--set", "parallel.timeout=1"]));
+    assert_eq!(ends[0].0, 1, "{ends:?}");
+    assert!(ends[0].1.contains("has waited 1 s for rank 1;"), "{ends:?}");
+    assert_ne!(ends[1].0, 0, "{ends:?}");
+    assert!(!space.path("run").exists());
+}
