@@ -110,9 +110,19 @@ fn each_rank_takes_what_was_planned() {
         return;
     }
     let space = Workspace::new(200, CONFIG);
-    for (zero, recompute) in [("0", "none"), ("2", "none"), ("3", "layer")] {
-        let recompute = format!("parallel.recompute={recompute}");
-        let more = ["--zero", zero, "--set", &recompute, "--set", "model.width=512", "--set", "train.epochs=1"];
+    // Layers and batches of a step. Validation is part of each run: it must not hold what training does not.
+    for (zero, recompute, layers, accumulate) in
+        [("0", "none", 2, 1), ("1", "none", 4, 2), ("2", "none", 2, 1), ("3", "layer", 8, 1)]
+    {
+        let set = [
+            format!("parallel.recompute={recompute}"),
+            format!("model.layers={layers}"),
+            format!("train.accumulate={accumulate}"),
+            "model.width=512".into(),
+            "train.epochs=1".into(),
+        ];
+        let mut more = vec!["--zero", zero];
+        more.extend(set.iter().flat_map(|set| ["--set", set]));
         let (code, text) = run(&space, 2, train(zero, &more));
         assert_eq!(code, 0, "{text}");
         let train = &summary(&space.path(zero))["train"];

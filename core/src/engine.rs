@@ -5,12 +5,14 @@
 //! way stages are differentiated one at a time, by the same operations on the same numbers, and hand
 //! their gradients to a [`Sink`] at once. Models know nothing of this: they are a [`Stage`] each.
 
+mod forward;
 mod plan;
 mod recompute;
 mod sink;
 mod stage;
 mod walk;
 
+pub use forward::{forward, forward_idle};
 pub use plan::{StageBytes, WalkBytes, walk_bytes};
 pub use recompute::{Recompute, Segment, parse_bytes};
 pub(crate) use sink::add;

@@ -20,4 +20,4 @@ pub use dense::{Dense, Mlp};
 pub use egnn::{Egnn, Head, Prediction};
 pub use layer::{Attention, EdgeMlp, Edges, Gate, Layer, State};
 pub use parameters::{Parameter, count, gradients, hollow, map, read, write};
-pub use stage::{EgnnStage, Last, StageGraph};
+pub use stage::{EgnnStage, Last, Predictor, StageGraph};

@@ -18,6 +18,8 @@ mod gather;
 mod layout;
 mod reduce;
 mod sharded;
+mod view;
 
 pub use layout::{Entry, Fragment, Layout};
 pub use sharded::{Group, HeldBytes, Sharded};
+pub use view::View;

@@ -16,7 +16,7 @@ use isograd_core::engine::Recompute;
 use isograd_core::graph::{HostBatch, HostGraph, LabelCounts, Sizes, cut, neighbour_list, share};
 use isograd_core::loss::LossConfig;
 use isograd_core::model::{self, Egnn, EgnnConfig};
-use isograd_core::shard::{HeldBytes, Sharded, agree};
+use isograd_core::shard::{HeldBytes, Sharded, View, agree};
 use isograd_core::structure::Geometry;
 use isograd_core::train::{Step, clip_scale};
 use rand::{RngExt, SeedableRng};
@@ -87,12 +87,12 @@ fn train<B: MessageBackend>(
         sharded.update(step, 2e-3, gradients, clip_scale(squares.sqrt(), 8.0)).unwrap();
         losses.push(loss);
     }
-    let values = |model: Egnn<B>| -> Vec<Vec<f64>> {
+    let values = |view: View<'_, B>| -> Vec<Vec<f64>> {
         let numbers = |values: burn::tensor::Tensor<B, 1>| values.into_data().iter::<f64>().collect();
-        model::read(&model).into_iter().map(|parameter| numbers(parameter.values)).collect()
+        (0..view.layout().stages()).flat_map(|stage| view.stage(stage).unwrap()).map(numbers).collect()
     };
     let held = sharded.held();
-    let (weights, averages) = (values(sharded.model().unwrap()), values(sharded.averaged().unwrap().unwrap()));
+    let (weights, averages) = (values(sharded.latest()), values(sharded.averaged().unwrap()));
     Ran { losses, weights, averages, held }
 }
 

@@ -141,9 +141,23 @@ pub fn losses(run: &Path) -> Vec<f64> {
     metrics(run).iter().filter(|line| line["validation"].is_null()).map(|line| line["loss"].as_f64().unwrap()).collect()
 }
 
-/// Checks that losses are the same up to the rounding of single precision.
+/// Numbers of all validations of a run.
+fn validations(run: &Path) -> Vec<f64> {
+    let errors = |line: &serde_json::Value| -> Vec<f64> {
+        let metrics = line["validation"].as_object().into_iter().flatten();
+        metrics.filter_map(|(_, value)| value.as_f64()).collect()
+    };
+    metrics(run).iter().flat_map(errors).collect()
+}
+
+/// Checks that losses and errors in validation are the same up to the rounding of single precision.
 #[track_caller]
 pub fn assert_same_course(found: &Path, expected: &Path) {
+    let errors = [found, expected].map(validations);
+    assert_eq!(errors[0].len(), errors[1].len());
+    for (k, (a, b)) in errors[0].iter().zip(&errors[1]).enumerate() {
+        assert!((a - b).abs() <= 1e-5 * b.abs(), "validation, number {k}: {a} and {b}");
+    }
     let (found, expected) = (losses(found), losses(expected));
     assert_eq!(found.len(), expected.len());
     for (step, (a, b)) in found.iter().zip(&expected).enumerate() {

@@ -7,6 +7,7 @@ use isograd_backends::message::MessageBackend;
 
 use super::layer::{Edges, Gate, Layer, State};
 use super::{Egnn, EgnnConfig, ForceHead, Head, MessageKind, Prediction, radial};
+use crate::Result;
 use crate::engine::{Flow, Stage};
 use crate::graph::GraphBatch;
 
@@ -127,6 +128,36 @@ impl<B: Backend> From<Flow<B>> for Prediction<B> {
             Ok([energies, forces]) => Self { energies: energies.squeeze_dim(1), forces },
             Err(flow) => panic!("Prediction: {} matrices flow out, expected energies and forces", flow.len()),
         }
+    }
+}
+
+/// A model that predicts batches, wherever its weights are.
+pub trait Predictor<B: MessageBackend> {
+    /// The model, whose parameters may be elsewhere.
+    fn shape(&self) -> &Egnn<B>;
+
+    /// Energies and forces of a batch.
+    ///
+    /// # Errors
+    /// Where weights cannot be had.
+    fn predict(&self, batch: &GraphBatch<B>) -> Result<Prediction<B>>;
+
+    /// Takes part in what others predict.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    fn idle(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<B: MessageBackend> Predictor<B> for Egnn<B> {
+    fn shape(&self) -> &Egnn<B> {
+        self
+    }
+
+    fn predict(&self, batch: &GraphBatch<B>) -> Result<Prediction<B>> {
+        Ok(self.forward(batch))
     }
 }
 

@@ -2,7 +2,8 @@
 //! and the potential's description as JSON under `isograd` in the header.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -11,25 +12,27 @@ use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
+use isograd_backends::message::MessageBackend;
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, Metadata, View, serialize_to_file};
+use safetensors::tensor::{Dtype, Metadata, View as TensorView, serialize_to_file};
 
 use super::atomic;
 use crate::model::{self, Egnn, Parameter};
+use crate::shard::{Entry, View};
 use crate::train::{Potential, PotentialInfo};
 use crate::{Error, Result};
 
 /// The header key of the description.
 const HEADER: &str = "isograd";
 
-/// A tensor to be written, which is copied to the host when its turn has come.
+/// A tensor to be written, which is fetched and copied to the host when its turn has come.
 pub(super) struct Late<'a, B: Backend> {
     pub(super) name: String,
     pub(super) shape: &'a [usize],
-    pub(super) values: &'a Tensor<B, 1>,
+    pub(super) values: Box<dyn Fn() -> Tensor<B, 1> + 'a>,
 }
 
-impl<B: Backend> View for Late<'_, B> {
+impl<B: Backend> TensorView for Late<'_, B> {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
@@ -39,7 +42,7 @@ impl<B: Backend> View for Late<'_, B> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let data = self.values.to_data().convert::<f32>();
+        let data = (self.values)().into_data().convert::<f32>();
         let values = data.iter::<f32>().flat_map(f32::to_le_bytes);
         Cow::Owned(values.collect())
     }
@@ -49,11 +52,12 @@ impl<B: Backend> View for Late<'_, B> {
     }
 }
 
-/// Writes tensors and one text for the header, all or nothing.
+/// Writes tensors and one text for the header, all or nothing: nothing if `fetched` is an error afterwards.
 pub(super) fn save<'a, B: Backend>(
     path: &Path,
     tensors: impl Iterator<Item = Late<'a, B>>,
     header: Option<&str>,
+    fetched: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let views = tensors.map(|tensor| (tensor.name.clone(), tensor));
     let header = header.map(|text| HashMap::from([(HEADER.to_owned(), text.to_owned())]));
@@ -61,7 +65,8 @@ pub(super) fn save<'a, B: Backend>(
         serialize_to_file(views, header, temporary).map_err(|error| match error {
             SafeTensorError::IoError(error) => Error::io(path, "write")(error),
             error => Error::Internal(format!("writing safetensors: {error}")),
-        })
+        })?;
+        fetched()
     })
 }
 
@@ -135,22 +140,69 @@ impl TensorFile {
     }
 }
 
-/// Writes a potential: weights and description in one file.
+/// Writes a potential, weights and description in one file. All ranks call it, and the first one writes; weights of
+/// which ranks have pieces are gathered a stage of the model at a time.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn save_potential<B: Backend>(path: &Path, parameters: &[Parameter<B>], info: &PotentialInfo) -> Result<()> {
-    let tensors = parameters.iter().map(|parameter| Late {
-        name: parameter.path.clone(),
-        shape: &parameter.shape,
-        values: &parameter.values,
-    });
+/// [`Error::Io`], [`Error::Ranks`].
+pub fn save_potential<B: MessageBackend>(path: &Path, weights: &View<'_, B>, info: &PotentialInfo) -> Result<()> {
+    let layout = weights.layout();
+    let order = layout.by_path();
+    let mut stages: Vec<usize> = order.iter().map(|&parameter| layout.stage_of(parameter)).collect();
+    stages.dedup();
+    if !weights.is_first() {
+        // The first rank needs this one's pieces.
+        let taken = if weights.is_cut() { stages } else { Vec::new() };
+        return taken.into_iter().try_for_each(|stage| weights.stage(stage).map(|_| ()));
+    }
     let header =
         serde_json::to_string(info).map_err(|error| Error::Internal(format!("describing a potential: {error}")))?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
     }
-    save(path, tensors, Some(&header))
+    let fetch = RefCell::new(Fetch { weights, stages: stages.into(), current: None, failed: None });
+    let tensors = order.into_iter().map(|position| {
+        let Entry { path, shape, .. } = &layout.parameters[position];
+        let fetch = &fetch;
+        Late { name: path.clone(), shape, values: Box::new(move || fetch.borrow_mut().parameter(position)) }
+    });
+    save(path, tensors, Some(&header), || fetch.borrow_mut().failed.take().map_or(Ok(()), Err))
+}
+
+/// Parameters one after the other, of which those of one stage are held.
+struct Fetch<'a, B: MessageBackend> {
+    weights: &'a View<'a, B>,
+    /// Stages to come, which other ranks gather in the same order.
+    stages: VecDeque<usize>,
+    current: Option<(usize, Vec<Tensor<B, 1>>)>,
+    failed: Option<Error>,
+}
+
+impl<B: MessageBackend> Fetch<'_, B> {
+    /// A parameter; nothing of use once anything has failed.
+    fn parameter(&mut self, position: usize) -> Tensor<B, 1> {
+        let layout = self.weights.layout();
+        let stage = layout.stage_of(position);
+        if self.failed.is_none()
+            && self.current.as_ref().is_none_or(|(current, _)| *current != stage)
+            && let Err(error) = self.turn_to(stage)
+        {
+            self.failed = Some(error);
+        }
+        let found = self.current.as_ref().filter(|_| self.failed.is_none());
+        let found = found.and_then(|(_, values)| values.get(position - layout.stage(stage).start).cloned());
+        found.unwrap_or_else(|| Tensor::zeros([layout.parameters[position].size], &Default::default()))
+    }
+
+    fn turn_to(&mut self, stage: usize) -> Result<()> {
+        // The last one's memory is free before this one's is taken.
+        self.current = None;
+        if self.stages.pop_front() != Some(stage) {
+            return Err(Error::Internal("tensors are not written in the order of their names".into()));
+        }
+        self.current = Some((stage, self.weights.stage(stage)?));
+        Ok(())
+    }
 }
 
 /// Reads a potential to a device.

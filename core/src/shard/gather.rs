@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
-use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::backend::Backend;
 use isograd_backends::comm::{Communicator, Pending};
 use isograd_backends::message::MessageBackend;
 
@@ -13,15 +13,17 @@ use crate::engine::Stages;
 use crate::model::{self, EgnnStage};
 use crate::{Error, Result};
 
-/// The stages of a model of which every rank has a piece. The next stage's weights are on their way while one
-/// runs.
-pub(super) struct Gathering<'a, A: AutodiffBackend> {
-    comm: &'a dyn Communicator<A::InnerBackend>,
+/// The stages of a model of which every rank has a piece on backend `B`, to be run on `A`: the same, or that with
+/// autodiff. The next stage's weights are on their way while one runs.
+pub(super) struct Gathering<'a, B: Backend, A: Backend> {
+    comm: &'a dyn Communicator<B>,
     layout: &'a Layout,
-    pieces: &'a [Tensor<A::InnerBackend, 1>],
+    pieces: &'a [Tensor<B, 1>],
     /// Stages whose parameters take no memory.
     hollow: Vec<EgnnStage<A>>,
-    ahead: Mutex<Ahead<A::InnerBackend>>,
+    /// From one backend to the other.
+    lift: fn(Tensor<B, 1>) -> Tensor<A, 1>,
+    ahead: Mutex<Ahead<B>>,
 }
 
 /// What will be asked for.
@@ -31,23 +33,24 @@ struct Ahead<B: Backend> {
     next: Option<Pending<Vec<Tensor<B, 1>>>>,
 }
 
-impl<'a, A: AutodiffBackend + MessageBackend> Gathering<'a, A> {
+impl<'a, B: Backend, A: Backend> Gathering<'a, B, A> {
     pub(super) fn new(
-        comm: &'a dyn Communicator<A::InnerBackend>,
+        comm: &'a dyn Communicator<B>,
         layout: &'a Layout,
-        pieces: &'a [Tensor<A::InnerBackend, 1>],
+        pieces: &'a [Tensor<B, 1>],
         hollow: Vec<EgnnStage<A>>,
+        lift: fn(Tensor<B, 1>) -> Tensor<A, 1>,
     ) -> Self {
         let ahead = Mutex::new(Ahead { order: VecDeque::new(), next: None });
-        Self { comm, layout, pieces, hollow, ahead }
+        Self { comm, layout, pieces, hollow, lift, ahead }
     }
 
-    fn gather(&self, index: usize) -> Pending<Vec<Tensor<A::InnerBackend, 1>>> {
+    fn gather(&self, index: usize) -> Pending<Vec<Tensor<B, 1>>> {
         self.comm.all_gather(self.pieces[index].clone(), self.layout.sizes(index))
     }
 }
 
-impl<A: AutodiffBackend + MessageBackend> Stages<A> for Gathering<'_, A> {
+impl<B: Backend, A: MessageBackend> Stages<A> for Gathering<'_, B, A> {
     type Stage = EgnnStage<A>;
 
     fn count(&self) -> usize {
@@ -69,7 +72,7 @@ impl<A: AutodiffBackend + MessageBackend> Stages<A> for Gathering<'_, A> {
         assert_eq!(due, index, "Gathering: stages are asked for in another order than was said");
         let weights = weights.wait()?;
         ahead.next = ahead.order.front().map(|&next| self.gather(next));
-        let weights: Vec<_> = weights.into_iter().map(Tensor::from_inner).collect();
+        let weights: Vec<_> = weights.into_iter().map(self.lift).collect();
         Ok(model::write(self.hollow[index].clone(), &weights))
     }
 }

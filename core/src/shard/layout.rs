@@ -73,6 +73,18 @@ impl Layout {
         self.stages[stage].clone()
     }
 
+    /// The stage that a parameter belongs to.
+    pub fn stage_of(&self, parameter: usize) -> usize {
+        self.stages.iter().position(|stage| stage.contains(&parameter)).unwrap_or(self.stages.len())
+    }
+
+    /// Positions of all parameters in the order of their paths, in which files hold them.
+    pub fn by_path(&self) -> Vec<usize> {
+        let mut positions: Vec<usize> = (0..self.parameters.len()).collect();
+        positions.sort_by(|&a, &b| self.parameters[a].path.cmp(&self.parameters[b].path));
+        positions
+    }
+
     /// Sizes of the parameters of a stage.
     pub fn sizes(&self, stage: usize) -> Vec<usize> {
         self.parameters[self.stage(stage)].iter().map(|entry| entry.size).collect()

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::gather::Gathering;
 use super::layout::{Fragment, Layout};
 use super::reduce::Reducer;
+use super::view::View;
 use crate::Result;
 use crate::config::TrainConfig;
 use crate::model::{self, Egnn};
@@ -111,7 +112,7 @@ impl<B: MessageBackend> Sharded<B> {
                 accumulate(model, &model.stages(), step, &self.device, &mut reducer)?
             }
             Weights::Pieces(pieces, hollow) => {
-                let stages = Gathering::new(&*self.comm, &self.layout, pieces, hollow.stages());
+                let stages = Gathering::new(&*self.comm, &self.layout, pieces, hollow.stages(), Tensor::from_inner);
                 accumulate(hollow, &stages, step, &self.device, &mut reducer)?
             }
         };
@@ -212,42 +213,34 @@ impl<B: MessageBackend> Sharded<B> {
         Tensor::cat(parts, 0)
     }
 
-    /// All parameters, from what each rank owns.
-    fn gathered(&self, owned: &[Tensor<B, 1>]) -> Result<Vec<Tensor<B, 1>>> {
-        if !self.is_cut() {
-            return Ok(owned.to_vec());
-        }
-        let gather = |(stage, piece): (usize, &Tensor<B, 1>)| {
-            Ok(self.comm.all_gather(piece.clone(), self.layout.sizes(stage)).wait()?)
-        };
-        let stages: Vec<Vec<_>> = owned.iter().enumerate().map(gather).collect::<Result<_>>()?;
-        Ok(stages.into_iter().flatten().collect())
-    }
-
-    /// The model with its latest weights. Where no rank has all of them they are gathered.
-    ///
-    /// # Errors
-    /// [`crate::Error::Ranks`].
-    pub fn model(&self) -> Result<Egnn<B>> {
+    /// The latest weights.
+    pub fn latest(&self) -> View<'_, B> {
+        let (comm, layout) = (&*self.comm, &self.layout);
         match &self.weights {
-            Weights::Whole(model) => Ok(model.as_ref().expect("the model is back after each update").valid()),
-            Weights::Pieces(pieces, hollow) => Ok(model::write(hollow.valid(), &self.gathered(pieces)?)),
+            Weights::Whole(_) => View { comm, layout, shape: self.shape(), pieces: None },
+            Weights::Pieces(pieces, _) => View { comm, layout, shape: self.shape(), pieces: Some(pieces) },
         }
     }
 
-    /// The model with averaged weights; `None` where there is no average.
-    ///
-    /// # Errors
-    /// [`crate::Error::Ranks`].
-    pub fn averaged(&self) -> Result<Option<Egnn<B>>> {
-        if self.average.values.is_empty() {
-            return Ok(None);
+    /// The averaged weights; `None` where there is no average.
+    pub fn averaged(&self) -> Option<View<'_, B>> {
+        let (comm, layout, values) = (&*self.comm, &self.layout, &self.average.values);
+        if values.is_empty() {
+            return None;
         }
-        let shape = match &self.weights {
+        Some(if self.is_cut() {
+            View { comm, layout, shape: model::hollow(self.shape()), pieces: Some(values) }
+        } else {
+            View { comm, layout, shape: model::write(self.shape(), values), pieces: None }
+        })
+    }
+
+    /// The model, without its parameters where no rank has all of them.
+    fn shape(&self) -> Egnn<B> {
+        match &self.weights {
             Weights::Whole(model) => model.as_ref().expect("the model is back after each update").valid(),
             Weights::Pieces(_, hollow) => hollow.valid(),
-        };
-        Ok(Some(model::write(shape, &self.gathered(&self.average.values)?)))
+        }
     }
 
     /// What this rank owns of the latest weights.

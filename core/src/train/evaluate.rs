@@ -8,7 +8,7 @@ use isograd_backends::message::MessageBackend;
 use super::dataset::Dataset;
 use super::metrics::Tally;
 use crate::graph::{Budget, GraphBatch, HostBatch, Loader, pack};
-use crate::model::Egnn;
+use crate::model::Predictor;
 use crate::{Error, Result};
 
 /// What a model says about one structure.
@@ -25,9 +25,9 @@ pub struct Predicted {
 /// Predicts structures of a data set, in the order they are named in, and hands each to `found`.
 ///
 /// # Errors
-/// Those of the data set, and what `found` returns.
+/// Those of the data set and of the model, and what `found` returns.
 pub fn predict<B: MessageBackend<FloatElem = f32>>(
-    model: &Egnn<B>,
+    model: &impl Predictor<B>,
     dataset: &Arc<Dataset>,
     members: &[usize],
     budget: Budget,
@@ -53,11 +53,12 @@ pub fn predict<B: MessageBackend<FloatElem = f32>>(
 
 /// Predictions of one batch, energies without references.
 fn predict_batch<B: MessageBackend<FloatElem = f32>>(
-    model: &Egnn<B>,
+    model: &impl Predictor<B>,
     batch: &HostBatch,
     device: &B::Device,
 ) -> Result<Vec<Predicted>> {
-    let prediction = model.forward(&GraphBatch::new(batch, model.config.elements.len(), device));
+    let elements = model.shape().config.elements.len();
+    let prediction = model.predict(&GraphBatch::new(batch, elements, device))?;
     let host = |data: burn::tensor::TensorData| {
         data.into_vec::<f32>().map_err(|error| Error::Internal(format!("reading a prediction: {error:?}")))
     };
@@ -80,9 +81,9 @@ fn predict_batch<B: MessageBackend<FloatElem = f32>>(
 /// The errors of a model on labelled structures of a data set.
 ///
 /// # Errors
-/// Those of the data set.
+/// Those of the data set and of the model.
 pub fn evaluate<B: MessageBackend<FloatElem = f32>>(
-    model: &Egnn<B>,
+    model: &impl Predictor<B>,
     dataset: &Arc<Dataset>,
     members: &[usize],
     budget: Budget,

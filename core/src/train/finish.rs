@@ -9,8 +9,8 @@ use super::evaluate::{baseline, evaluate};
 use super::metrics::Tally;
 use super::rank::Seat;
 use crate::config::Config;
-use crate::graph::share;
-use crate::model::{self, Egnn};
+use crate::graph::{pack, share};
+use crate::model::{self, Predictor};
 use crate::run::report::{self, Report};
 use crate::run::{EquivarianceSummary, MetricsLog, RunDirectory, Summary, TrainSummary, load_potential};
 use crate::shard::agree;
@@ -26,7 +26,7 @@ pub struct Finished {
 
 /// The errors of a model on all held-out structures, of which each rank predicts its share.
 pub(super) fn evaluate_shared<B: MeasuredBackend<FloatElem = f32>>(
-    model: &Egnn<B>,
+    model: &impl Predictor<B>,
     prepared: &Prepared,
     config: &Config,
     seat: &Seat<B>,
@@ -36,7 +36,11 @@ pub(super) fn evaluate_shared<B: MeasuredBackend<FloatElem = f32>>(
     let all: Vec<usize> = (0..validation.len()).collect();
     let own = share(&all, &validation.sizes, seat.comm.size()).swap_remove(seat.comm.rank());
     let train = &config.train;
+    // Predicting may need all ranks: each goes through as many batches as the one that has most.
+    let batches = pack(&own, &validation.sizes, train.budget()).len();
+    let most = agree::numbers(&*seat.comm, [batches as f64])?.iter().fold(0.0, |most: f64, [count]| most.max(*count));
     let tally = evaluate(model, validation, &own, train.budget(), train.workers, device)?;
+    (batches..most as usize).try_for_each(|_| model.idle())?;
     let mut tallies = agree::all(&*seat.comm, &tally)?.into_iter();
     let mut sum = tallies.next().unwrap_or(tally);
     tallies.for_each(|tally| sum.merge(tally));

@@ -155,16 +155,22 @@ impl Work {
             ..Default::default()
         };
 
-        let walk = walk_bytes(&stages, segments, |bytes| from(2, bytes));
-        // The sum of the gradients of earlier batches.
-        let earlier = if self.accumulate > 1 { from(2, weights) } else { 0 };
-        let walking = MemoryPlan {
-            gradients: self.parts * walk.gradients + earlier,
-            activations: self.parts * walk.activations,
-            transient: base.transient + self.parts * walk.transient + leaving,
-            ..base
+        // What is held of a gradient that has been made: a piece, where it leaves at once.
+        let cut = self.zero >= 2 || self.zero == 1 && self.accumulate == 1;
+        let held = |bytes: u64| if cut { bytes.div_ceil(self.ranks) } else { bytes };
+        let walking = |earlier: u64, held: &dyn Fn(u64) -> u64| {
+            let walk = walk_bytes(&stages, segments, held);
+            MemoryPlan {
+                gradients: self.parts * walk.gradients + earlier,
+                activations: self.parts * walk.activations,
+                transient: base.transient + self.parts * walk.transient + leaving,
+                ..base
+            }
         };
-        let summing = MemoryPlan { gradients: self.parts * from(2, weights) + earlier, ..base };
+        let first = walking(0, &held);
+        // Later batches add theirs to the sum, a stage at a time.
+        let later = if self.accumulate > 1 { walking(held(weights), &|_| 0) } else { base };
+        let summing = MemoryPlan { gradients: self.parts * held(weights), ..base };
         // Updated pieces of a stage, on their way to all ranks that have all weights.
         let exchanged = match (self.zero, self.ranks) {
             (_, 1) | (0 | 3.., _) => 0,
@@ -175,7 +181,11 @@ impl Work {
             transient: base.transient + 2 * model.largest_parameter + exchanged,
             ..base
         };
-        [walking, summing, updating].map(MemoryPlan::summed).into_iter().max_by_key(|plan| plan.total).unwrap_or(base)
+        [first, later, summing, updating]
+            .map(MemoryPlan::summed)
+            .into_iter()
+            .max_by_key(|plan| plan.total)
+            .unwrap_or(base)
     }
 
     /// The largest batch, of the same mean size of graphs, whose training fits into `memory` bytes.

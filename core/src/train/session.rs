@@ -19,7 +19,7 @@ use super::window::Window;
 use crate::config::Config;
 use crate::engine::Segment;
 use crate::graph::{HostBatch, Loader, Sizes, cut, epoch_order, pack, share};
-use crate::model::{self, Egnn};
+use crate::model::{Egnn, Predictor};
 use crate::run::{
     Best, LogLine, MetricsLog, RankSummary, RunDirectory, State, TrainSummary, load_latest, save_potential,
     save_snapshot,
@@ -283,7 +283,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         Ok(())
     }
 
-    fn errors_of(&self, model: &Egnn<B>) -> Result<Metrics> {
+    fn errors_of(&self, model: &impl Predictor<B>) -> Result<Metrics> {
         Ok(evaluate_shared(model, self.prepared, self.config, self.seat, self.device)?.metrics())
     }
 
@@ -291,26 +291,23 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
     fn validate(&mut self, batches: usize, observer: &mut impl Observer) -> Result<()> {
         // Measured now: validation is no part of the training rate.
         let rates = self.window.rates();
-        let raw_model = self.sharded.model()?;
-        let raw = self.errors_of(&raw_model)?;
-        let (metrics, chosen, averaged) = match self.sharded.averaged()? {
-            Some(averaged) => (self.errors_of(&averaged)?, averaged, true),
-            None => (raw, raw_model, false),
-        };
+        let latest = self.sharded.latest();
+        let raw = self.errors_of(&latest)?;
+        let averaged = self.sharded.averaged();
+        let metrics = averaged.as_ref().map_or(Ok(raw), |averaged| self.errors_of(averaged))?;
         let loss = &self.config.loss;
         let score = metrics.score(loss.energy_weight, loss.force_weight);
         let best = self.state.best.is_none_or(|best| score < best.score);
         if best {
+            save_potential(&self.run.best_weights(), averaged.as_ref().unwrap_or(&latest), &self.prepared.info)?;
             self.state.best = Some(Best { step: self.state.step, score, validation: metrics });
             self.state.stale = 0;
-            if self.seat.comm.rank() == 0 {
-                save_potential(&self.run.best_weights(), &model::read(&chosen), &self.prepared.info)?;
-            }
         } else {
             self.state.stale += 1;
         }
+        let raw = averaged.is_some().then_some(raw);
         self.state.plateau.observe(&self.config.train.schedule, score);
-        self.log_line(batches, rates, Some(metrics), averaged.then_some(raw))?;
+        self.log_line(batches, rates, Some(metrics), raw)?;
         observer.event(Event::Validated { epoch: self.state.epoch + 1, metrics: &metrics, best });
         Ok(())
     }
