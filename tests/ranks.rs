@@ -34,6 +34,21 @@ fn snapshots_go_on_with_any_number_of_ranks() {
 }
 
 #[test]
+fn ranks_without_work_take_part() {
+    // A structure a step, and four to predict, for three ranks.
+    let space = Workspace::new(24, CONFIG);
+    let few = ["--set", "train.batch_graphs=1", "--set", "data.validation_fraction=0.17", "--set", "train.epochs=2"];
+    let train = |out: &str, more: &[&str]| {
+        space.succeed(&[&["train", "config.toml", "--out", out, "--set", "parallel.timeout=20"], &few, more].concat());
+    };
+    train("one", &[]);
+    for zero in ["1", "3"] {
+        train(zero, &["--ranks", "3", "--zero", zero]);
+        assert_same_course(&space.path(zero), &space.path("one"));
+    }
+}
+
+#[test]
 fn a_damaged_snapshot_is_refused_on_all_ranks() {
     let space = Workspace::new(80, CONFIG);
     let resume = ["train", "config.toml", "--out", "run", "--resume", "--ranks", "2", "--set", "train.epochs=3"];

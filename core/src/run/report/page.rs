@@ -277,11 +277,11 @@ pub(super) fn grouped(count: usize) -> String {
 pub(super) fn bytes(count: u64) -> String {
     let mib = count as f64 / (1u64 << 20) as f64;
     if mib < 10.0 {
-        format!("{mib:.2} MiB")
+        format!("{mib:.2}\u{a0}MiB")
     } else if mib < 1024.0 {
-        format!("{mib:.0} MiB")
+        format!("{mib:.0}\u{a0}MiB")
     } else {
-        format!("{:.2} GiB", mib / 1024.0)
+        format!("{:.2}\u{a0}GiB", mib / 1024.0)
     }
 }
 
