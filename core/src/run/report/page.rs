@@ -293,8 +293,8 @@ mod tests {
     fn counts_and_bytes_read_well() {
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(grouped(12), "12");
-        assert_eq!(bytes(3 << 19), "1.50 MiB");
-        assert_eq!(bytes(12 << 20), "12 MiB");
+        assert_eq!(bytes(3 << 19), "1.50\u{a0}MiB");
+        assert_eq!(bytes(12 << 20), "12\u{a0}MiB");
         assert_eq!(bytes(5 << 29), "2.50 GiB");
     }
 }
