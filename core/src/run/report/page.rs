@@ -295,6 +295,6 @@ mod tests {
         assert_eq!(grouped(12), "12");
         assert_eq!(bytes(3 << 19), "1.50\u{a0}MiB");
         assert_eq!(bytes(12 << 20), "12\u{a0}MiB");
-        assert_eq!(bytes(5 << 29), "2.50 GiB");
+        assert_eq!(bytes(5 << 29), "2.50\u{a0}GiB");
     }
 }
