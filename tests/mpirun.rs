@@ -259,6 +259,54 @@ fn what_cannot_be_written_ends_all_ranks() {
     assert_eq!(code, 0, "{text}");
 }
 
+/// A file system of its own, of so many KiB.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    /// `None`, said loudly, where this process may not mount one.
+    fn new(at: std::path::PathBuf, size: u32) -> Option<Self> {
+        fs::create_dir(&at).unwrap();
+        let mount = ["-t", "tmpfs", "-o", &format!("size={size}k"), "tmpfs"];
+        let mounted = Command::new("mount").args(mount).arg(&at).output();
+        if !mounted.as_ref().is_ok_and(|output| output.status.success()) {
+            common::skipped(&format!("mounting a small disk: {mounted:?}"));
+            return None;
+        }
+        Some(Self(at))
+    }
+
+    fn grow(&self, size: u32) {
+        let remount = ["-o", &format!("remount,size={size}k")];
+        assert!(Command::new("mount").args(remount).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_all_ranks_and_nothing_is_lost() {
+    if !has_mpirun() {
+        return;
+    }
+    let space = Workspace::new(80, CONFIG);
+    let Some(disk) = Disk::new(space.path("disk"), 1500) else { return };
+    let more = ["--set", "model.width=64", "--resume"];
+    let (code, text) = run(&space, 3, train("disk/run", &more));
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("cannot write: No space left on device"), "{text}");
+    let left = fs::read_dir(space.path("disk/run/snapshots")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.map(|name| name.into_string().unwrap()).collect();
+    assert!(!left.is_empty() && left.iter().all(|name| name.starts_with("step-")), "{left:?}");
+    disk.grow(20_000);
+    let (code, text) = run(&space, 3, train("disk/run", &more));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("going on from step"), "{text}");
+}
+
 #[test]
 fn ends_are_decided_once() {
     if !has_mpirun() {
