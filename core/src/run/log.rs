@@ -19,7 +19,7 @@ pub struct LogLine {
     pub epoch: f64,
     /// Seconds trained.
     pub seconds: f64,
-    /// Mean loss since the line before.
+    /// Mean loss since the line before, or that line's if it is of the same step.
     pub loss: f64,
     /// Learning rate of the last step.
     pub learning_rate: f64,

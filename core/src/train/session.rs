@@ -52,6 +52,8 @@ pub(super) struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
     own_edges: usize,
     learning_rate: f64,
     gradient_norm: f64,
+    /// Loss and rates of the last line of the log.
+    logged: (f64, [f64; 2]),
 }
 
 impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
@@ -105,6 +107,7 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             own_edges: 0,
             learning_rate: 0.0,
             gradient_norm: 0.0,
+            logged: (0.0, [0.0; 2]),
         })
     }
 
@@ -262,11 +265,14 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         validation: Option<Metrics>,
         raw: Option<Metrics>,
     ) -> Result<()> {
+        // A validation may follow a line of the same step.
+        let (loss, rates) = if self.state.loss_count == 0 { self.logged } else { (self.mean_loss(), rates) };
+        self.logged = (loss, rates);
         let line = LogLine {
             step: self.state.step,
             epoch: self.state.epoch as f64 + self.state.batch as f64 / batches.max(1) as f64,
             seconds: self.seconds(),
-            loss: self.mean_loss(),
+            loss,
             learning_rate: self.learning_rate,
             gradient_norm: self.gradient_norm,
             edges_per_second: rates[0],

@@ -141,6 +141,15 @@ fn predictions(report: &Report<'_>) -> Result<Markup> {
     })
 }
 
+/// Losses by epoch, without those that are means of far fewer steps than others: a line at the end of an epoch may be
+/// of a single one.
+fn losses(lines: &[LogLine]) -> Vec<(f64, f64)> {
+    let before = std::iter::once(0).chain(lines.iter().map(|line| line.step));
+    let steps: Vec<usize> = lines.iter().zip(before).map(|(line, before)| line.step.saturating_sub(before)).collect();
+    let most = steps.iter().copied().max().unwrap_or(0);
+    lines.iter().zip(steps).filter(|(_, steps)| 2 * steps >= most).map(|(line, _)| (line.epoch, line.loss)).collect()
+}
+
 fn course(report: &Report<'_>) -> Result<Markup> {
     let all = report.lines;
     let over = |value: &dyn Fn(&LogLine) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -163,7 +172,7 @@ fn course(report: &Report<'_>) -> Result<Markup> {
     let memory = one("memory", &|line| line.peak_bytes.map(|bytes| bytes as f64 / (1 << 20) as f64));
     Ok(html! {
         div.plots {
-            (figure("Training loss", &lines("epoch", "loss", &one("loss", &|line| Some(line.loss)), true)?))
+            (figure("Training loss", &lines("epoch", "loss", &[Series::new("loss", losses(all))], true)?))
             (figure("Learning rate", &lines("epoch", "learning rate", &one("rate", &|line| Some(line.learning_rate)), false)?))
             (figure("Force MAE on held-out structures", &lines("epoch", "meV/Å", &forces, true)?))
             (figure("Energy MAE on held-out structures", &lines("epoch", "meV/atom", &energies, true)?))
@@ -296,5 +305,26 @@ mod tests {
         assert_eq!(bytes(3 << 19), "1.50\u{a0}MiB");
         assert_eq!(bytes(12 << 20), "12\u{a0}MiB");
         assert_eq!(bytes(5 << 29), "2.50\u{a0}GiB");
+    }
+
+    #[test]
+    fn losses_of_few_steps_are_left_out() {
+        let line = |step: usize| LogLine {
+            step,
+            epoch: step as f64,
+            seconds: 0.0,
+            loss: 2.0 * step as f64,
+            learning_rate: 0.0,
+            gradient_norm: 0.0,
+            edges_per_second: 0.0,
+            atoms_per_second: 0.0,
+            peak_bytes: None,
+            validation: None,
+            validation_raw: None,
+        };
+        // Validations after 100 and 101 steps.
+        let found = losses(&[50, 100, 100, 101, 150].map(line));
+        assert_eq!(found, [(50.0, 100.0), (100.0, 200.0), (150.0, 300.0)]);
+        assert!(losses(&[]).is_empty());
     }
 }
