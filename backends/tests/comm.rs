@@ -215,6 +215,34 @@ fn different<K: Kind>() {
     assert_eq!(ends[1], Err(CommError::Mismatch { rank: 1, expected: 16, other: 0, found: 12 }));
 }
 
+/// What a rank sees of another one without asking it anything, once there is something to see.
+fn seen<K: Kind>(end: impl Fn(&Staged<Flex>) + Sync) -> CommError {
+    let all = K::spawn(2, LONG, |transport| {
+        let comm = Staged::<Flex>::start(move || Ok(transport)).unwrap();
+        if comm.rank() == 1 {
+            comm.barrier().unwrap();
+            end(&comm);
+            return None;
+        }
+        comm.check().unwrap();
+        comm.barrier().unwrap();
+        (0..1000).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            comm.check().err()
+        })
+    });
+    all.into_iter().flatten().next().unwrap()
+}
+
+#[test]
+fn a_rank_that_ends_is_seen_without_asking() {
+    let failure = Failure { message: "the GPU fell off the bus".into(), input: false };
+    let fail = |comm: &Staged<Flex>| comm.fail(failure.clone());
+    let failed = CommError::Failed { rank: 1, failure: failure.clone() };
+    assert_eq!([seen::<InProcess>(fail), seen::<OverTcp>(fail)], [failed.clone(), failed]);
+    assert_eq!([seen::<InProcess>(|_| {}), seen::<OverTcp>(|_| {})], [CommError::Lost(1), CommError::Lost(1)]);
+}
+
 #[test]
 fn processes_that_do_not_belong_together_are_told_so() {
     let meet = |ranks: &[(usize, usize)]| {
