@@ -51,6 +51,9 @@ pub struct State {
     pub loss_sum: f64,
     /// How many losses that are.
     pub loss_count: usize,
+    /// Mean loss, and edges and atoms per second, of the last line of the log.
+    #[serde(default)]
+    pub logged: (f64, [f64; 2]),
     /// Steps of the optimizer.
     optimizer_steps: usize,
 }

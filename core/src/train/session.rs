@@ -52,8 +52,6 @@ pub(super) struct Session<'a, B: MeasuredBackend<FloatElem = f32>> {
     own_edges: usize,
     learning_rate: f64,
     gradient_norm: f64,
-    /// Loss and rates of the last line of the log.
-    logged: (f64, [f64; 2]),
 }
 
 impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
@@ -107,7 +105,6 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
             own_edges: 0,
             learning_rate: 0.0,
             gradient_norm: 0.0,
-            logged: (0.0, [0.0; 2]),
         })
     }
 
@@ -266,8 +263,8 @@ impl<'a, B: MeasuredBackend<FloatElem = f32>> Session<'a, B> {
         raw: Option<Metrics>,
     ) -> Result<()> {
         // A validation may follow a line of the same step.
-        let (loss, rates) = if self.state.loss_count == 0 { self.logged } else { (self.mean_loss(), rates) };
-        self.logged = (loss, rates);
+        let (loss, rates) = if self.state.loss_count == 0 { self.state.logged } else { (self.mean_loss(), rates) };
+        self.state.logged = (loss, rates);
         let line = LogLine {
             step: self.state.step,
             epoch: self.state.epoch as f64 + self.state.batch as f64 / batches.max(1) as f64,
