@@ -18,6 +18,7 @@ use cudarc::nccl::sys;
 use serde::{Deserialize, Serialize};
 
 use super::pending::Meter;
+use super::solo::cut;
 use super::{CommError, Communicator, Failure, Message, Pending, Staged, Usage};
 use crate::cube::{buffer, owned};
 use crate::primitive::tensor;
@@ -34,7 +35,7 @@ struct Card {
     /// Of the GPU, in all the world.
     uuid: Vec<u8>,
     /// Whether the library can be loaded.
-    library: bool,
+    loads: bool,
 }
 
 /// A rank whose tensors are exchanged between GPUs.
@@ -77,14 +78,14 @@ pub(super) fn join(
     let context = CudaContext::new(device.index).map_err(driver)?;
     // SAFETY: only tries to open a shared library by name.
     #[allow(unsafe_code, reason = "asking whether a shared library can be loaded")]
-    let present = unsafe { sys::is_culib_present() };
+    let loads = unsafe { sys::is_culib_present() };
     let uuid = context.uuid().map_err(driver)?.bytes.map(|byte| byte as u8).to_vec();
-    let card = serde_json::to_vec(&Card { uuid, library: present }).map_err(|error| failed(own, &error.to_string()))?;
+    let card = serde_json::to_vec(&Card { uuid, loads }).map_err(|error| failed(own, &error.to_string()))?;
     let mut cards = Vec::new();
     for (rank, card) in control.gather_bytes(card)?.iter().enumerate() {
         let card: Card =
             serde_json::from_slice(card).map_err(|_| failed(rank, "does not run on CUDA as the others do"))?;
-        if !card.library {
+        if !card.loads {
             return Err(failed(
                 rank,
                 "libnccl is not installed; install it, or build isograd without the feature `nccl`",
@@ -359,12 +360,7 @@ impl Communicator<Cuda> for Nccl {
         }))
         .map(move |mut all| {
             let all: Values = tensor(all.swap_remove(0));
-            let mut start = 0;
-            let mut next = |size: usize| {
-                start += size;
-                all.clone().narrow(0, start - size, size)
-            };
-            sizes.into_iter().map(&mut next).collect()
+            cut(&all, sizes)
         })
     }
 

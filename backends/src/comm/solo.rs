@@ -11,6 +11,16 @@ use super::{CommError, Communicator, Failure, Message, Pending, Usage};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Solo;
 
+/// Tensors of these sizes, one after the other; what is left over is dropped.
+pub(super) fn cut<B: Backend>(all: &Tensor<B, 1>, sizes: Vec<usize>) -> Vec<Tensor<B, 1>> {
+    let mut start = 0;
+    let mut next = |size: usize| {
+        start += size;
+        all.clone().narrow(0, start - size, size)
+    };
+    sizes.into_iter().map(&mut next).collect()
+}
+
 impl<B: Backend> Communicator<B> for Solo {
     fn rank(&self) -> usize {
         0
@@ -29,12 +39,7 @@ impl<B: Backend> Communicator<B> for Solo {
     }
 
     fn all_gather(&self, piece: Tensor<B, 1>, sizes: Vec<usize>) -> Pending<Vec<Tensor<B, 1>>> {
-        let mut start = 0;
-        let mut next = |size: usize| {
-            start += size;
-            piece.clone().narrow(0, start - size, size)
-        };
-        Pending::ready(Ok(sizes.into_iter().map(&mut next).collect()))
+        Pending::ready(Ok(cut(&piece, sizes)))
     }
 
     fn broadcast(&self, bucket: Vec<Tensor<B, 1>>, _root: usize) -> Pending<Vec<Tensor<B, 1>>> {
