@@ -1,8 +1,8 @@
 //! Isograd trains E(n)-equivariant graph neural networks on atomistic data: the same model on a
 //! laptop's CPU, on any GPU through wgpu, and on NVIDIA GPUs through CUDA.
 //!
-//! This crate is a facade over [`core`] (structures, graphs, model, loss, training, runs),
-//! [`backends`] (devices, memory) and [`equivariance`] (property tests for any geometric model); the
+//! This crate is a facade over [`structure`] (structures, units, the neighbour list), [`core`] (graphs, model, loss,
+//! training, runs), [`backends`] (devices, memory) and [`equivariance`] (property tests for any geometric model); the
 //! `isograd` command is built on it.
 //!
 //! # Train, then predict
@@ -49,3 +49,4 @@
 pub use isograd_backends as backends;
 pub use isograd_core as core;
 pub use isograd_equivariance as equivariance;
+pub use isograd_structure as structure;

@@ -17,7 +17,7 @@ fn molecules_are_many_and_held_out_whole() {
     assert_eq!(summary.elements.len(), 5);
     let (fewest, most) = summary.atoms_per_frame.unwrap();
     assert!(fewest >= 5 && most <= 20);
-    let names = |structures: &[isograd::core::structure::Structure]| -> BTreeSet<String> {
+    let names = |structures: &[isograd::structure::Structure]| -> BTreeSet<String> {
         structures.iter().map(|structure| structure.group.clone().unwrap()).collect()
     };
     let (training, validation) = (names(&prepared.training.structures), names(&prepared.validation.structures));

@@ -110,3 +110,9 @@ impl Error {
         Self::Run { path: path.as_ref().to_owned(), message: message.into() }
     }
 }
+
+impl From<isograd_structure::Error> for Error {
+    fn from(error: isograd_structure::Error) -> Self {
+        Self::Structure(error.to_string())
+    }
+}

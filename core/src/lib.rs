@@ -1,6 +1,6 @@
 //! What Isograd trains and how: from a structure file to a trained, evaluated, resumable EGNN.
 //!
-//! Data flows one way: structure file -> [`structure::Structure`] -> [`graph::NeighbourList`] ->
+//! Data flows one way: structure file -> [`isograd_structure::Structure`] -> [`isograd_structure::NeighbourList`] ->
 //! [`graph::HostBatch`] -> [`graph::GraphBatch`] -> [`model::Egnn`] -> [`loss`] -> [`train`] ->
 //! [`run`] (snapshots, metrics, report). Everything that computes is generic over
 //! `B: burn::tensor::backend::Backend`; no backend is named in this crate.
@@ -25,8 +25,8 @@
 //!
 //! # Example
 //! ```
-//! use isograd_core::graph::neighbour_list;
-//! use isograd_core::structure::{Source, Structure};
+//! use isograd_core::structure::Source;
+//! use isograd_structure::{Structure, neighbour_list};
 //!
 //! # fn main() -> Result<(), isograd_core::Error> {
 //! let text = "2\nenergy=-1.5 pbc=\"F F F\"\nH 0 0 0\nH 0 0 0.74\n";

@@ -12,11 +12,11 @@ use burn_flex::Flex;
 use burn_ndarray::NdArray;
 use isograd_backends::kernels::KernelBackend;
 use isograd_core::engine::{Collect, Flow, Recompute, Segment, Stage, Walk, value_and_grad};
-use isograd_core::graph::{GraphBatch, HostBatch, HostGraph, neighbour_list};
+use isograd_core::graph::{GraphBatch, HostBatch, HostGraph};
 use isograd_core::loss::{Labels, LossConfig, LossKind, loss};
 use isograd_core::model::{self, Dense, Egnn, EgnnConfig, MessageKind};
-use isograd_core::structure::Geometry;
 use isograd_core::train::{Average, Optimizer, OptimizerConfig, Step, accumulate, differentiate};
+use isograd_structure::{Geometry, neighbour_list};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -13,12 +13,12 @@ use isograd_backends::comm::{Communicator, Solo, Staged, spawn};
 use isograd_backends::message::MessageBackend;
 use isograd_core::config::TrainConfig;
 use isograd_core::engine::Recompute;
-use isograd_core::graph::{HostBatch, HostGraph, LabelCounts, Sizes, cut, neighbour_list, share};
+use isograd_core::graph::{HostBatch, HostGraph, LabelCounts, Sizes, cut, share};
 use isograd_core::loss::LossConfig;
 use isograd_core::model::{self, Egnn, EgnnConfig};
 use isograd_core::shard::{HeldBytes, Sharded, View, agree};
-use isograd_core::structure::Geometry;
 use isograd_core::train::{Step, clip_scale};
+use isograd_structure::{Geometry, neighbour_list};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

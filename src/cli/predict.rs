@@ -10,9 +10,10 @@ use isograd::backends::memory::MeasuredBackend;
 use isograd::core::config::Config;
 use isograd::core::run::{RunDirectory, load_potential};
 use isograd::core::structure::extxyz::{Column, Frame, FrameReader, write_frame};
-use isograd::core::structure::{Source, Structure, open};
+use isograd::core::structure::{Source, open};
 use isograd::core::train::{Dataset, Potential, Predicted, predict};
 use isograd::core::{Error, Result};
+use isograd::structure::Structure;
 
 /// Structures that are held and predicted together.
 const CHUNK: usize = 512;

@@ -2,14 +2,13 @@
 
 use std::time::Instant;
 
+use isograd_structure::{Cell, Geometry, neighbour_list};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::step::median;
 use crate::Result;
-use crate::graph::neighbour_list;
-use crate::structure::{Cell, Geometry};
 
 /// The rate for one kind of structure.
 #[derive(Debug, Clone, Serialize)]

@@ -7,14 +7,14 @@ use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use isograd_backends::memory::{MeasuredBackend, reset_peak};
+use isograd_structure::{Cell, Element, Geometry, neighbour_list};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Recompute;
-use crate::graph::{GraphBatch, HeadRange, HostBatch, floats, neighbour_list};
+use crate::graph::{GraphBatch, HeadRange, HostBatch, floats};
 use crate::model::{self, Basis, BatchShape, Egnn, EgnnConfig, Envelope, ForceHead, MessageKind, Prediction};
-use crate::structure::{Cell, Element, Geometry};
 use crate::train::{MemoryPlan, Optimizer, OptimizerConfig, Work, differentiate};
 
 /// Elements of the synthetic graph, as many as the embedding has rows.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use isograd_backends::device::DeviceName;
+use isograd_structure::{Element, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Recompute;
@@ -11,7 +12,7 @@ use crate::graph::Budget;
 use crate::loss::LossConfig;
 use crate::model::{Basis, Envelope, ForceHead, MessageKind};
 use crate::structure::audit::{Limits, Suspicious};
-use crate::structure::{Element, Keys, Source, Units};
+use crate::structure::{Keys, Source};
 use crate::train::{OptimizerConfig, ScheduleConfig};
 
 /// A whole config file, complete and validated.

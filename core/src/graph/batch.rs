@@ -9,8 +9,7 @@ use std::ops::Range;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use isograd_backends::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
-
-use super::NeighbourList;
+use isograd_structure::NeighbourList;
 
 /// One structure, ready to be batched.
 #[derive(Debug, Clone, Default)]
@@ -256,8 +255,7 @@ pub(crate) fn floats<B: Backend, const R: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::neighbour_list;
-    use crate::structure::Geometry;
+    use isograd_structure::{Geometry, neighbour_list};
 
     fn chain(atoms: usize, head: usize) -> HostGraph {
         let positions = (0..atoms).map(|k| [k as f64, 0.0, 0.0]).collect();

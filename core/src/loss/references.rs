@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use isograd_structure::{Element, Structure};
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
-
-use crate::structure::{Element, Structure};
 
 /// Singular values below this share of the largest are cut: their directions in composition space
 /// are not determined by the data.

@@ -1,8 +1,7 @@
 //! The hyper-parameters of an [`Egnn`](super::Egnn), validated.
 
+use isograd_structure::Element;
 use serde::{Deserialize, Serialize};
-
-use crate::structure::Element;
 
 /// How the work on edges is done. The results are the same up to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

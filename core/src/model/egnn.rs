@@ -32,9 +32,9 @@ pub struct Head<B: Backend> {
 ///
 /// ```
 /// use burn_flex::Flex;
-/// use isograd_core::graph::{GraphBatch, HostBatch, HostGraph, neighbour_list};
+/// use isograd_core::graph::{GraphBatch, HostBatch, HostGraph};
 /// use isograd_core::model::{Basis, Egnn, EgnnConfig, Envelope, ForceHead};
-/// use isograd_core::structure::Geometry;
+/// use isograd_structure::{Geometry, neighbour_list};
 ///
 /// let config = EgnnConfig {
 ///     elements: vec!["H".parse().unwrap()],

@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use isograd_structure::{Element, Structure, shortest_distance};
 use serde::{Deserialize, Serialize};
-
-use super::{Element, Structure};
-use crate::graph::shortest_distance;
 
 /// What to do with a frame that cannot be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

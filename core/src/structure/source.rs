@@ -4,10 +4,11 @@
 use std::io::BufRead;
 use std::path::Path;
 
+use isograd_structure::{Cell, Element, Geometry, Structure, Units};
 use serde::{Deserialize, Serialize};
 
 use super::extxyz::{Data, Frame, FrameReader};
-use super::{Cell, Element, Geometry, Structure, Units, open};
+use super::open;
 use crate::{Error, Result};
 
 /// Names of the labels in a file.
@@ -183,9 +184,9 @@ fn tensor(frame: &Frame, key: &str) -> Result<Option<[[f64; 3]; 3]>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EnergyUnit, LengthUnit, StressSign, StressUnit};
     use super::*;
     use approx::assert_relative_eq;
+    use isograd_structure::{EnergyUnit, LengthUnit, StressSign, StressUnit};
 
     fn one(source: &Source, text: &str) -> Result<Structure> {
         source.read(text.as_bytes(), "t.xyz").next().unwrap()

@@ -4,14 +4,14 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element as _};
 use isograd_backends::message::MessageBackend;
 use isograd_equivariance::{Description, Failure, Model, Outputs, Precision, Report, Settings, System, check};
+use isograd_structure::{Cell, Geometry, NeighbourList, neighbour_list};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::potential::Potential;
-use crate::graph::{GraphBatch, HostBatch, HostGraph, NeighbourList, neighbour_list};
+use crate::graph::{GraphBatch, HostBatch, HostGraph};
 use crate::model::Egnn;
-use crate::structure::{Cell, Geometry};
 
 /// Distances between atoms in the harness's inputs, in angstrom: short, as in hot molecules.
 const SPACING: f64 = 0.8;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use isograd_structure::{Element, Structure};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -14,8 +15,8 @@ use crate::config::{Config, Elements, HeadSharing, OverBudget, SourceConfig};
 use crate::graph::Sizes;
 use crate::loss::{Fit, References, fit_references};
 use crate::model::EgnnConfig;
+use crate::structure::Source;
 use crate::structure::audit::{Limits, Summary, inspect};
-use crate::structure::{Element, Source, Structure};
 use crate::{Error, Result};
 
 /// Frames that are inspected together, in parallel.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use isograd_structure::{Element, Structure, Units, count_edges, neighbour_list};
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{HostGraph, Sizes, neighbour_list};
+use crate::graph::{HostGraph, Sizes};
 use crate::loss::References;
 use crate::model::EgnnConfig;
-use crate::structure::{Element, Keys, Source, Structure, Units};
+use crate::structure::{Keys, Source};
 use crate::{Error, Result};
 
 /// What a potential says of itself; it travels in the header of the weights file.
@@ -72,7 +73,7 @@ impl PotentialInfo {
     /// [`Error::Structure`] for an unknown element or an impossible cell.
     pub fn sizes(&self, structure: &Structure) -> Result<Sizes> {
         self.species(&structure.elements)?;
-        let edges = neighbour_list(&structure.geometry, self.model.cutoff)?.len();
+        let edges = count_edges(&structure.geometry, self.model.cutoff)?;
         Ok(Sizes { atoms: structure.len(), edges })
     }
 

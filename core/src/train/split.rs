@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use isograd_structure::Structure;
+
 use crate::config::{DataConfig, SplitBy};
 use crate::graph::epoch_order;
-use crate::structure::Structure;
 
 /// A stream number of the order's generator that no epoch reaches: the split's own.
 const SPLIT_STREAM: usize = usize::MAX;

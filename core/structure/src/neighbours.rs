@@ -8,11 +8,13 @@
 use nalgebra::{Matrix3, Vector3};
 use rayon::prelude::*;
 
-use crate::structure::Geometry;
-use crate::{Error, Result};
+use crate::{Error, Geometry, Result};
 
 /// Atoms from which on the search of one structure is spread over threads.
 const PARALLEL_FROM: usize = 2048;
+
+/// Atoms that one thread searches for at the least.
+const PARALLEL_CHUNK: usize = 64;
 
 /// Images of the cell that the search of one atom may visit; above, the cell is taken for damaged.
 const MOST_IMAGES: f64 = 1e6;
@@ -46,7 +48,7 @@ impl NeighbourList {
         self.offsets.windows(2).enumerate().flat_map(|(i, range)| std::iter::repeat_n(i as u32, range[1] - range[0]))
     }
 
-    pub(super) fn from_rows(rows: Vec<Vec<Edge>>) -> Self {
+    fn from_rows(rows: Vec<Vec<Edge>>) -> Self {
         let edges = rows.iter().map(Vec::len).sum();
         let mut list = Self {
             offsets: Vec::with_capacity(rows.len() + 1),
@@ -69,18 +71,18 @@ impl NeighbourList {
 
 /// One edge of a receiver.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Edge {
-    pub(super) sender: u32,
-    pub(super) shift: [i32; 3],
-    pub(super) vector: [f64; 3],
+struct Edge {
+    sender: u32,
+    shift: [i32; 3],
+    vector: [f64; 3],
 }
 
 /// All edges shorter than `cutoff` angstrom.
 ///
 /// # Errors
-/// [`Error::Structure`] if a position is not finite, if the lattice vectors of the periodic
-/// directions are missing or flat, if the cutoff is not a positive number, or if the cell is so
-/// thin that the cutoff reaches over more than a million of its images.
+/// If the cutoff is not a positive number, if a position is not finite or lies a million lattice vectors
+/// outside the cell, if the lattice vectors of the periodic directions are missing or flat, or if the
+/// cell is so thin that the cutoff reaches over more than a million of its images.
 pub fn neighbour_list(geometry: &Geometry, cutoff: f64) -> Result<NeighbourList> {
     let bins = Bins::new(geometry, cutoff)?;
     let row = |i: usize| {
@@ -93,9 +95,28 @@ pub fn neighbour_list(geometry: &Geometry, cutoff: f64) -> Result<NeighbourList>
     let rows = if atoms < PARALLEL_FROM {
         (0..atoms).map(row).collect()
     } else {
-        (0..atoms).into_par_iter().with_min_len(64).map(row).collect()
+        (0..atoms).into_par_iter().with_min_len(PARALLEL_CHUNK).map(row).collect()
     };
     Ok(NeighbourList::from_rows(rows))
+}
+
+/// The number of edges shorter than `cutoff` angstrom: that of [`neighbour_list`], without the memory of it.
+///
+/// # Errors
+/// As [`neighbour_list`].
+pub fn count_edges(geometry: &Geometry, cutoff: f64) -> Result<usize> {
+    let bins = Bins::new(geometry, cutoff)?;
+    let degree = |i: usize| {
+        let mut degree = 0usize;
+        bins.visit(i, |_| degree += 1);
+        degree
+    };
+    let atoms = geometry.positions.len();
+    Ok(if atoms < PARALLEL_FROM {
+        (0..atoms).map(degree).sum()
+    } else {
+        (0..atoms).into_par_iter().with_min_len(PARALLEL_CHUNK).map(degree).sum()
+    })
 }
 
 /// The shortest distance between two atoms or an atom and an image, in angstrom, if any is shorter
@@ -134,16 +155,14 @@ struct Bins {
 
 impl Bins {
     fn new(geometry: &Geometry, cutoff: f64) -> Result<Self> {
-        let wrong = |message: &str| Error::Structure(message.to_owned());
         if !(cutoff > 0.0 && cutoff.is_finite()) {
-            return Err(Error::Structure(format!("the cutoff must be a positive number of angstrom, not {cutoff}")));
+            return Err(Error::Cutoff(cutoff));
         }
         if !geometry.positions.as_flattened().iter().all(|v| v.is_finite() && v.abs() < 1e9) {
-            return Err(wrong("a position is NaN, infinite or beyond 1e9 angstrom"));
+            return Err(Error::Position);
         }
-        let flat = || wrong("the lattice vectors of the periodic directions are missing or lie in one plane");
-        let lattice = geometry.spanning_lattice().ok_or_else(flat)?;
-        let inverse = lattice.try_inverse().ok_or_else(flat)?;
+        let lattice = geometry.spanning_lattice().ok_or(Error::Flat)?;
+        let inverse = lattice.try_inverse().ok_or(Error::Flat)?;
         // Row k of the lattice is a_k; column k of the inverse is its reciprocal vector, whose
         // length is one over the distance between the faces that a_k connects.
         let heights: [f64; 3] = std::array::from_fn(|k| 1.0 / inverse.column(k).norm());
@@ -160,7 +179,7 @@ impl Bins {
             for k in (0..3).filter(|&k| geometry.periodic[k]) {
                 let shift = -fraction[k].floor();
                 if shift.abs() > 1e6 {
-                    return Err(wrong("an atom is more than a million lattice vectors outside its cell"));
+                    return Err(Error::Outside);
                 }
                 wrap[k] = shift as i64;
                 fraction[k] += shift;
@@ -193,11 +212,7 @@ impl Bins {
         let images: f64 =
             (0..3).filter(|&k| geometry.periodic[k]).map(|k| (2 * reach[k] + 1) as f64 / counts[k] as f64).product();
         if images > MOST_IMAGES {
-            return Err(Error::Structure(format!(
-                "the cell is so thin ({} angstrom between its faces) that a cutoff of {cutoff} angstrom reaches over \
-                 more than a million of its images",
-                heights.map(|height| format!("{height:.3}")).join(", ")
-            )));
+            return Err(Error::Thin { heights, cutoff });
         }
 
         let places: Vec<[i64; 3]> = fractions
@@ -302,7 +317,7 @@ fn sort_into_bins(places: &[[i64; 3]], counts: [i64; 3]) -> (Vec<usize>, Vec<u32
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::structure::Cell;
+    use crate::Cell;
 
     #[test]
     fn a_simple_cubic_atom_has_six_neighbours_though_the_cell_is_small() {
@@ -343,6 +358,7 @@ mod tests {
             periodic: [true; 3],
         };
         assert!(neighbour_list(&thin, 5.0).unwrap_err().to_string().contains("a million"));
+        assert_eq!(count_edges(&thin, 5.0), neighbour_list(&thin, 5.0).map(|list| list.len()));
     }
 
     #[test]
