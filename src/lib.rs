@@ -1,9 +1,9 @@
 //! Isograd trains E(n)-equivariant graph neural networks on atomistic data: the same model on a
 //! laptop's CPU, on any GPU through wgpu, and on NVIDIA GPUs through CUDA.
 //!
-//! This crate is a facade over [`structure`] (structures, units, the neighbour list), [`core`] (graphs, model, loss,
-//! training, runs), [`backends`] (devices, memory) and [`equivariance`] (property tests for any geometric model); the
-//! `isograd` command is built on it.
+//! This crate is a facade over [`structure`] (structures, units, the neighbour list), [`data`] (files, audit, split,
+//! batches), [`core`] (graphs, model, loss, training, runs), [`backends`] (devices, memory) and [`equivariance`]
+//! (property tests for any geometric model); the `isograd` command is built on it.
 //!
 //! # Train, then predict
 //! ```
@@ -48,5 +48,6 @@
 
 pub use isograd_backends as backends;
 pub use isograd_core as core;
+pub use isograd_data as data;
 pub use isograd_equivariance as equivariance;
 pub use isograd_structure as structure;

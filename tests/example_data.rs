@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use isograd::core::config::Config;
-use isograd::core::structure::Source;
-use isograd::core::structure::audit::Limits;
 use isograd::core::train::{prepare, survey};
+use isograd::data::Source;
+use isograd::data::audit::Limits;
 
 #[test]
 fn molecules_are_many_and_held_out_whole() {

@@ -8,5 +8,5 @@ mod sections;
 
 pub use sections::{
     Config, DataConfig, ElementList, Elements, HeadSharing, ModelConfig, OverBudget, ParallelConfig, Preset, RunConfig,
-    SourceConfig, SplitBy, TrainConfig,
+    SourceConfig, TrainConfig,
 };

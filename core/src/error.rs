@@ -19,18 +19,9 @@ pub enum Error {
         /// What is wrong and what was expected.
         message: String,
     },
-    /// A structure file is wrong.
-    #[error("{file}:{line}: frame {frame}: {message}")]
-    Frame {
-        /// The file.
-        file: String,
-        /// Line, counted from 1.
-        line: usize,
-        /// Frame, counted from 0 as ASE counts.
-        frame: usize,
-        /// What is wrong and what was expected.
-        message: String,
-    },
+    /// A structure file is wrong, or cannot be read.
+    #[error(transparent)]
+    Data(#[from] isograd_data::Error),
     /// A data source as a whole cannot be trained on.
     #[error("data source `{name}`: {message}")]
     Source {
@@ -84,16 +75,9 @@ impl Error {
     /// Whether the user's input is to blame (exit code 2), rather than the work (exit code 1).
     pub fn is_input(&self) -> bool {
         match self {
-            Self::Config { .. }
-            | Self::Frame { .. }
-            | Self::Source { .. }
-            | Self::Structure(_)
-            | Self::Run { .. }
-            | Self::Device(_) => true,
-            Self::Io { source, .. } => {
-                use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
-                matches!(source.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | NotADirectory)
-            }
+            Self::Config { .. } | Self::Source { .. } | Self::Structure(_) | Self::Run { .. } | Self::Device(_) => true,
+            Self::Data(error) => error.is_input(),
+            Self::Io { source, .. } => isograd_data::Error::blames_path(source),
             Self::Ranks(error) => error.is_input(),
             Self::Diverged(_) | Self::Memory(_) | Self::Check(_) | Self::Internal(_) => false,
         }

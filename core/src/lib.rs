@@ -25,8 +25,8 @@
 //!
 //! # Example
 //! ```
-//! use isograd_core::structure::Source;
 //! use isograd_structure::{Structure, neighbour_list};
+//! use isograd_data::Source;
 //!
 //! # fn main() -> Result<(), isograd_core::Error> {
 //! let text = "2\nenergy=-1.5 pbc=\"F F F\"\nH 0 0 0\nH 0 0 0.74\n";
@@ -48,7 +48,6 @@ pub mod loss;
 pub mod model;
 pub mod run;
 pub mod shard;
-pub mod structure;
 pub mod train;
 
 pub use error::{Error, Result};

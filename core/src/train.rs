@@ -14,7 +14,6 @@ mod potential;
 mod rank;
 mod schedule;
 mod session;
-mod split;
 mod step;
 mod window;
 

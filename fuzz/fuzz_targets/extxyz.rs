@@ -2,9 +2,9 @@
 //! Any bytes through the extended-XYZ reader: errors, never panics; and what was read, written and
 //! read again is the same.
 
-use isograd_core::structure::Source;
-use isograd_core::structure::audit::{Limits, inspect};
-use isograd_core::structure::extxyz::{Frame, FrameReader, write_frame};
+use isograd_data::Source;
+use isograd_data::audit::{Limits, inspect};
+use isograd_data::formats::extxyz::{Frame, FrameReader, write_frame};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

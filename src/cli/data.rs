@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use isograd::core::config::Config;
-use isograd::core::structure::Source;
-use isograd::core::structure::audit::{Limits, Summary};
 use isograd::core::train::survey;
 use isograd::core::{Error, Result};
+use isograd::data::Source;
+use isograd::data::audit::{Limits, Summary};
 
 use super::print_json;
 use super::tables::summary_table;

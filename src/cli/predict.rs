@@ -9,10 +9,10 @@ use isograd::backends::device::{DeviceName, RunOn, dispatch};
 use isograd::backends::memory::MeasuredBackend;
 use isograd::core::config::Config;
 use isograd::core::run::{RunDirectory, load_potential};
-use isograd::core::structure::extxyz::{Column, Frame, FrameReader, write_frame};
-use isograd::core::structure::{Source, open};
 use isograd::core::train::{Dataset, Potential, Predicted, predict};
 use isograd::core::{Error, Result};
+use isograd::data::formats::extxyz::{Column, Frame, FrameReader, write_frame};
+use isograd::data::{self, Source, open};
 use isograd::structure::Structure;
 
 /// Structures that are held and predicted together.
@@ -94,7 +94,7 @@ impl RunOn for Predict {
         let mut count = 0;
         let written = (|| {
             while frames.peek().is_some() {
-                let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_>>()?;
+                let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
                 count += chunk.len();
                 for frame in label(chunk, &potential, index, &source, &opened.config, &name, &device)? {
                     write_frame(&mut out, &frame).map_err(failed)?;
@@ -125,14 +125,14 @@ fn label<B: MeasuredBackend<FloatElem = f32>>(
     let (mut structures, mut sizes) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
     for frame in &frames {
         let structure = source.structure(frame, file)?;
-        let wrong = |error: Error| Error::Frame {
+        let wrong = |error: Error| data::Error::Frame {
             file: file.to_owned(),
             line: frame.line,
             frame: frame.index,
             message: error.to_string(),
         };
         if structure.is_empty() {
-            return Err(wrong(Error::Structure("has no atoms, so there is nothing to predict".into())));
+            return Err(wrong(Error::Structure("has no atoms, so there is nothing to predict".into())).into());
         }
         sizes.push(potential.info.sizes(&structure).map_err(wrong)?);
         structures.push(structure);

@@ -1,8 +1,8 @@
 //! Tables for the terminal.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
-use isograd::core::structure::audit::Summary;
 use isograd::core::train::{Metrics, SourceReport};
+use isograd::data::audit::Summary;
 
 /// A terminal of fewer columns is none that anyone looks at.
 const NARROWEST: u16 = 20;

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use isograd_backends::device::DeviceName;
+use isograd_data::audit::{Limits, Suspicious};
+use isograd_data::{Budget, Keys, Source, SplitBy};
 use isograd_structure::{Element, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Recompute;
-use crate::graph::Budget;
 use crate::loss::LossConfig;
 use crate::model::{Basis, Envelope, ForceHead, MessageKind};
-use crate::structure::audit::{Limits, Suspicious};
-use crate::structure::{Keys, Source};
 use crate::train::{OptimizerConfig, ScheduleConfig};
 
 /// A whole config file, complete and validated.
@@ -122,38 +121,6 @@ impl SourceConfig {
             keys.group = Some(key.clone());
         }
         Source { keys, units: self.units }
-    }
-}
-
-/// What stays on one side of the train/validation split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub enum SplitBy {
-    /// Each frame for itself.
-    Frame,
-    /// Frames of one chemical formula together.
-    Formula,
-    /// Frames of one value of this comment key together.
-    Key(String),
-}
-
-impl From<String> for SplitBy {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "frame" => Self::Frame,
-            "formula" => Self::Formula,
-            _ => Self::Key(text),
-        }
-    }
-}
-
-impl From<SplitBy> for String {
-    fn from(split: SplitBy) -> String {
-        match split {
-            SplitBy::Frame => "frame".into(),
-            SplitBy::Formula => "formula".into(),
-            SplitBy::Key(key) => key,
-        }
     }
 }
 

@@ -4,19 +4,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use isograd_data::audit::{Limits, Summary, inspect};
+use isograd_data::{Fit, References, Sizes, Source, fit_references, split};
 use isograd_structure::{Element, Structure};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::dataset::Dataset;
 use super::potential::{PotentialInfo, PotentialSource};
-use super::split::split;
 use crate::config::{Config, Elements, HeadSharing, OverBudget, SourceConfig};
-use crate::graph::Sizes;
-use crate::loss::{Fit, References, fit_references};
 use crate::model::EgnnConfig;
-use crate::structure::Source;
-use crate::structure::audit::{Limits, Summary, inspect};
 use crate::{Error, Result};
 
 /// Frames that are inspected together, in parallel.
@@ -56,7 +53,7 @@ pub struct Prepared {
 /// Reads and checks one source; used by training and by `data info`.
 ///
 /// # Errors
-/// [`Error::Frame`] or [`Error::Io`] where a file cannot be read.
+/// [`Error::Data`] where a file cannot be read.
 pub fn survey<P: AsRef<Path>>(source: &Source, files: &[P], limits: &Limits) -> Result<(Vec<Structure>, Summary)> {
     let mut kept = Vec::new();
     let mut summary = Summary::default();
@@ -81,8 +78,8 @@ pub fn survey<P: AsRef<Path>>(source: &Source, files: &[P], limits: &Limits) -> 
 /// Reads, audits, splits and measures everything that the config names.
 ///
 /// # Errors
-/// [`Error::Source`] where a source is not fit for training, [`Error::Frame`] where a file is
-/// damaged, [`Error::Config`] where config and data do not fit.
+/// [`Error::Source`] where a source is not fit for training, [`Error::Data`] where a file is damaged,
+/// [`Error::Config`] where config and data do not fit.
 pub fn prepare(config: &Config) -> Result<Prepared> {
     let data = &config.data;
     let mut warnings = Vec::new();
@@ -92,7 +89,8 @@ pub fn prepare(config: &Config) -> Result<Prepared> {
         let wrong = |message| Error::Source { name: source.name.clone(), message };
         summary.verdict(data.suspicious, config.loss.force_weight > 0.0).map_err(wrong)?;
         warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
-        let (training, validation) = split(kept, data, config.train.seed, index).map_err(wrong)?;
+        let (training, validation) =
+            split(kept, &data.split_by, data.validation_fraction, config.train.seed, index).map_err(wrong)?;
         let fit = references(source, &training);
         warnings.extend(reference_warnings(source, &fit, &validation));
         parts.push((source, summary, training, validation, fit));

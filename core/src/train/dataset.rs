@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use isograd_data::Sizes;
 use isograd_structure::Structure;
 use rayon::prelude::*;
 
 use super::potential::PotentialInfo;
 use crate::Result;
-use crate::graph::{HostBatch, HostGraph, LabelCounts, Sizes};
+use crate::graph::{HostBatch, HostGraph, LabelCounts};
 
 /// Labelled structures and all that it takes to turn one into a graph.
 pub struct Dataset {

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use isograd_backends::message::MessageBackend;
+use isograd_data::{Budget, Loader, pack};
 
 use super::dataset::Dataset;
 use super::metrics::Tally;
-use crate::graph::{Budget, GraphBatch, HostBatch, Loader, pack};
+use crate::graph::{GraphBatch, HostBatch};
 use crate::model::Predictor;
 use crate::{Error, Result};
 

@@ -1,6 +1,7 @@
 //! The end of a run: what the best weights are worth, written down.
 
 use isograd_backends::memory::MeasuredBackend;
+use isograd_data::{pack, share};
 use isograd_equivariance::Settings;
 
 use super::check::{CASES_AFTER_TRAINING, check_potential};
@@ -9,7 +10,6 @@ use super::evaluate::{baseline, evaluate};
 use super::metrics::Tally;
 use super::rank::Seat;
 use crate::config::Config;
-use crate::graph::{pack, share};
 use crate::model::{self, Predictor};
 use crate::run::report::{self, Report};
 use crate::run::{EquivarianceSummary, MetricsLog, RunDirectory, Summary, TrainSummary, load_potential};

@@ -1,12 +1,12 @@
 //! How much memory training will take, before anything of it is there.
 
 use isograd_backends::message::scratch::{Profile, VALUE, packing};
+use isograd_data::{BATCHES_OF_WORKER, epoch_order, pack};
 use serde::{Deserialize, Serialize};
 
 use super::data::Prepared;
 use crate::config::Config;
 use crate::engine::{Recompute, Segment, walk_bytes};
-use crate::graph::{BATCHES_OF_WORKER, epoch_order, pack};
 use crate::model::{BatchShape, EgnnConfig, MessageKind, ModelBytes};
 
 /// What decides how much memory training takes.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
+use isograd_data::{Keys, References, Sizes, Source};
 use isograd_structure::{Element, Structure, Units, count_edges, neighbour_list};
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{HostGraph, Sizes};
-use crate::loss::References;
+use crate::graph::HostGraph;
 use crate::model::EgnnConfig;
-use crate::structure::{Keys, Source};
 use crate::{Error, Result};
 
 /// What a potential says of itself; it travels in the header of the weights file.

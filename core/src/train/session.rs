@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use burn::backend::Autodiff;
 use isograd_backends::memory::{MeasuredBackend, reset_peak};
+use isograd_data::{Loader, Sizes, cut, epoch_order, pack, share};
 
 use super::data::Prepared;
 use super::events::{Event, Observer, Progress};
@@ -18,7 +19,7 @@ use super::step::Step;
 use super::window::Window;
 use crate::config::Config;
 use crate::engine::Segment;
-use crate::graph::{HostBatch, Loader, Sizes, cut, epoch_order, pack, share};
+use crate::graph::HostBatch;
 use crate::model::{Egnn, Predictor};
 use crate::run::{
     Best, LogLine, MetricsLog, RankSummary, RunDirectory, State, TrainSummary, load_latest, save_potential,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::graph::Sizes;
+use isograd_data::Sizes;
 
 /// Atoms and edges since it was made.
 pub(super) struct Window {

@@ -3,25 +3,62 @@
 use std::collections::{BTreeSet, HashMap};
 
 use isograd_structure::Structure;
+use serde::{Deserialize, Serialize};
 
-use crate::config::{DataConfig, SplitBy};
-use crate::graph::epoch_order;
+use crate::epoch_order;
 
 /// A stream number of the order's generator that no epoch reaches: the split's own.
 const SPLIT_STREAM: usize = usize::MAX;
 
-/// Holds out whole groups until the validation share is reached; the order of groups depends on the
-/// seed alone.
-pub(super) fn split(
+/// What stays on one side of the train/validation split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum SplitBy {
+    /// Each frame for itself.
+    Frame,
+    /// Frames of one chemical formula together.
+    Formula,
+    /// Frames of one value of this comment key together.
+    Key(String),
+}
+
+impl From<String> for SplitBy {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "frame" => Self::Frame,
+            "formula" => Self::Formula,
+            _ => Self::Key(text),
+        }
+    }
+}
+
+impl From<SplitBy> for String {
+    fn from(split: SplitBy) -> String {
+        match split {
+            SplitBy::Frame => "frame".into(),
+            SplitBy::Formula => "formula".into(),
+            SplitBy::Key(key) => key,
+        }
+    }
+}
+
+/// Holds out whole groups until a share of `validation_fraction` of the structures is reached: the part to train
+/// on and the part held out, each in the order given. The order in which groups are taken depends on `seed`
+/// and on `source`, the number of the data source, alone. At least one group stays on either side.
+///
+/// # Errors
+/// A sentence about what is missing: a second group, or the comment key that groups are told by.
+pub fn split(
     structures: Vec<Structure>,
-    data: &DataConfig,
+    by: &SplitBy,
+    validation_fraction: f64,
     seed: u64,
     source: usize,
 ) -> Result<(Vec<Structure>, Vec<Structure>), String> {
     let mut group_of = Vec::with_capacity(structures.len());
     let mut numbers: HashMap<String, usize> = HashMap::new();
     for (index, structure) in structures.iter().enumerate() {
-        let name = match &data.split_by {
+        let name = match by {
             SplitBy::Frame => {
                 group_of.push(index);
                 continue;
@@ -34,18 +71,18 @@ pub(super) fn split(
         let next = numbers.len();
         group_of.push(*numbers.entry(name).or_insert(next));
     }
-    let groups = if data.split_by == SplitBy::Frame { structures.len() } else { numbers.len() };
+    let groups = if *by == SplitBy::Frame { structures.len() } else { numbers.len() };
     if groups < 2 {
         return Err(format!(
             "training and validation need at least two groups (data.split_by = \"{}\"), found {groups}",
-            String::from(data.split_by.clone())
+            String::from(by.clone())
         ));
     }
     let mut sizes = vec![0usize; groups];
     for &group in &group_of {
         sizes[group] += 1;
     }
-    let target = (data.validation_fraction * structures.len() as f64).round().max(1.0) as usize;
+    let target = (validation_fraction * structures.len() as f64).round().max(1.0) as usize;
     let mut held_out = BTreeSet::new();
     let mut count = 0;
     for group in epoch_order(seed.wrapping_add(source as u64), SPLIT_STREAM, groups) {
@@ -74,27 +111,27 @@ mod tests {
     #[test]
     fn groups_are_never_cut() {
         let groups: Vec<usize> = (0..200).map(|k| k % 20).collect();
-        let data = DataConfig { split_by: SplitBy::Key("m".into()), ..Default::default() };
-        let (training, validation) = split(structures(&groups), &data, 0, 0).unwrap();
+        let by = SplitBy::Key("m".into());
+        let (training, validation) = split(structures(&groups), &by, 0.1, 0, 0).unwrap();
         let names = |side: &[Structure]| side.iter().map(|s| s.group.clone().unwrap()).collect::<BTreeSet<_>>();
         assert_eq!((training.len(), validation.len()), (180, 20));
         assert!(names(&training).is_disjoint(&names(&validation)));
-        let (_, other) = split(structures(&groups), &data, 1, 0).unwrap();
+        let (_, other) = split(structures(&groups), &by, 0.1, 1, 0).unwrap();
         assert_ne!(names(&validation), names(&other));
     }
 
     #[test]
     fn one_group_cannot_be_split() {
-        let data = DataConfig { split_by: SplitBy::Formula, ..Default::default() };
-        assert!(split(structures(&[0, 0, 0]), &data, 0, 0).unwrap_err().contains("at least two groups"));
-        let data = DataConfig { split_by: SplitBy::Key("m".into()), ..Default::default() };
-        assert!(split(vec![Structure::default()], &data, 0, 0).unwrap_err().contains("no `m`"));
+        assert!(
+            split(structures(&[0, 0, 0]), &SplitBy::Formula, 0.1, 0, 0).unwrap_err().contains("at least two groups")
+        );
+        let by = SplitBy::Key("m".into());
+        assert!(split(vec![Structure::default()], &by, 0.1, 0, 0).unwrap_err().contains("no `m`"));
     }
 
     #[test]
     fn a_large_share_still_leaves_something_to_train_on() {
-        let data = DataConfig { validation_fraction: 0.9, ..Default::default() };
-        let (training, validation) = split(structures(&[0, 1]), &data, 0, 0).unwrap();
+        let (training, validation) = split(structures(&[0, 1]), &SplitBy::Frame, 0.9, 0, 0).unwrap();
         assert_eq!((training.len(), validation.len()), (1, 1));
     }
 }

@@ -14,21 +14,21 @@ const AHEAD: usize = 2;
 pub const BATCHES_OF_WORKER: usize = AHEAD + 1;
 
 /// Makes a batch of the given members of the data set.
-pub type MakeBatch<T> = dyn Fn(&[usize]) -> Result<T> + Send + Sync;
+pub type MakeBatch<T, E = Error> = dyn Fn(&[usize]) -> Result<T, E> + Send + Sync;
 
 /// An iterator over batches that are made by background threads, in the given order.
-pub struct Loader<T> {
-    channels: Vec<Receiver<Result<T>>>,
+pub struct Loader<T, E = Error> {
+    channels: Vec<Receiver<Result<T, E>>>,
     workers: Vec<JoinHandle<()>>,
     next: usize,
     count: usize,
     waited: Duration,
 }
 
-impl<T: Send + 'static> Loader<T> {
+impl<T: Send + 'static, E: Send + 'static> Loader<T, E> {
     /// Starts `workers` threads that make `batches`. Worker w makes the batches w,
     /// w + workers, ... and the iterator takes them in turn, so the order is kept.
-    pub fn new(make: Arc<MakeBatch<T>>, batches: Vec<Vec<usize>>, workers: usize) -> Self {
+    pub fn new(make: Arc<MakeBatch<T, E>>, batches: Vec<Vec<usize>>, workers: usize) -> Self {
         let workers = workers.clamp(1, batches.len().max(1));
         let count = batches.len();
         let batches = Arc::new(batches);
@@ -55,8 +55,8 @@ impl<T: Send + 'static> Loader<T> {
     }
 }
 
-impl<T> Iterator for Loader<T> {
-    type Item = Result<T>;
+impl<T, E: From<Error>> Iterator for Loader<T, E> {
+    type Item = Result<T, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next == self.count {
@@ -67,7 +67,7 @@ impl<T> Iterator for Loader<T> {
         let start = Instant::now();
         let batch = channel.recv();
         self.waited += start.elapsed();
-        Some(batch.unwrap_or_else(|_| Err(Error::Internal("a data worker stopped early".into()))))
+        Some(batch.unwrap_or_else(|_| Err(Error::Internal("a data worker stopped early".into()).into())))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -75,7 +75,7 @@ impl<T> Iterator for Loader<T> {
     }
 }
 
-impl<T> Drop for Loader<T> {
+impl<T, E> Drop for Loader<T, E> {
     fn drop(&mut self) {
         self.channels.clear();
         for worker in self.workers.drain(..) {
@@ -92,7 +92,7 @@ mod tests {
     fn members() -> Arc<MakeBatch<Vec<usize>>> {
         Arc::new(|members| {
             if members.contains(&13) {
-                return Err(Error::Structure("thirteen".into()));
+                return Err(Error::Internal("thirteen".into()));
             }
             Ok(members.to_vec())
         })

@@ -13,12 +13,14 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// Opens a plain, gzip, xz or zstd file for buffered reading; the name's ending does not matter.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be opened or its decompressor cannot start.
+/// [`Error::Io`] if the file cannot be opened or its decompressor cannot start, [`Error::Path`] if it is a
+/// directory.
 pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     let fail = || Error::io(path, "read");
     let file = File::open(path).map_err(fail())?;
     if file.metadata().map_err(fail())?.is_dir() {
-        return Err(Error::run(path, "is a directory; expected a structure file"));
+        let message = "is a directory; expected a structure file".into();
+        return Err(Error::Path { path: path.to_owned(), message });
     }
     let mut file = BufReader::with_capacity(1 << 16, file);
     let head = file.fill_buf().map_err(fail())?;

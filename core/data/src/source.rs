@@ -7,9 +7,8 @@ use std::path::Path;
 use isograd_structure::{Cell, Element, Geometry, Structure, Units};
 use serde::{Deserialize, Serialize};
 
-use super::extxyz::{Data, Frame, FrameReader};
-use super::open;
-use crate::{Error, Result};
+use crate::formats::extxyz::{Data, Frame, FrameReader};
+use crate::{Error, Result, open};
 
 /// Names of the labels in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +52,7 @@ impl Source {
     /// Streams the structures of one file, in eV and angstrom.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be opened; each item is an error of its own frame.
+    /// As [`open`]; each item is an error of its own frame.
     pub fn read_file(&self, path: &Path) -> Result<impl Iterator<Item = Result<Structure>> + use<>> {
         Ok(self.read(open(path)?, &path.display().to_string()))
     }

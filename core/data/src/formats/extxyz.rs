@@ -1,7 +1,7 @@
 //! Extended XYZ as ASE reads and writes it: frames of `count`, `comment`, one line per atom.
 //!
 //! This module knows the format only: [`Frame`] holds what the file says, in the file's units.
-//! [`super::Source`] turns a frame into a [`isograd_structure::Structure`].
+//! [`crate::Source`] turns a frame into a [`isograd_structure::Structure`].
 
 mod comment;
 mod properties;

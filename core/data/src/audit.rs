@@ -256,8 +256,8 @@ fn minimum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Source;
     use super::*;
+    use crate::Source;
 
     fn audit(text: &str) -> Summary {
         let mut summary = Summary::default();

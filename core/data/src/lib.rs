@@ -1,0 +1,41 @@
+//! From structure files to batches: formats, the audit, the split, reference energies, and the order of
+//! an epoch.
+//!
+//! A [`formats`] reader yields frames as the file has them. A [`Source`] turns each into a structure in eV
+//! and angstrom, once. [`audit`] looks at all of them, [`split`] holds some out, [`fit_references`] takes
+//! off what elements contribute to energies. [`epoch_order`] and [`pack`] say which batches an epoch has,
+//! and a [`Loader`] makes them on background threads.
+//!
+//! # Example
+//! ```
+//! use isograd_data::{Source, SplitBy, split};
+//! use isograd_structure::Structure;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = "2\nenergy=-1.5 pbc=\"F F F\"\nH 0 0 0\nH 0 0 0.74\n".repeat(10);
+//! let frames: Vec<Structure> = Source::default().read(text.as_bytes(), "h2.xyz").collect::<Result<_, _>>()?;
+//! assert_eq!(frames[0].energy, Some(-1.5));
+//! let (training, validation) = split(frames, &SplitBy::Frame, 0.2, 0, 0)?;
+//! assert_eq!((training.len(), validation.len()), (8, 2));
+//! # Ok(())
+//! # }
+//! ```
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod audit;
+mod compressed;
+mod error;
+pub mod formats;
+mod loader;
+mod references;
+mod sampler;
+mod source;
+mod split;
+
+pub use compressed::open;
+pub use error::{Error, Result};
+pub use loader::{BATCHES_OF_WORKER, Loader, MakeBatch};
+pub use references::{Fit, References, fit_references};
+pub use sampler::{Budget, Sizes, cut, epoch_order, pack, share};
+pub use source::{Keys, Source};
+pub use split::{SplitBy, split};
