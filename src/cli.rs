@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use isograd::backends::memory::CountingAllocator;
-use isograd::core::Error;
+use isograd::train::Error;
 
 /// Trains E(n)-equivariant graph neural networks on atomistic data.
 #[derive(Parser)]

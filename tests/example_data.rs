@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use isograd::core::config::Config;
-use isograd::core::train::{prepare, survey};
 use isograd::data::Source;
 use isograd::data::audit::Limits;
+use isograd::models::Registry;
+use isograd::train::config::Config;
+use isograd::train::{prepare, survey};
 
 #[test]
 fn molecules_are_many_and_held_out_whole() {
     let config = Config::load(Path::new("examples/configs/quickstart.toml"), &[]).unwrap();
-    let prepared = prepare(&config).unwrap();
+    let prepared = prepare(&config, &Registry::default()).unwrap();
     let summary = &prepared.reports[0].summary;
     assert!(summary.frames >= 2000 && summary.with_forces == summary.frames);
     assert_eq!(summary.elements.len(), 5);

@@ -195,7 +195,7 @@ fn running_out_of_memory_says_what_would_fit() {
 #[test]
 #[cfg(feature = "wgpu")]
 fn a_buffer_too_large_for_the_gpu_says_so() {
-    use isograd::backends::{device::profile, message::scratch::Profile};
+    use isograd::backends::{device::profile, profile::Profile};
     if !common::has_wgpu() {
         return;
     }

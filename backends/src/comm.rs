@@ -39,7 +39,7 @@ pub use solo::Solo;
 pub use staged::Staged;
 pub use tcp::Tcp;
 pub use threads::{Threads, spawn};
-pub use world::{Given, Launcher, World};
+pub use world::{Launcher, World, WorldFlags};
 
 /// Bytes that one rank sends to another.
 pub type Message = Arc<Vec<u8>>;

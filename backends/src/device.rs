@@ -4,7 +4,7 @@ mod list;
 mod name;
 
 use crate::memory::MeasuredBackend;
-use crate::message::scratch::Profile;
+use crate::profile::Profile;
 
 pub use list::{DeviceReport, list};
 pub use name::{DeviceName, GraphicsApi};
@@ -38,33 +38,45 @@ pub enum DeviceError {
 /// The backend of the device `cpu`.
 pub type CpuBackend = burn_flex::Flex;
 
-/// Work that is generic over the backend and runs on the one that a [`DeviceName`] selects.
-pub trait RunOn {
-    /// What the work returns.
-    type Output;
+/// The backend of `wgpu`, `vulkan` and `metal`.
+#[cfg(feature = "wgpu")]
+pub type WgpuBackend = burn_wgpu::Wgpu;
 
-    /// Does the work on `device` of backend `B` (without autodiff; wrap it where gradients are
-    /// needed).
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output;
+/// The backend of `cuda`.
+#[cfg(feature = "cuda")]
+pub type CudaBackend = burn_cuda::Cuda;
+
+/// A slow CPU backend in double precision, which tests hold others against.
+#[cfg(feature = "ndarray")]
+pub type F64Backend = burn_ndarray::NdArray<f64>;
+
+/// A device of one of the backends, ready to be used.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum OpenDevice {
+    /// The processor.
+    Cpu(<CpuBackend as burn::tensor::backend::BackendTypes>::Device),
+    /// A GPU through wgpu.
+    #[cfg(feature = "wgpu")]
+    Wgpu(burn_wgpu::WgpuDevice),
+    /// An NVIDIA GPU.
+    #[cfg(feature = "cuda")]
+    Cuda(burn_cuda::CudaDevice),
 }
 
-/// Runs `work` on the backend and device that `name` selects.
+/// Looks a device up before Burn touches it, so that a missing driver is an error and not a panic.
 ///
 /// # Errors
-/// [`DeviceError`] if the backend is not compiled in or the device is not there; the device is
-/// looked up before Burn touches it, so that a missing driver is an error and not a panic.
-pub fn dispatch<W: RunOn>(name: &DeviceName, work: W) -> Result<W::Output, DeviceError> {
+/// [`DeviceError`] if the backend is not compiled in or the device is not there.
+pub fn open(name: &DeviceName) -> Result<OpenDevice, DeviceError> {
     match name {
-        DeviceName::Cpu => Ok(work.run::<burn_flex::Flex>(Default::default())),
+        DeviceName::Cpu => Ok(OpenDevice::Cpu(Default::default())),
         #[cfg(feature = "wgpu")]
-        DeviceName::Wgpu { api, index } => {
-            let device = list::open_wgpu(*api, *index)?;
-            Ok(work.run::<burn_wgpu::Wgpu>(device))
-        }
+        DeviceName::Wgpu { api, index } => list::open_wgpu(*api, *index).map(OpenDevice::Wgpu),
         #[cfg(feature = "cuda")]
         DeviceName::Cuda { index } => {
             list::check_cuda(*index)?;
-            Ok(work.run::<burn_cuda::Cuda>(burn_cuda::CudaDevice::new(*index)))
+            Ok(OpenDevice::Cuda(burn_cuda::CudaDevice::new(*index)))
         }
         #[allow(unreachable_patterns, reason = "reached only without the features above")]
         other => {
@@ -76,14 +88,13 @@ pub fn dispatch<W: RunOn>(name: &DeviceName, work: W) -> Result<W::Output, Devic
 /// What of a device decides how much memory operations take.
 ///
 /// # Errors
-/// As [`dispatch`]; work can then be planned for [`Profile::USUAL_GPU`].
+/// As [`open`]; work can then be planned for [`Profile::USUAL_GPU`].
 pub fn profile(name: &DeviceName) -> Result<Profile, DeviceError> {
-    struct Of;
-    impl RunOn for Of {
-        type Output = Profile;
-        fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Profile {
-            B::profile(&device)
-        }
-    }
-    dispatch(name, Of)
+    Ok(match open(name)? {
+        OpenDevice::Cpu(device) => CpuBackend::profile(&device),
+        #[cfg(feature = "wgpu")]
+        OpenDevice::Wgpu(device) => WgpuBackend::profile(&device),
+        #[cfg(feature = "cuda")]
+        OpenDevice::Cuda(device) => CudaBackend::profile(&device),
+    })
 }

@@ -12,16 +12,19 @@ use crate::kernels::KernelBackend;
 use crate::primitive::{primitive, tensor};
 
 /// A backend with autodiff that can start from a gradient.
-pub trait SeedBackend: AutodiffBackend {
-    /// A zero `[1]`, from which `backward` gives `output` this gradient and what `output` depends on the
-    /// gradients that follow; as `(output * gradient).sum()` would, without the passes over both.
-    fn seed_gradient(output: Tensor<Self, 2>, gradient: Tensor<Self::InnerBackend, 2>) -> Tensor<Self, 1>;
+pub trait CotangentBackend: AutodiffBackend {
+    /// Returns a zero `[1]` whose `backward` starts from `cotangent` at `output`. Equivalent to
+    /// `(output * cotangent).sum()`, without computing it.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    fn pull_back(output: Tensor<Self, 2>, cotangent: Tensor<Self::InnerBackend, 2>) -> Tensor<Self, 1>;
 }
 
 #[derive(Debug)]
-struct Seed;
+struct PullBack;
 
-impl<B: KernelBackend> Backward<B, 1> for Seed {
+impl<B: KernelBackend> Backward<B, 1> for PullBack {
     type State = B::FloatTensorPrimitive;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
@@ -32,13 +35,13 @@ impl<B: KernelBackend> Backward<B, 1> for Seed {
     }
 }
 
-impl<B: KernelBackend, C: CheckpointStrategy> SeedBackend for Autodiff<B, C> {
-    fn seed_gradient(output: Tensor<Self, 2>, gradient: Tensor<B, 2>) -> Tensor<Self, 1> {
-        assert_eq!(output.dims(), gradient.dims(), "seed_gradient: shapes");
-        let zero = primitive(Tensor::<B, 1>::zeros([1], &gradient.device()));
+impl<B: KernelBackend, C: CheckpointStrategy> CotangentBackend for Autodiff<B, C> {
+    fn pull_back(output: Tensor<Self, 2>, cotangent: Tensor<B, 2>) -> Tensor<Self, 1> {
+        assert_eq!(output.dims(), cotangent.dims(), "pull_back: shapes");
+        let zero = primitive(Tensor::<B, 1>::zeros([1], &cotangent.device()));
         let output = primitive(output);
-        tensor(match Seed.prepare::<C>([output.node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(primitive(gradient), zero),
+        tensor(match PullBack.prepare::<C>([output.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(primitive(cotangent), zero),
             OpsKind::UnTracked(prepared) => prepared.finish(zero),
         })
     }

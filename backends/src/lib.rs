@@ -4,26 +4,22 @@
 //!   time; a list of what is available, and why something is not.
 //! - [`index`]: edges by receiver and sender, rows in groups.
 //! - [`message`]: the fused edge operation of an EGNN layer.
+//! - [`value`]: what flows through a model, and the operations that models are written with.
 //! - [`kernels`]: the small operations around it: SiLU, gathering and summing rows, AdamW.
 //! - [`comm`]: ranks that compute together.
 //! - [`gradient`]: backward from a given gradient.
+//! - [`profile`]: what of a device decides how much memory operations take.
 //! - [`memory`]: bytes in use and their peak, per backend.
 //!
-//! Nothing here knows what is computed; that is `isograd-core`.
+//! Nothing here knows what is computed; that is for the crates above.
 //!
 //! ```
-//! use isograd_backends::device::{DeviceName, dispatch, RunOn};
+//! use isograd_backends::device::{CpuBackend, OpenDevice, open};
 //! use isograd_backends::memory::MeasuredBackend;
 //!
-//! struct BackendName;
-//! impl RunOn for BackendName {
-//!     type Output = String;
-//!     fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> String {
-//!         B::name(&device)
-//!     }
-//! }
-//! let name = dispatch(&"cpu".parse::<DeviceName>().unwrap(), BackendName).unwrap();
-//! assert!(name.starts_with("flex"));
+//! let OpenDevice::Cpu(device) = open(&"cpu".parse()?)? else { panic!("cpu is a CPU") };
+//! println!("{:?}", CpuBackend::profile(&device));
+//! # Ok::<(), isograd_backends::device::DeviceError>(())
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -34,6 +30,8 @@ pub mod index;
 pub mod kernels;
 pub mod memory;
 pub mod message;
+pub mod profile;
+pub mod value;
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;

@@ -12,7 +12,7 @@ use mimalloc::MiMalloc;
 
 use crate::comm::RankBackend;
 use crate::message::MessageBackend;
-use crate::message::scratch::Profile;
+use crate::profile::Profile;
 
 /// A backend that can tell how much memory its tensors take.
 pub trait MeasuredBackend: MessageBackend + RankBackend {

@@ -2,12 +2,16 @@
 //! host memory or, with the feature `nccl` and a GPU for each, from device to device.
 #![allow(clippy::print_stderr, reason = "says what it skips")]
 
+mod common;
+
 use std::time::Duration;
 
 use burn::tensor::{Tensor, TensorData};
 use isograd_backends::comm::{Staged, Threads, Transport, spawn};
-use isograd_backends::device::{DeviceName, RunOn, dispatch};
+use isograd_backends::device::DeviceName;
 use isograd_backends::memory::MeasuredBackend;
+
+use common::{RunOn, dispatch};
 
 const LONG: Duration = Duration::from_secs(120);
 

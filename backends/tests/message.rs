@@ -8,8 +8,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
-use common::{Random, error, numbers, on_each_gpu};
-use isograd_backends::device::RunOn;
+use common::{Random, RunOn, error, numbers, on_each_gpu};
 use isograd_backends::index::{EdgeIndex, EdgeList};
 use isograd_backends::memory::MeasuredBackend;
 use isograd_backends::message::{

@@ -3,35 +3,14 @@
 use rand::RngExt;
 
 use crate::case::Case;
+use crate::comparison::largest;
 use crate::evaluation::{Finding, Subject};
 use crate::model::Model;
 use crate::property::{Property, case_seed, generator, properties};
 use crate::report::{Counterexample, Report, Row};
 use crate::sample::{Shape, system};
+use crate::settings::{Settings, tolerance};
 use crate::{Description, System, noise, shrink};
-
-/// How a battery runs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Cases per property. Default 100.
-    pub cases: usize,
-    /// Decides all cases. Default 0.
-    pub seed: u64,
-    /// Most systems that are evaluated in one call. Default 64.
-    pub batch: usize,
-    /// Errors up to so many noise floors pass. Default 8.
-    pub tolerance: f64,
-    /// Only properties whose name contains this.
-    pub only: Option<String>,
-    /// Only the case with this seed, as a report names it; needs `only`.
-    pub case: Option<u32>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { cases: 100, seed: 0, batch: 64, tolerance: 8.0, only: None, case: None }
-    }
-}
 
 /// Cases whose noise gives the floor of a property, jitters of each, and jitters of a suspect.
 const FLOOR_CASES: usize = 12;
@@ -131,9 +110,9 @@ fn calibrate<M: Model + ?Sized>(subject: &Subject<'_, M>, seed: u64) -> (Vec<f64
     if let Some(Ok(exact)) = subject.model.evaluate_f64(&systems) {
         for k in 0..description.outputs.len() {
             let difference = |(a, b): (&crate::Outputs, &crate::Outputs)| {
-                let size = noise::largest(&b[k]).max(scales[k]);
+                let size = largest(&b[k]).max(scales[k]);
                 let errors: Vec<f64> = a[k].iter().zip(&b[k]).map(|(a, b)| a - b).collect();
-                noise::largest(&errors) / if size > 0.0 { size } else { 1.0 }
+                largest(&errors) / if size > 0.0 { size } else { 1.0 }
             };
             double[k] = quantile(answers.iter().zip(&exact).map(difference).collect(), 0.5);
         }
@@ -184,12 +163,6 @@ fn rows_of<M: Model + ?Sized>(subject: &Subject<'_, M>, property: &Property, set
             row_of(subject, property, settings, &seen, k, floor, rng.random())
         })
         .collect()
-}
-
-/// What passes, relative to the output's scale.
-pub(crate) fn tolerance(description: &Description, settings: &Settings, case: &Case, noise: f64) -> f64 {
-    let limit = description.precision.limit() * Property::allowance(&case.question);
-    (settings.tolerance * noise).min(limit)
 }
 
 /// What one case showed about one output.

@@ -2,36 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::comparison::Comparison;
 use crate::description::{Description, Kind};
 use crate::model::Outputs;
-use crate::{Rows, System, Transformation, conservation, cutoff};
-
-/// What a case compares.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Question {
-    /// Do the outputs transform as they should?
-    Transforms(Transformation),
-    /// Are they the same with edges in another order?
-    EdgeOrder(u32),
-    /// Are several systems together the same as each alone?
-    Batch,
-    /// Are the outputs of the first system the same beside the second as beside the third?
-    OtherGraphs,
-    /// Do outputs of two systems add up when the second is moved this far away?
-    Separation(Vec<f64>),
-    /// Are outputs continuous where the first node leaves the cutoff of the second, moving away along
-    /// the line between them?
-    CutoffValue,
-    /// Are their slopes?
-    CutoffSlope,
-    /// Are forces the negative derivative of the energy along this direction, `[N, D]`?
-    Conservative(Rows),
-    /// Does the output sum to zero over nodes?
-    ZeroSum,
-    /// Has it no torque?
-    ZeroTorque,
-}
+use crate::question::Question;
+use crate::{System, Transformation, conservation, cutoff};
 
 /// A question about one or several systems.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,28 +34,6 @@ impl Request {
             Self::Any(system) | Self::Shuffled(system, _) => std::slice::from_ref(system),
             Self::Together(systems) => systems,
         }
-    }
-}
-
-/// Two sides that should be equal, and by how much they may differ without being wrong.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Comparison {
-    pub(crate) found: Vec<f64>,
-    pub(crate) expected: Vec<f64>,
-    /// Absolute error of the method itself, as of a numeric derivative.
-    pub(crate) slack: f64,
-    /// What rounding the outputs alone does to the two sides, absolute. A jitter of the inputs need
-    /// not show it where small differences of large outputs are taken.
-    pub(crate) rounding: f64,
-    /// What the errors of single evaluations are multiplied by on the way to the two sides.
-    pub(crate) gain: f64,
-}
-
-impl Comparison {
-    /// Differences of the two sides; `None` if they have different lengths.
-    pub(crate) fn errors(&self) -> Option<Vec<f64>> {
-        (self.found.len() == self.expected.len())
-            .then(|| self.found.iter().zip(&self.expected).map(|(a, b)| a - b).collect())
     }
 }
 

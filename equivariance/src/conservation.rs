@@ -1,6 +1,6 @@
 //! What a model may claim beside equivariance: forces that are a gradient, and that sum to nothing.
 
-use crate::case::Comparison;
+use crate::comparison::{Comparison, largest};
 use crate::model::Outputs;
 use crate::{Description, Precision, Rows, System};
 
@@ -50,7 +50,7 @@ pub(crate) fn derivative(
         found: vec![along],
         expected: vec![-near],
         slack: (near - far).abs() + (near - plain).abs(),
-        rounding: description.precision.epsilon() * crate::noise::largest(&energies) / step,
+        rounding: description.precision.epsilon() * largest(&energies) / step,
         gain: 0.0,
     });
     comparisons

@@ -1,9 +1,10 @@
 //! Cases to errors: evaluations are gathered into batches, answers checked for shape and compared.
 
-use crate::case::{Case, Comparison, Request};
+use crate::System;
+use crate::case::{Case, Request};
+use crate::comparison::{Comparison, largest};
 use crate::description::{Description, Kind};
 use crate::model::{Model, Outputs};
-use crate::{System, noise};
 
 /// What a case showed about each output: `None` where an output is not concerned, a message where
 /// the model gave no usable answer.
@@ -131,9 +132,9 @@ impl<M: Model + ?Sized> Subject<'_, M> {
             Err(_) => return Some(CaseError { size: f64::INFINITY, rounding: 0.0 }),
         };
         let scale = self.scale(output, case, comparison);
-        let largest = comparison.errors().map_or(f64::INFINITY, |errors| noise::largest(&errors));
+        let size = comparison.errors().map_or(f64::INFINITY, |errors| largest(&errors));
         // Near the cutoff a jitter of the inputs changes next to nothing, so it does not show this.
         let rounding = (comparison.rounding / scale).max(comparison.gain * self.precision[output]);
-        Some(CaseError { size: (largest - comparison.slack).max(0.0) / scale, rounding })
+        Some(CaseError { size: (size - comparison.slack).max(0.0) / scale, rounding })
     }
 }

@@ -39,6 +39,7 @@
 mod assertion;
 mod battery;
 mod case;
+mod comparison;
 mod conservation;
 mod cutoff;
 mod description;
@@ -47,21 +48,25 @@ pub mod group;
 mod model;
 mod noise;
 mod property;
+mod question;
 mod report;
 mod rows;
 pub mod sample;
+mod settings;
 mod shrink;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod system;
 mod transformation;
 
-pub use battery::{Settings, check};
-pub use case::{Case, Question};
+pub use battery::check;
+pub use case::Case;
 pub use description::{Description, Kind, Output, Precision};
 pub use model::{Failure, Model, Outputs, from_batch_fn, from_fn};
 pub use property::Skipped;
+pub use question::Question;
 pub use report::{BaselineError, Counterexample, Regression, Report, Row, Worst};
 pub use rows::Rows;
+pub use settings::Settings;
 pub use system::System;
 pub use transformation::Transformation;

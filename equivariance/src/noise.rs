@@ -7,22 +7,18 @@ use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
 use crate::case::{Case, Request};
+use crate::comparison::largest;
 use crate::evaluation::{Finding, Subject};
 use crate::model::Model;
 use crate::{Description, Rows, System};
-
-/// The largest absolute value; infinite if one is not a number.
-pub(crate) fn largest(values: &[f64]) -> f64 {
-    values.iter().fold(0.0, |most, value| if value.is_finite() { f64::max(most, value.abs()) } else { f64::INFINITY })
-}
 
 /// The case with every real number of its systems moved by about one rounding error of the model's
 /// precision. Positions are rounded as coarsely as the largest coordinate that the model is given.
 pub(crate) fn jittered(case: &Case, description: &Description, rng: &mut impl Rng) -> Case {
     let epsilon = description.precision.epsilon();
-    let largest = |system: &System| system.positions.values().iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+    let furthest = |system: &System| system.positions.values().iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     let given =
-        case.requests(description).iter().flat_map(Request::systems).map(largest).fold(description.spacing, f64::max);
+        case.requests(description).iter().flat_map(Request::systems).map(furthest).fold(description.spacing, f64::max);
     let mut shaken = |rows: &Rows, least: f64| {
         let mut rows = rows.clone();
         for value in rows.values_mut() {

@@ -4,7 +4,8 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use crate::case::{Case, Question};
+use crate::case::Case;
+use crate::question::Question;
 use crate::sample::{Shape, system};
 use crate::{Description, Kind, Rows, System, Transformation, group};
 

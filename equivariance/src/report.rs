@@ -5,11 +5,12 @@ mod table;
 
 use serde::{Deserialize, Serialize};
 
-use crate::battery::Settings;
-use crate::case::{Case, Question};
+use crate::case::Case;
 use crate::evaluation::Subject;
 use crate::model::Model;
 use crate::property::Skipped;
+use crate::question::Question;
+use crate::settings::Settings;
 use crate::{Description, Precision};
 
 pub use baseline::{BaselineError, Regression};

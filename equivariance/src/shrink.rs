@@ -1,11 +1,12 @@
 //! A failing case made smaller: fewer nodes, a simpler transformation, rounder numbers, as long as
 //! it still fails.
 
-use crate::battery::{Settings, tolerance};
-use crate::case::{Case, Question};
+use crate::case::Case;
 use crate::evaluation::Subject;
 use crate::model::Model;
 use crate::property::generator;
+use crate::question::Question;
+use crate::settings::{Settings, tolerance};
 use crate::{Rows, System, Transformation, noise};
 
 /// Most candidates that are tried.

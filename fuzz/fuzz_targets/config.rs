@@ -2,7 +2,7 @@
 //! Any text as a config file, with any override: errors, never panics; and a config that loads can be
 //! written and loads to the same again.
 
-use isograd_core::config::Config;
+use isograd_train::config::Config;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, Option<&str>)| {

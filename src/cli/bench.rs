@@ -1,11 +1,12 @@
 //! `isograd bench`.
 
-use isograd::backends::device::{DeviceName, RunOn, dispatch};
-use isograd::backends::memory::MeasuredBackend;
-use isograd::core::bench::{NeighbourRate, StepConfig, StepReport, bench_step, neighbour_rates};
-use isograd::core::engine::Recompute;
-use isograd::core::model::MessageKind;
-use isograd::core::{Error, Result};
+use isograd::backends::device::DeviceName;
+use isograd::backends::value::EdgeWork;
+use isograd::engine::Recompute;
+use isograd::lab::{NeighbourRate, StepConfig, StepReport, bench_step, neighbour_rates};
+use isograd::train::Backend;
+use isograd::train::{Error, Result};
+use isograd::train::{RunOn, dispatch};
 
 use super::print_json;
 use super::tables::{bytes, grouped, rate, table};
@@ -92,7 +93,7 @@ struct Bench(StepConfig);
 impl RunOn for Bench {
     type Output = Result<StepReport, Error>;
 
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         bench_step::<B>(&self.0, &device).map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })
     }
 }
@@ -100,8 +101,8 @@ impl RunOn for Bench {
 fn step(args: &StepArgs) -> Result<()> {
     let &StepArgs { nodes, degree, width, layers, steps, warmup, recompute, .. } = args;
     let message = match args.message {
-        Message::Fused => MessageKind::Fused,
-        Message::Composed => MessageKind::Composed,
+        Message::Fused => EdgeWork::Fused,
+        Message::Composed => EdgeWork::Composed,
     };
     let config = StepConfig { nodes, degree, width, layers, steps, warmup, message, recompute };
     let mut report = dispatch(&args.device, Bench(config))??;
@@ -124,7 +125,7 @@ fn step(args: &StepArgs) -> Result<()> {
         ("optimizer", seconds(report.parts.optimizer)),
         ("edges per second", rate(report.edges_per_second)),
         ("matrix products", format!("{} GFLOP/s", grouped((report.gemm_flops_per_second / 1e9) as usize))),
-        ("peak memory", format!("{}, planned {}", bytes(report.peak_bytes), bytes(Some(report.plan.total)))),
+        ("peak memory", format!("{}, planned {}", bytes(report.peak_bytes), bytes(report.plan.map(|plan| plan.total)))),
         ("loss", report.loss.map_or("overflowed".into(), |loss| format!("{loss:.6}"))),
     ];
     let rows = rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect();

@@ -1,11 +1,13 @@
 //! `isograd bench scaling --paper`: steps on A100s, predicted.
 
-use isograd::backends::message::scratch::Profile;
-use isograd::core::bench::{Cluster, Work};
-use isograd::core::engine::Recompute;
-use isograd::core::model::{BatchShape, MessageKind};
-use isograd::core::train::Work as MemoryWork;
-use isograd::core::{Error, Result};
+use isograd::backends::profile::Profile;
+use isograd::backends::value::EdgeWork;
+use isograd::engine::Recompute;
+use isograd::engine::zero::Zero;
+use isograd::lab::{Cluster, StepModel};
+use isograd::models::GraphSizes;
+use isograd::train::MemoryWorkload;
+use isograd::train::{Error, Result};
 use serde::Serialize;
 
 use super::bench_scaling::Args;
@@ -17,7 +19,7 @@ use super::tables::{bytes, grouped, table};
 struct Row {
     gpus: usize,
     messages: &'static str,
-    zero: u8,
+    zero: Zero,
     seconds: f64,
     exposed: f64,
     sent_bytes: f64,
@@ -30,52 +32,40 @@ struct Row {
 /// Steps on A100s, from operations and bytes alone.
 pub(super) fn run(args: &Args) -> Result<()> {
     let step = args.step(args.nodes);
-    let model = step.model();
-    model.validate().map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })?;
-    let parameters = model.parameter_count() as f64;
+    let model = step.model().map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })?;
+    let parameters = model.layout(1).count() as f64;
     let cluster = Cluster::a100();
     let again = |recompute: Recompute| if recompute == Recompute::None { 0.0 } else { 1.0 };
     // An update reads and writes weights and moments: seven passes over memory of 2 TB/s (A100 80GB datasheet).
     let update = 7.0 * 4.0 * parameters / 2e12;
     // Of the products of a fused step a quarter is forward; composed steps do not repeat them on the way back.
     let forward = 0.25 * step.gemm_flops() / args.flops;
-    let work = |message: MessageKind, recompute: Recompute| Work {
+    let work = |message: EdgeWork, recompute: Recompute| StepModel {
         forward,
-        backward: forward * (if message == MessageKind::Fused { 3.0 } else { 2.0 } + again(recompute)),
+        backward: forward * (if message == EdgeWork::Fused { 3.0 } else { 2.0 } + again(recompute)),
         update,
         weights: 4.0 * parameters,
-        stages: args.layers + 1,
+        blocks: args.layers + 1,
         recomputes: recompute != Recompute::None,
     };
-    let plan = |ranks: usize, zero: u8, message: MessageKind, recompute: Recompute| {
+    let plan = |ranks: usize, zero: Zero, message: EdgeWork, recompute: Recompute| {
         let [atoms, edges] = [args.nodes, args.nodes * args.degree].map(|count| (ranks * count) as u64);
-        let batch = BatchShape { graphs: ranks as u64, atoms, edges };
-        let profile = Profile::USUAL_GPU;
-        let (ranks, model) = (ranks as u64, model.clone());
-        let work = MemoryWork {
-            model,
-            message,
-            profile,
-            batch,
-            parts: 1,
-            accumulate: 1,
-            waiting: 0,
-            average: false,
-            ranks,
-            zero,
-        };
-        work.plan(recompute).total
+        let batch = GraphSizes { graphs: ranks as u64, nodes: atoms, edges };
+        let model = model.clone().with_edge_work(message);
+        let work = MemoryWorkload::of_step(model, batch, Profile::USUAL_GPU);
+        // The EGNN can tell how much it takes.
+        MemoryWorkload { ranks: ranks as u64, zero, ..work }.plan(recompute).map_or(0, |plan| plan.total)
     };
     let variants = [
-        ("composed", MessageKind::Composed, Recompute::None),
-        ("composed, layer", MessageKind::Composed, Recompute::Layer),
-        ("fused", MessageKind::Fused, Recompute::None),
-        ("fused, layer", MessageKind::Fused, Recompute::Layer),
+        ("composed", EdgeWork::Composed, Recompute::None),
+        ("composed, layer", EdgeWork::Composed, Recompute::Layer),
+        ("fused", EdgeWork::Fused, Recompute::None),
+        ("fused, layer", EdgeWork::Fused, Recompute::Layer),
     ];
     let mut rows = Vec::new();
     for &gpus in &args.gpus {
-        let base = cluster.predict(&work(MessageKind::Composed, Recompute::None), gpus, 0).seconds;
-        let base_bytes = plan(gpus, 0, MessageKind::Composed, Recompute::None);
+        let base = cluster.predict(&work(EdgeWork::Composed, Recompute::None), gpus, Zero::Off).seconds;
+        let base_bytes = plan(gpus, Zero::Off, EdgeWork::Composed, Recompute::None);
         for (messages, message, recompute) in variants {
             for &zero in &args.zero {
                 let work = work(message, recompute);
@@ -91,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
                     planned_bytes,
                     time_share: found.seconds / base,
                     memory_share: planned_bytes as f64 / base_bytes as f64,
-                    efficiency: cluster.predict(&work, 1, 0).seconds / found.seconds,
+                    efficiency: cluster.predict(&work, 1, Zero::Off).seconds / found.seconds,
                 });
             }
         }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use isograd::backends::device::DeviceName;
-use isograd::core::bench::{StepReport, recompute_plot};
-use isograd::core::{Error, Result};
+use isograd::lab::{StepReport, recompute_plot};
+use isograd::train::{Error, Result};
 
 use super::tables::{bytes, table};
 
@@ -117,7 +117,7 @@ fn rows(reports: &[StepReport]) -> Vec<Vec<String>> {
             share(peak(report), peak(base)),
             format!("{:.4} s", report.step_seconds_median),
             share(report.step_seconds_median, base.step_seconds_median),
-            share(report.plan.total as f64, peak(report)),
+            report.plan.map_or("-".into(), |plan| share(plan.total as f64, peak(report))),
         ]);
     }
     rows

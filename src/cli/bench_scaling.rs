@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isograd::backends::comm::{Communicator, Solo, Transport, World, spawn};
-use isograd::backends::device::{DeviceName, RunOn, dispatch};
-use isograd::backends::memory::MeasuredBackend;
-use isograd::core::bench::{Cluster, RankStep, StepConfig, Traffic, Work, bench_rank, bench_traffic};
-use isograd::core::engine::Recompute;
-use isograd::core::model::MessageKind;
-use isograd::core::{Error, Result};
+use isograd::backends::device::DeviceName;
+use isograd::backends::value::EdgeWork;
+use isograd::engine::Recompute;
+use isograd::engine::zero::Zero;
+use isograd::lab::{Cluster, RankStep, StepConfig, StepModel, Traffic, bench_rank, bench_traffic};
+use isograd::train::Backend;
+use isograd::train::{Error, Result};
+use isograd::train::{RunOn, dispatch};
 use serde::Serialize;
 
 use super::print_json;
@@ -29,9 +31,9 @@ pub(crate) struct Args {
     /// Numbers of ranks, threads of this process; under mpirun, one and all
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     ranks: Vec<usize>,
-    /// ZeRO stages
+    /// ZeRO levels
     #[arg(long, value_delimiter = ',', default_value = "0,1,2,3")]
-    pub(super) zero: Vec<u8>,
+    pub(super) zero: Vec<Zero>,
     /// Nodes of the graph of one rank: of each rank in weak scaling, of all together in strong scaling
     #[arg(long, default_value_t = 1024)]
     pub(super) nodes: usize,
@@ -81,7 +83,7 @@ impl Args {
             layers: self.layers,
             steps: self.steps,
             warmup: self.warmup,
-            message: MessageKind::Fused,
+            message: EdgeWork::Fused,
             recompute: self.recompute,
         }
     }
@@ -92,7 +94,7 @@ impl Args {
 struct Case {
     scaling: &'static str,
     ranks: usize,
-    zero: u8,
+    zero: Zero,
     /// Nodes of each rank.
     nodes: usize,
     /// By the slowest rank.
@@ -125,10 +127,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut report = Report { threads_per_rank: threads, traffic: Vec::new(), cases: Vec::new() };
     let all = Members { args, ranks: &ranks, threads };
 
-    let alone = |nodes| -> Result<RankStep> { Ok(all.run(1, Task::Step(args.step(nodes), 0))?.steps.swap_remove(0)) };
+    let alone =
+        |nodes| -> Result<RankStep> { Ok(all.run(1, Task::Step(args.step(nodes), Zero::Off))?.steps.swap_remove(0)) };
     let base = alone(args.nodes)?;
     for &count in counts.iter().filter(|&&count| count > 1) {
-        let parameters = isograd::core::model::EgnnConfig::parameter_count(&args.step(1).model()) as usize;
+        let model = args.step(1).model();
+        let model = model.map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })?;
+        let parameters = model.layout(1).count();
         let traffic = all.run(count, Task::Traffic(parameters.next_multiple_of(count)))?.traffic;
         report.traffic.push((count, traffic));
         for (scaling, nodes) in [("strong", args.nodes.div_ceil(count)), ("weak", args.nodes)] {
@@ -142,12 +147,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                     network: traffic.bandwidth,
                     latency: traffic.latency,
                 };
-                let work = Work {
+                let work = StepModel {
                     forward: own.gradients / 3.0,
                     backward: own.gradients * 2.0 / 3.0,
                     update: own.update,
                     weights: 4.0 * parameters as f64,
-                    stages: args.layers + 1,
+                    blocks: args.layers + 1,
                     recomputes: args.recompute != Recompute::None,
                 };
                 let more = (count * nodes) as f64 / args.nodes as f64;
@@ -173,7 +178,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Case {
             scaling: "one",
             ranks: 1,
-            zero: 0,
+            zero: Zero::Off,
             nodes: args.nodes,
             seconds: base.seconds,
             predicted_seconds: base.seconds,
@@ -234,7 +239,7 @@ fn print(report: &Report) -> Result<()> {
 /// What ranks do together.
 #[derive(Clone)]
 enum Task {
-    Step(StepConfig, u8),
+    Step(StepConfig, Zero),
     Traffic(usize),
 }
 
@@ -291,7 +296,7 @@ struct OnDevice {
 impl RunOn for OnDevice {
     type Output = Result<Found>;
 
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let comm: Arc<dyn Communicator<B>> = match self.place {
             Place::Alone => Arc::new(Solo),
             Place::Thread(thread) => super::ranks::join(move || Ok(thread), &device, PATIENCE)?,
@@ -301,7 +306,7 @@ impl RunOn for OnDevice {
         match self.task {
             Task::Step(config, zero) => {
                 let own = bench_rank::<B>(&config, zero, comm.clone(), &device)?;
-                found.steps = isograd::core::shard::agree::all(&*comm, &own)?;
+                found.steps = isograd::train::agree::all(&*comm, &own)?;
             }
             Task::Traffic(values) => found.traffic = bench_traffic::<B>(&*comm, values, &device)?,
         }

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use isograd::backends::device::{RunOn, dispatch};
-use isograd::backends::memory::MeasuredBackend;
-use isograd::core::run::load_potential;
-use isograd::core::train::check_potential;
-use isograd::core::{Error, Result};
 use isograd::equivariance::{Regression, Report, Settings};
+use isograd::models::Registry;
+use isograd::train::Backend;
+use isograd::train::check_potential;
+use isograd::train::run::load_potential;
+use isograd::train::{Error, Result};
+use isograd::train::{RunOn, dispatch};
 
 use super::predict::{DeviceOption, Opened};
 use super::print_json;
@@ -107,8 +108,8 @@ struct Check {
 impl RunOn for Check {
     type Output = Result<Report, Error>;
 
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
-        let potential = load_potential::<B>(&self.opened.weights, &device)?;
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
+        let potential = load_potential::<B>(&self.opened.weights, &Registry::default(), &device)?;
         Ok(check_potential(&potential, &device, &self.settings))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use isograd::core::config::Config;
-use isograd::core::train::survey;
-use isograd::core::{Error, Result};
 use isograd::data::Source;
 use isograd::data::audit::{Limits, Summary};
+use isograd::train::config::Config;
+use isograd::train::survey;
+use isograd::train::{Error, Result};
 
 use super::print_json;
 use super::tables::summary_table;

@@ -1,7 +1,7 @@
 //! `isograd devices`.
 
 use isograd::backends::device::{DeviceReport, list};
-use isograd::core::Result;
+use isograd::train::Result;
 
 use super::{print_json, tables::table};
 

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use isograd::backends::device::{RunOn, dispatch};
-use isograd::backends::memory::MeasuredBackend;
-use isograd::core::run::load_potential;
-use isograd::core::train::{Dataset, Metrics, baseline, evaluate, survey};
-use isograd::core::{Error, Result};
+use isograd::models::Registry;
+use isograd::tasks::{Metrics, PotentialTask, Task};
+use isograd::train::Backend;
+use isograd::train::run::load_potential;
+use isograd::train::{Dataset, Predictor, baseline, evaluate, survey};
+use isograd::train::{Error, Result};
+use isograd::train::{RunOn, dispatch};
 
 use super::predict::UseOptions;
 use super::print_json;
@@ -50,9 +52,9 @@ struct Evaluate {
 impl RunOn for Evaluate {
     type Output = Result<(), Error>;
 
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let Self { args, opened } = self;
-        let potential = load_potential::<B>(&opened.weights, &device)?;
+        let potential = load_potential::<B>(&opened.weights, &Registry::default(), &device)?;
         let (index, source) = potential.info.source(args.options.source.as_deref())?;
         let limits = opened.config.data.limits();
         let (structures, summary) = survey(&source, &args.files, &limits)?;
@@ -64,22 +66,25 @@ impl RunOn for Evaluate {
             return Err(Error::Structure("no structure with labels is left to evaluate on".into()));
         }
         let sources = vec![index; structures.len()];
-        let dataset = Arc::new(Dataset::new(structures, sources, potential.info.clone())?);
+        let task = Arc::new(PotentialTask { loss: opened.config.loss.clone(), info: Some(potential.info.clone()) });
+        let metrics = task.metrics();
+        let dataset = Arc::new(Dataset::new(structures, sources, potential.info.clone(), task)?);
         let train = &opened.config.train;
         let all: Vec<usize> = (0..dataset.len()).collect();
-        let tally = evaluate(&potential.model, &dataset, &all, train.budget(), train.workers, &device)?;
+        let tally =
+            evaluate(&Predictor::of_potential(&potential), &dataset, &all, train.budget(), train.workers, &device)?;
         let report = Report {
             structures: dataset.len(),
             atoms: dataset.sizes.iter().map(|sizes| sizes.atoms).sum(),
-            metrics: tally.metrics(),
-            baseline: baseline(&dataset).metrics(),
+            metrics: tally.metrics(&metrics),
+            baseline: baseline(&dataset).metrics(&metrics),
             device: opened.device.to_string(),
         };
         if args.json {
             return print_json(&report);
         }
         println!("{} structures, {} atoms, on {}", grouped(report.structures), grouped(report.atoms), report.device);
-        let rows = metrics_rows(&report.metrics, &report.baseline);
+        let rows = metrics_rows(&metrics, &report.metrics, &report.baseline);
         println!("{}", table(&["errors", "model", "baseline", "share"], rows));
         Ok(())
     }

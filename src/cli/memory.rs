@@ -4,7 +4,7 @@ use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use isograd::core::{Error, Result};
+use isograd::train::{Error, Result};
 
 /// What the user is told beside the fact; set before the work begins.
 static ADVICE: OnceLock<String> = OnceLock::new();

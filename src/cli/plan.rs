@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use isograd::backends::device::{DeviceName, profile};
-use isograd::backends::message::scratch::Profile;
-use isograd::core::Result;
-use isograd::core::config::Config;
-use isograd::core::engine::{Recompute, parse_bytes};
-use isograd::core::model::BatchShape;
-use isograd::core::train::{MemoryPlan, Work, model_shape};
+use isograd::backends::profile::Profile;
+use isograd::engine::zero::Zero;
+use isograd::engine::{Recompute, parse_bytes};
+use isograd::models::GraphSizes;
+use isograd::models::Registry;
+use isograd::train::Result;
+use isograd::train::config::Config;
+use isograd::train::{MemoryPlan, MemoryWorkload, model_of};
 use serde::Serialize;
 
 use super::print_json;
@@ -27,7 +29,7 @@ pub(crate) struct Args {
     /// Number of processes
     #[arg(long)]
     ranks: Option<usize>,
-    /// ZeRO stage, 0 to 3: optimizer states, gradients, parameters are sharded over the processes
+    /// ZeRO level, 0 to 3: optimizer states, gradients, parameters are sharded over the processes
     #[arg(long)]
     zero: Option<u8>,
     /// Which activations are computed again on the way back: none, layer, every:K or auto:BYTES
@@ -53,7 +55,7 @@ fn memory(text: &str) -> Result<u64, String> {
 struct Policy {
     recompute: Recompute,
     #[serde(flatten)]
-    bytes: MemoryPlan,
+    bytes: Option<MemoryPlan>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fits: Option<Fits>,
 }
@@ -72,7 +74,7 @@ struct Fits {
 struct Report {
     device: String,
     ranks: u64,
-    zero: u8,
+    zero: Zero,
     parameter_count: u64,
     graphs: u64,
     atoms: u64,
@@ -89,16 +91,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     overrides.extend(args.recompute.map(|recompute| format!("parallel.recompute=\"{recompute}\"")));
     overrides.extend(args.device.map(|device| format!("train.device=\"{device}\"")));
     let config = Config::load(&args.config, &overrides)?;
-    let model = model_shape(&config, UNKNOWN_ELEMENTS)?;
+    let model = model_of(&config, &Registry::default(), UNKNOWN_ELEMENTS)?;
     let budget = config.train.budget();
     let [graphs, atoms, edges] = [budget.graphs, budget.atoms, budget.edges].map(|count| count as u64);
-    let batch = BatchShape { graphs, atoms, edges };
+    let batch = GraphSizes { graphs, nodes: atoms, edges };
     let device = &config.train.device;
     let profile = profile(device).unwrap_or_else(|error| {
         eprintln!("planned for an accelerator of 80 GB: {error}");
         Profile::USUAL_GPU
     });
-    let work = Work::new(&config, model, batch, profile);
+    let work = MemoryWorkload::new(&config, model, batch, profile);
     let memory = args.memory.or_else(|| (*device == DeviceName::Cpu).then(host_memory).flatten());
     let policy = |recompute| Policy {
         recompute,
@@ -107,7 +109,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             let batch = work.largest_batch(recompute, memory);
             Fits {
                 memory,
-                batch_atoms: batch.map(|batch| batch.atoms),
+                batch_atoms: batch.map(|batch| batch.nodes),
                 batch_edges: batch.map(|batch| batch.edges),
                 width: work.largest_width(recompute, memory),
             }
@@ -122,7 +124,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         device: device.to_string(),
         ranks: work.ranks,
         zero: work.zero,
-        parameter_count: work.model.parameter_count(),
+        parameter_count: work.parameter_count(),
         graphs,
         atoms,
         edges,
@@ -145,12 +147,12 @@ pub(crate) fn host_memory() -> Option<u64> {
     (total > 0).then_some(total)
 }
 
-fn print(report: &Report, work: &Work) {
+fn print(report: &Report, work: &MemoryWorkload) {
     let Report { ranks, zero, graphs, atoms, edges, .. } = report;
     println!(
-        "width {}, {} layers, {} parameters on {}; {} ranks, ZeRO stage {zero}",
-        work.model.width,
-        work.model.layers,
+        "{}, {} blocks, {} parameters on {}; {} ranks, ZeRO level {zero}",
+        work.model.architecture().kind(),
+        work.layout.blocks(),
         grouped(report.parameter_count as usize),
         report.device,
         ranks
@@ -158,7 +160,7 @@ fn print(report: &Report, work: &Work) {
     let [graphs, atoms, edges] = [graphs, atoms, edges].map(|count| grouped(*count as usize));
     println!("batches of at most {graphs} graphs, {atoms} atoms, {edges} edges; bytes of one rank at the peak\n");
     let of = |name: &str, value: fn(&MemoryPlan) -> u64| -> Vec<String> {
-        let values = report.policies.iter().map(|policy| bytes(Some(value(&policy.bytes))));
+        let values = report.policies.iter().map(|policy| bytes(policy.bytes.as_ref().map(value)));
         std::iter::once(name.to_owned()).chain(values).collect()
     };
     let mut rows = vec![

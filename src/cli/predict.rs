@@ -5,15 +5,18 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use isograd::backends::device::{DeviceName, RunOn, dispatch};
-use isograd::backends::memory::MeasuredBackend;
-use isograd::core::config::Config;
-use isograd::core::run::{RunDirectory, load_potential};
-use isograd::core::train::{Dataset, Potential, Predicted, predict};
-use isograd::core::{Error, Result};
+use isograd::backends::device::DeviceName;
 use isograd::data::formats::extxyz::{Column, Frame, FrameReader, write_frame};
 use isograd::data::{self, Source, open};
+use isograd::models::Registry;
 use isograd::structure::Structure;
+use isograd::tasks::{Potential, PotentialTask};
+use isograd::train::Backend;
+use isograd::train::config::Config;
+use isograd::train::run::{RunDirectory, load_potential};
+use isograd::train::{Dataset, Predicted, Predictor, predict};
+use isograd::train::{Error, Result};
+use isograd::train::{RunOn, dispatch};
 
 /// Structures that are held and predicted together.
 const CHUNK: usize = 512;
@@ -82,9 +85,9 @@ struct Predict {
 impl RunOn for Predict {
     type Output = Result<(), Error>;
 
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let Self { args, opened } = self;
-        let potential = load_potential::<B>(&opened.weights, &device)?;
+        let potential = load_potential::<B>(&opened.weights, &Registry::default(), &device)?;
         let (index, source) = potential.info.source(args.options.source.as_deref())?;
         let name = args.input.display().to_string();
         let mut frames = FrameReader::new(open(&args.input)?, name.as_str()).peekable();
@@ -113,7 +116,7 @@ impl RunOn for Predict {
 }
 
 /// Frames with predicted labels in them.
-fn label<B: MeasuredBackend<FloatElem = f32>>(
+fn label<B: Backend>(
     mut frames: Vec<Frame>,
     potential: &Potential<B>,
     source_index: usize,
@@ -134,13 +137,16 @@ fn label<B: MeasuredBackend<FloatElem = f32>>(
         if structure.is_empty() {
             return Err(wrong(Error::Structure("has no atoms, so there is nothing to predict".into())).into());
         }
-        sizes.push(potential.info.sizes(&structure).map_err(wrong)?);
+        sizes.push(potential.info.sizes(&structure).map_err(|error| wrong(error.into()))?);
         structures.push(structure);
     }
-    let dataset = Arc::new(Dataset::measured(structures, source_index, sizes, potential.info.clone()));
+    let dataset = {
+        let task = Arc::new(PotentialTask { loss: config.loss.clone(), info: Some(potential.info.clone()) });
+        Arc::new(Dataset::measured(structures, source_index, sizes, potential.info.clone(), task))
+    };
     let train = &config.train;
     let all: Vec<usize> = (0..dataset.len()).collect();
-    predict(&potential.model, &dataset, &all, train.budget(), train.workers, device, |predicted| {
+    predict(&Predictor::of_potential(potential), &dataset, &all, train.budget(), train.workers, device, |predicted| {
         let structure = &dataset.structures[predicted.index];
         write_labels(&mut frames[predicted.index], source, structure, &predicted);
         Ok(())
@@ -154,7 +160,7 @@ fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, predi
     for key in [&keys.energy, &keys.stress, &keys.virial] {
         frame.comment.remove(key);
     }
-    frame.comment.set("energy", format!("{:.8}", predicted.energy));
+    frame.comment.set("energy", format!("{:.8}", predicted.values[0][0]));
     if let Some(energy) = structure.energy {
         frame.comment.set("reference_energy", format!("{energy:.8}"));
     }
@@ -165,7 +171,7 @@ fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, predi
     let taken = ["pos", "positions", "forces", keys.forces.as_str()];
     frame.columns.retain(|column| !taken.contains(&column.name.as_str()));
     frame.columns.push(Column::vectors("pos", &structure.geometry.positions));
-    frame.columns.push(Column::vectors("forces", &predicted.forces));
+    frame.columns.push(Column::vectors("forces", predicted.values[1].as_chunks::<3>().0));
     if let Some(forces) = &structure.forces {
         frame.columns.push(Column::vectors("reference_forces", forces));
     }

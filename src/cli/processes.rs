@@ -1,6 +1,6 @@
 //! Flags that say which ranks there are, where no launcher does.
 
-use isograd::backends::comm::Given;
+use isograd::backends::comm::WorldFlags;
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Ranks that are processes (found from mpirun, srun and torchrun without flags)")]
@@ -20,7 +20,11 @@ pub(crate) struct ProcessArgs {
 }
 
 impl ProcessArgs {
-    pub(crate) fn given(&self) -> Given {
-        Given { rank: self.rank.zip(self.world_size), local_rank: self.local_rank, rendezvous: self.rendezvous.clone() }
+    pub(crate) fn given(&self) -> WorldFlags {
+        WorldFlags {
+            rank: self.rank.zip(self.world_size),
+            local_rank: self.local_rank,
+            rendezvous: self.rendezvous.clone(),
+        }
     }
 }

@@ -4,10 +4,11 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use isograd::backends::message::scratch::Profile;
-use isograd::core::engine::Recompute;
-use isograd::core::model::BatchShape;
-use isograd::core::train::{Event, Metrics, Observer, Prepared, Progress, Work};
+use isograd::backends::profile::Profile;
+use isograd::engine::Recompute;
+use isograd::models::GraphSizes;
+use isograd::tasks::{Measure, Metrics, PotentialTask, Task};
+use isograd::train::{Event, MemoryWorkload, Observer, Prepared, Progress};
 
 use super::plan::host_memory;
 use super::tables::{bytes, grouped, rate, reference_table, summary_table};
@@ -84,10 +85,11 @@ impl Display {
     }
 
     fn validated(&self, epoch: usize, metrics: &Metrics, best: bool) {
-        let mut line = format!(
-            "epoch {epoch:>4}  step {:>7}  force MAE {:>7.1} meV/Å  energy MAE {:>6.1} meV/atom",
-            self.last.step, metrics.force_mae_mev_per_angstrom, metrics.energy_mae_mev_per_atom
-        );
+        let mut line = format!("epoch {epoch:>4}  step {:>7}", self.last.step);
+        for metric in PotentialTask::default().metrics().iter().rev().filter(|own| own.measure == Measure::Mae) {
+            let value = metrics.get(&metric.key).map_or("-".into(), |value| format!("{value:.1}"));
+            line += &format!("  {} {value:>7} {}", metric.name, metric.unit);
+        }
         if best {
             line += "  best";
         }
@@ -103,7 +105,12 @@ impl Observer for Display {
         match event {
             Event::Prepared(prepared) => self.prepared(prepared),
             Event::Planned(work, recompute) => {
-                let plan = work.plan(recompute);
+                let Some(plan) = work.plan(recompute) else {
+                    return self.say(&format!(
+                        "memory: not planned, kind {} does not say how much it takes",
+                        work.model.architecture().kind()
+                    ));
+                };
                 self.say(&format!("memory: {} at the peak, as planned", bytes(Some(plan.total))));
                 if let Recompute::Auto(limit) = recompute
                     && plan.total > limit
@@ -122,22 +129,23 @@ impl Observer for Display {
             Event::Validated { epoch, metrics, best } => self.validated(epoch, metrics, best),
             Event::Snapshot(_) => {}
             Event::Finished(_) => self.bar.finish_and_clear(),
+            _ => {}
         }
     }
 }
 
 /// What to do if there is less memory than the plan asks for.
-fn advice(work: &Work, recompute: Recompute) -> String {
-    let with = |recompute| work.plan(recompute).total;
+fn advice(work: &MemoryWorkload, recompute: Recompute) -> String {
+    let with = |recompute| work.plan(recompute).map_or(0, |plan| plan.total);
     let (total, least) = (with(recompute), with(Recompute::Layer));
     let mut text = format!("the plan was {}", bytes(Some(total)));
     if least < total {
         text += &format!(", with parallel.recompute = \"layer\" it would be {}", bytes(Some(least)));
     }
     let half = total / 2;
-    let batch = work.largest_batch(Recompute::Layer, half).filter(|batch| batch.atoms < work.batch.atoms);
-    let batch = batch.map(|BatchShape { atoms, edges, .. }| {
-        let [atoms, edges] = [atoms, edges].map(|count| grouped(count as usize));
+    let batch = work.largest_batch(Recompute::Layer, half).filter(|batch| batch.nodes < work.batch.nodes);
+    let batch = batch.map(|GraphSizes { nodes, edges, .. }| {
+        let [atoms, edges] = [nodes, edges].map(|count| grouped(count as usize));
         format!("train.batch_atoms = {atoms} with train.batch_edges = {edges}")
     });
     let width = work.largest_width(Recompute::Layer, half).map(|width| format!("model.width = {width}"));

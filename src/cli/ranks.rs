@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use isograd::backends::comm::{CommError, Communicator, Failure, Solo, Staged, Tcp, Transport, World, spawn};
-use isograd::backends::device::{CpuBackend, DeviceName, RunOn, dispatch};
-use isograd::backends::memory::MeasuredBackend;
-use isograd::core::config::Config;
-use isograd::core::run::RunDirectory;
-use isograd::core::train::{Event, Observer, Outcome, Prepared, Seat, prepare, train_rank};
-use isograd::core::{Error, Result};
+use isograd::backends::device::{CpuBackend, DeviceName};
+use isograd::models::Registry;
+use isograd::train::Backend;
+use isograd::train::config::Config;
+use isograd::train::run::RunDirectory;
+use isograd::train::{Error, Result};
+use isograd::train::{Event, Observer, Outcome, Prepared, RankContext, RunOn, dispatch, prepare, train_rank};
 
 use super::processes::ProcessArgs;
 use super::progress::Display;
@@ -156,7 +157,7 @@ fn data(config: &Config, resume: bool, first: bool) -> Result<Prepared> {
     if first && !resume {
         RunDirectory::check_free(&config.run.out)?;
     }
-    prepare(config)
+    prepare(config, &Registry::default())
 }
 
 /// How a rank reaches the others.
@@ -178,7 +179,7 @@ struct Train<'a> {
 impl Train<'_> {
     fn on(self, device: DeviceName, rank: usize) -> Result<Outcome> {
         let config = Config {
-            train: isograd::core::config::TrainConfig { device: device.clone(), ..self.config.train.clone() },
+            train: isograd::train::config::TrainConfig { device: device.clone(), ..self.config.train.clone() },
             ..self.config.clone()
         };
         dispatch(&device, OnDevice { config, rank, work: self })?
@@ -194,18 +195,18 @@ struct OnDevice<'a> {
 impl RunOn for OnDevice<'_> {
     type Output = Result<Outcome>;
 
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output {
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let Self { config, rank, work } = self;
         let comm: Arc<dyn Communicator<B>> = match work.place {
             Place::Alone => Arc::new(Solo),
             Place::Thread(thread, timeout) => join(move || Ok(thread), &device, timeout)?,
             Place::Process(world, timeout) => connect(&world, &device, timeout)?,
         };
-        let seat = Seat { comm, stop: work.stop };
+        let ranks = RankContext { comm, stop: work.stop };
         let (resume, shared) = (work.resume, work.data);
         let make = || shared.map_or_else(|| data(&config, resume, rank == 0).map(Arc::new), Ok);
         let mut observer = Watch(if rank == 0 { Some(Display::new()) } else { None });
-        train_rank::<B>(&config, resume, &seat, &device, &mut observer, make)
+        train_rank::<B>(&config, resume, &Registry::default(), &ranks, &device, &mut observer, make)
     }
 }
 
@@ -224,7 +225,7 @@ impl Observer for Watch {
 static JOINED: Mutex<Option<Arc<dyn Any + Send + Sync>>> = Mutex::new(None);
 
 /// Joins processes, or finds that they are.
-pub(crate) fn joined<B: MeasuredBackend>(world: &World, device: &B::Device) -> Result<Arc<dyn Communicator<B>>> {
+pub(crate) fn joined<B: Backend>(world: &World, device: &B::Device) -> Result<Arc<dyn Communicator<B>>> {
     let mut joined = JOINED.lock().unwrap_or_else(PoisonError::into_inner);
     if joined.is_none() {
         *joined = Some(Arc::new(connect::<B>(world, device, super::bench_scaling::PATIENCE)?));
@@ -239,7 +240,7 @@ pub(crate) fn leave() {
 }
 
 /// Joins a rank to the others.
-pub(crate) fn join<B: MeasuredBackend, T: Transport>(
+pub(crate) fn join<B: Backend, T: Transport>(
     connect: impl FnOnce() -> std::result::Result<T, CommError> + Send + 'static,
     device: &B::Device,
     timeout: Duration,
@@ -248,11 +249,7 @@ pub(crate) fn join<B: MeasuredBackend, T: Transport>(
 }
 
 /// Joins processes: by TCP where they have a rendezvous, else by MPI.
-fn connect<B: MeasuredBackend>(
-    world: &World,
-    device: &B::Device,
-    timeout: Duration,
-) -> Result<Arc<dyn Communicator<B>>> {
+fn connect<B: Backend>(world: &World, device: &B::Device, timeout: Duration) -> Result<Arc<dyn Communicator<B>>> {
     let world = world.clone();
     if world.rendezvous.is_some() {
         return join(move || Tcp::connect(&world, timeout), device, timeout);

@@ -1,8 +1,9 @@
 //! Tables for the terminal.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
-use isograd::core::train::{Metrics, SourceReport};
 use isograd::data::audit::Summary;
+use isograd::tasks::{Metric, Metrics};
+use isograd::train::SourceReport;
 
 /// A terminal of fewer columns is none that anyone looks at.
 const NARROWEST: u16 = 20;
@@ -70,20 +71,20 @@ pub(crate) fn reference_table(report: &SourceReport) -> Table {
     table(&["reference energies", origin], rows)
 }
 
-/// Errors beside the baseline of reference energies and zero forces.
-pub(crate) fn metrics_rows(metrics: &Metrics, baseline: &Metrics) -> Vec<Vec<String>> {
-    let row = |name: &str, value: f64, base: f64, unit: &str| {
-        let share = if base > 0.0 { format!("{:.1} %", 100.0 * value / base) } else { "-".into() };
-        vec![name.to_owned(), format!("{value:.1} {unit}"), format!("{base:.1} {unit}"), share]
+/// What was measured beside the baseline; a dash where there was no label.
+pub(crate) fn metrics_rows(metrics: &[Metric], found: &Metrics, baseline: &Metrics) -> Vec<Vec<String>> {
+    let row = |metric: &Metric| {
+        let (value, base) = (found.get(&metric.key), baseline.get(&metric.key));
+        let digits = if metric.is_error { 1 } else { 4 };
+        let shown = |value: Option<f64>| {
+            value.map_or("-".into(), |value| format!("{value:.digits$} {}", metric.unit).trim_end().to_owned())
+        };
+        let base = base.filter(|_| metric.is_error);
+        let share = value.zip(base).filter(|(_, base)| *base > 0.0);
+        let share = share.map_or("-".into(), |(value, base)| format!("{:.1} %", 100.0 * value / base));
+        vec![metric.name.clone(), shown(value), shown(base), share]
     };
-    let cosine = format!("{:.4}", metrics.force_cosine);
-    vec![
-        row("energy MAE", metrics.energy_mae_mev_per_atom, baseline.energy_mae_mev_per_atom, "meV/atom"),
-        row("energy RMSE", metrics.energy_rmse_mev_per_atom, baseline.energy_rmse_mev_per_atom, "meV/atom"),
-        row("force MAE", metrics.force_mae_mev_per_angstrom, baseline.force_mae_mev_per_angstrom, "meV/Å"),
-        row("force RMSE", metrics.force_rmse_mev_per_angstrom, baseline.force_rmse_mev_per_angstrom, "meV/Å"),
-        vec!["force cosine".into(), cosine, "-".into(), "-".into()],
-    ]
+    metrics.iter().map(row).collect()
 }
 
 /// A count with groups of three digits.

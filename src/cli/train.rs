@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use isograd::backends::device::DeviceName;
-use isograd::core::config::Config;
-use isograd::core::run::{RankSummary, Summary};
-use isograd::core::train::{Finished, Outcome};
-use isograd::core::{Error, Result};
+use isograd::tasks::{PotentialTask, Task};
+use isograd::train::config::Config;
+use isograd::train::run::{RankSummary, Summary};
+use isograd::train::{Error, Result};
+use isograd::train::{Finished, Outcome};
 
 use super::processes::ProcessArgs;
 use super::ranks::Ranks;
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     /// Number of ranks in this process, a thread each; under mpirun or srun the processes are the ranks
     #[arg(long)]
     ranks: Option<usize>,
-    /// ZeRO stage, 0 to 3: what ranks own a piece of instead of all
+    /// ZeRO level, 0 to 3: what ranks own a piece of instead of all
     #[arg(long)]
     zero: Option<u8>,
     #[command(flatten)]
@@ -59,7 +60,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     match outcome {
-        Outcome::Finished(finished) => print_finished(&finished),
+        Outcome::Finished(finished) => {
+            isograd::report::write(&finished)?;
+            print_finished(&finished);
+        }
         Outcome::Stopped { step, snapshot } => {
             eprintln!("stopped at step {step}; go on with --resume, from {}", snapshot.display());
         }
@@ -92,7 +96,7 @@ fn prepare_config(args: &Args, ranks: &Ranks) -> Result<Config> {
 
 fn print_finished(outcome: &Finished) {
     let summary = &outcome.summary;
-    let rows = metrics_rows(&summary.best.validation, &summary.baseline);
+    let rows = metrics_rows(&PotentialTask::default().metrics(), &summary.best.validation, &summary.baseline);
     println!("{}", table(&["validation", "model", "baseline", "share"], rows));
     let train = &summary.train;
     let rows = [
@@ -100,7 +104,7 @@ fn print_finished(outcome: &Finished) {
         ("best at step", grouped(summary.best.step)),
         ("throughput", format!("{}edges/s", rate(train.edges_per_second))),
         ("waiting for data", format!("{:.2} %", 100.0 * train.data_wait_share)),
-        ("peak memory", format!("{}, planned {}", bytes(train.peak_bytes), bytes(Some(train.planned_bytes)))),
+        ("peak memory", format!("{}, planned {}", bytes(train.peak_bytes), bytes(train.planned_bytes))),
         ("parameters", grouped(summary.parameters)),
         ("device", summary.device.clone()),
         ("equivariance", equivariance(summary)),

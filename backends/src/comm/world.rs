@@ -51,7 +51,7 @@ pub struct World {
 
 /// What is said of the ranks on the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Given {
+pub struct WorldFlags {
     /// This rank and the number of ranks, instead of a launcher's.
     pub rank: Option<(usize, usize)>,
     /// This rank among those of its node, instead of a launcher's.
@@ -77,7 +77,7 @@ impl World {
     ///
     /// # Errors
     /// [`CommError::Launch`] if variables or flags contradict themselves, or say too little.
-    pub fn find(given: &Given, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, CommError> {
+    pub fn find(given: &WorldFlags, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, CommError> {
         let mut world = match given.rank {
             Some((rank, size)) => Some(Self { rank, size, local_rank: 0, launcher: Launcher::Flags, rendezvous: None }),
             None => launched(given.rendezvous.is_some(), &variable)?,
@@ -162,12 +162,12 @@ fn master(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<String>, 
 mod tests {
     use super::*;
 
-    fn find_with(given: &Given, set: &[(&str, &str)]) -> Result<Option<World>, CommError> {
+    fn find_with(given: &WorldFlags, set: &[(&str, &str)]) -> Result<Option<World>, CommError> {
         World::find(given, |name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
     }
 
     fn find(set: &[(&str, &str)]) -> Result<Option<World>, CommError> {
-        find_with(&Given::default(), set)
+        find_with(&WorldFlags::default(), set)
     }
 
     fn world(
@@ -218,11 +218,11 @@ mod tests {
     fn flags_come_before_variables() {
         let at = Some("node1:9".to_owned());
         let torchrun = [("RANK", "3"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "node7"), ("MASTER_PORT", "29500")];
-        let given = Given { rank: Some((1, 2)), local_rank: Some(1), rendezvous: at.clone() };
+        let given = WorldFlags { rank: Some((1, 2)), local_rank: Some(1), rendezvous: at.clone() };
         assert_eq!(find_with(&given, &torchrun), world(1, 2, 1, Launcher::Flags, Some("node1:9")));
         // srun's ranks, joined by TCP.
         let slurm = [("SLURM_PROCID", "9"), ("SLURM_STEP_NUM_TASKS", "16"), ("SLURM_LOCALID", "1")];
-        let given = Given { rendezvous: at.clone(), ..Default::default() };
+        let given = WorldFlags { rendezvous: at.clone(), ..Default::default() };
         assert_eq!(find_with(&given, &slurm), world(9, 16, 1, Launcher::Slurm, Some("node1:9")));
         // PBS sets the same variables in a batch script that starts nothing.
         let pbs = [("PBS_VNODENUM", "2"), ("PBS_NP", "4")];
@@ -238,14 +238,14 @@ mod tests {
         assert!(message(&[("RANK", "1"), ("WORLD_SIZE", "4")]).contains("add --rendezvous"));
         let master = [("RANK", "1"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "a"), ("MASTER_PORT", "http")];
         assert!(message(&master).contains("MASTER_PORT is `http`"));
-        let refused = |given: Given| find_with(&given, &[]).unwrap_err().to_string();
+        let refused = |given: WorldFlags| find_with(&given, &[]).unwrap_err().to_string();
         let at = |place: &str| Some(place.to_owned());
-        assert!(refused(Given { rank: Some((2, 2)), ..Default::default() }).contains("rank 2 of 2"));
-        assert!(refused(Given { rank: Some((0, 2)), ..Default::default() }).contains("add --rendezvous"));
-        assert!(refused(Given { rendezvous: at("a:1"), ..Default::default() }).contains("--world-size"));
-        assert!(refused(Given { local_rank: Some(0), ..Default::default() }).contains("only one rank"));
+        assert!(refused(WorldFlags { rank: Some((2, 2)), ..Default::default() }).contains("rank 2 of 2"));
+        assert!(refused(WorldFlags { rank: Some((0, 2)), ..Default::default() }).contains("add --rendezvous"));
+        assert!(refused(WorldFlags { rendezvous: at("a:1"), ..Default::default() }).contains("--world-size"));
+        assert!(refused(WorldFlags { local_rank: Some(0), ..Default::default() }).contains("only one rank"));
         for place in ["node", "node:", ":1", "node:0", "node:70000"] {
-            let given = Given { rank: Some((0, 2)), rendezvous: at(place), ..Default::default() };
+            let given = WorldFlags { rank: Some((0, 2)), rendezvous: at(place), ..Default::default() };
             assert!(refused(given).contains("expected HOST:PORT"), "{place}");
         }
     }

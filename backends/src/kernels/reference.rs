@@ -2,7 +2,7 @@
 //! does.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, IndexingUpdateOp, Tensor, activation};
+use burn::tensor::{DType, IndexingUpdateOp, Tensor, TensorData, activation};
 
 use super::{AdamwState, AdamwStep};
 use crate::index::Grouping;
@@ -55,4 +55,27 @@ pub fn adamw<B: Backend>(step: &AdamwStep, state: AdamwState<B>, gradient: Tenso
     let rates = step.rates();
     let update = first.clone().mul_scalar(rates.rate) / (second.clone().sqrt() + rates.epsilon);
     AdamwState { values: values.mul_scalar(1.0 - f64::from(rates.decay)) - update, moments: [first, second] }
+}
+
+/// The largest of each group's rows, column by column, `[groups, C]`; zero of a group without rows. No gradient flows
+/// through it.
+pub fn max_groups<B: Backend>(grouping: &Grouping<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    let ([count, columns], groups) = (rows.dims(), grouping.groups());
+    let host = &grouping.host;
+    let longest = (0..groups).map(|group| host.rows_of(group).count()).max().unwrap_or(0);
+    let device = rows.device();
+    if longest == 0 {
+        return Tensor::zeros([groups, columns], &device);
+    }
+    // Every group as a row of its members, the first of which fills what is left; a row of zeros stands for no member.
+    let padded = Tensor::cat(vec![rows, Tensor::zeros([1, columns], &device)], 0);
+    let mut places = Vec::with_capacity(groups * longest);
+    for group in 0..groups {
+        let start = places.len();
+        places.extend(host.rows_of(group).map(|row| row as i32));
+        let filling = places.get(start).copied().unwrap_or(count as i32);
+        places.resize(start + longest, filling);
+    }
+    let places = Tensor::from_data(TensorData::new(places, [groups * longest]), &device);
+    padded.select(0, places).reshape([groups, longest, columns]).max_dim(1).reshape([groups, columns])
 }

@@ -3,7 +3,8 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
-use isograd_backends::device::{RunOn, dispatch};
+use isograd_backends::device::{CpuBackend, DeviceError, DeviceName, OpenDevice, open};
+use isograd_backends::memory::MeasuredBackend;
 
 /// Numbers from a small generator of our own, in (-1, 1).
 pub(crate) struct Random(pub u64);
@@ -42,6 +43,25 @@ pub(crate) fn error(found: &[f64], expected: &[f64]) -> f64 {
         assert!(a.is_finite());
         most.max((a - b).abs())
     }) / size
+}
+
+/// Work that is generic over the backend.
+pub(crate) trait RunOn {
+    type Output;
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) -> Self::Output;
+}
+
+/// Runs work on the backend and device that a name selects.
+pub(crate) fn dispatch<W: RunOn>(name: &DeviceName, work: W) -> Result<W::Output, DeviceError> {
+    Ok(match open(name)? {
+        OpenDevice::Cpu(device) => work.run::<CpuBackend>(device),
+        #[cfg(feature = "wgpu")]
+        OpenDevice::Wgpu(device) => work.run::<isograd_backends::device::WgpuBackend>(device),
+        #[cfg(feature = "cuda")]
+        OpenDevice::Cuda(device) => work.run::<isograd_backends::device::CudaBackend>(device),
+        other => panic!("no backend for {other:?}"),
+    })
 }
 
 /// Runs work on every GPU that this program is built for and that is there. wgpu may not be missing

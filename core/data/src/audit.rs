@@ -181,9 +181,9 @@ impl Summary {
         self.frames - self.faults.values().sum::<usize>()
     }
 
-    /// What makes the whole source unfit for training on forces and energies, if anything, with
+    /// What makes the whole source unfit for training on what is needed of it, if anything, with
     /// the remedy. `filter` says whether single bad frames may be left out.
-    pub fn verdict(&self, on_suspicious: Suspicious, needs_forces: bool) -> Result<(), String> {
+    pub fn verdict(&self, on_suspicious: Suspicious, needs_energies: bool, needs_forces: bool) -> Result<(), String> {
         if self.frames == 0 {
             return Err("there is not a single frame in its files".into());
         }
@@ -207,10 +207,12 @@ impl Summary {
                         `loss.force_weight = 0`"
                 .into());
         }
-        if self.with_energy == 0 {
-            return Err("no frame has an energy; name its key with `keys.energy`".into());
+        if needs_energies && self.with_energy == 0 {
+            return Err("no frame has an energy; name its key with `keys.energy`, or train on forces alone with \
+                        `loss.energy_weight = 0`"
+                .into());
         }
-        if self.zero_energies == self.with_energy {
+        if needs_energies && self.zero_energies == self.with_energy {
             return Err("every energy is exactly zero; name the right key with `keys.energy`".into());
         }
         if needs_forces && self.zero_forces == self.with_forces {
@@ -283,8 +285,8 @@ mod tests {
         let expected = [(Fault::NotFinite, 1), (Fault::NoLabels, 1), (Fault::Overlap, 1), (Fault::LargeForce, 1)];
         assert_eq!(summary.faults, expected.into());
         assert_eq!((summary.frames, summary.kept()), (5, 1));
-        assert!(summary.verdict(Suspicious::Refuse, true).unwrap_err().contains("1 with overlapping atoms"));
-        assert!(summary.verdict(Suspicious::Filter, true).is_ok());
+        assert!(summary.verdict(Suspicious::Refuse, true, true).unwrap_err().contains("1 with overlapping atoms"));
+        assert!(summary.verdict(Suspicious::Filter, true, true).is_ok());
     }
 
     #[test]
@@ -302,7 +304,7 @@ mod tests {
             (String::new(), "not a single frame"),
         ];
         for (text, expected) in cases {
-            let message = audit(&text).verdict(Suspicious::Refuse, true).unwrap_err();
+            let message = audit(&text).verdict(Suspicious::Refuse, true, true).unwrap_err();
             assert!(message.contains(expected), "{message}");
         }
     }

@@ -23,6 +23,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod audit;
+mod batch;
 mod compressed;
 mod error;
 pub mod formats;
@@ -32,6 +33,7 @@ mod sampler;
 mod source;
 mod split;
 
+pub use batch::{HeadRange, HostBatch, HostEdges, HostGraph, batch_order};
 pub use compressed::open;
 pub use error::{Error, Result};
 pub use loader::{BATCHES_OF_WORKER, Loader, MakeBatch};

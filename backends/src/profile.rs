@@ -1,0 +1,56 @@
+//! What of a device decides how much memory operations take, and how much matrix products and memory pools take
+//! beside tensors.
+
+/// The properties of a device that decide how much memory operations take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Tensors in host memory.
+    Cpu {
+        /// Threads that work on lanes.
+        threads: usize,
+    },
+    /// wgpu or CUDA.
+    Gpu {
+        /// Largest allocation, in bytes.
+        largest: u64,
+    },
+}
+
+impl Profile {
+    /// An accelerator of 80 GB, a quarter of which is what CUDA's pool takes as its largest page.
+    pub const USUAL_GPU: Self = Self::Gpu { largest: 20_000_000_000 };
+}
+
+/// Bytes of a number.
+pub const VALUE: u64 = size_of::<f32>() as u64;
+
+/// What matrix products hold for each thread that has made or called one: on the CPU, `gemm` packs into a
+/// buffer of the size of the second-level cache.
+pub fn packing(profile: Profile) -> u64 {
+    match profile {
+        Profile::Cpu { .. } => gemm_common::cache::CACHE_INFO[1].cache_bytes as u64,
+        Profile::Gpu { .. } => 0,
+    }
+}
+
+/// What matrix products hold for all threads and one caller.
+pub fn products(profile: Profile) -> u64 {
+    match profile {
+        Profile::Cpu { threads } => (threads as u64 + 1) * packing(profile),
+        Profile::Gpu { .. } => 0,
+    }
+}
+
+/// What a device's pool reserves beyond what is asked of it, where the largest tensor has this many bytes. It
+/// grows by whole pages, of which on average half of one is empty: the smallest are the largest allocation
+/// divided by four until it is below 32 MiB, for tensors of up to a quarter of that; those for larger ones are
+/// four times as large (cubecl's `SubSlices`).
+pub fn reserve(profile: Profile, tensor: u64) -> u64 {
+    let Profile::Gpu { largest } = profile else { return 0 };
+    let mut page = largest;
+    while page >= 32 << 20 {
+        page /= 4;
+    }
+    let larger = if tensor > page / 4 { 4 * page } else { 0 };
+    (page + larger) / 2
+}

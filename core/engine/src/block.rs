@@ -1,0 +1,117 @@
+//! A part of a model, what flows from part to part, and where weights come from.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use isograd_backends::value::Value;
+
+use crate::{BlockWeights, Result};
+
+/// A part of a model: a function of what flows into it, of its own weights and of the context, and of nothing else. Random
+/// numbers come only from Burn's generator, see [`Walk::random`](crate::Walk).
+///
+/// The context is what all blocks read and no parameter's gradient depends on the way to: a graph, a batch of tokens.
+pub trait Block<B: Backend, C: ?Sized>: Send + Sync {
+    /// What flows out. The first block has nothing flowing in.
+    fn forward(&self, weights: &BlockWeights<B>, context: &C, flow: Flow<B>) -> Flow<B>;
+}
+
+impl<B: Backend, C: ?Sized, T: Block<B, C> + ?Sized> Block<B, C> for Box<T> {
+    fn forward(&self, weights: &BlockWeights<B>, context: &C, flow: Flow<B>) -> Flow<B> {
+        (**self).forward(weights, context, flow)
+    }
+}
+
+/// The blocks of a model, in their order.
+pub type Blocks<B, C> = Vec<Box<dyn Block<B, C>>>;
+
+/// What flows from block to block: matrices by name.
+#[derive(Debug, Clone)]
+pub struct Flow<B: Backend> {
+    entries: Vec<(String, Value<B>)>,
+}
+
+impl<B: Backend> Default for Flow<B> {
+    fn default() -> Self {
+        Self { entries: Vec::new() }
+    }
+}
+
+impl<B: Backend> Flow<B> {
+    /// Nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes an entry out; `None` where there is none of that name.
+    pub fn take(&mut self, name: &str) -> Option<Value<B>> {
+        let place = self.entries.iter().position(|(own, _)| own == name)?;
+        Some(self.entries.remove(place).1)
+    }
+
+    /// Takes out an entry that a block before this one has put in.
+    ///
+    /// # Panics
+    /// If there is none: the blocks do not belong together.
+    pub fn need(&mut self, name: &str) -> Value<B> {
+        let known: Vec<&str> = self.entries.iter().map(|(own, _)| own.as_str()).collect();
+        let message = format!("Flow: no `{name}` flows in, only {known:?}");
+        self.take(name).unwrap_or_else(|| panic!("{message}"))
+    }
+
+    /// Adds an entry, or replaces the one of that name.
+    pub fn put(&mut self, name: &str, value: Value<B>) {
+        match self.entries.iter_mut().find(|(own, _)| own == name) {
+            Some(entry) => entry.1 = value,
+            None => self.entries.push((name.to_owned(), value)),
+        }
+    }
+
+    /// An entry, which stays.
+    pub fn get(&self, name: &str) -> Option<&Value<B>> {
+        self.entries.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// All entries, in the order in which they were put in.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value<B>> {
+        self.entries.iter().map(|(_, value)| value)
+    }
+
+    /// The tensors of all entries, in the same order.
+    pub(crate) fn into_tensors(self) -> impl Iterator<Item = Tensor<B, 2>> {
+        self.entries.into_iter().map(|(_, value)| value.into_tensor())
+    }
+}
+
+impl<A: AutodiffBackend> Flow<A> {
+    /// The same numbers as the start of a graph.
+    pub(crate) fn leaves(self) -> Self {
+        Self { entries: self.entries.into_iter().map(|(name, value)| (name, value.leaf())).collect() }
+    }
+
+    /// The same numbers, known to no graph.
+    pub(crate) fn detached(&self) -> Self {
+        Self { entries: self.entries.iter().map(|(name, value)| (name.clone(), value.detached())).collect() }
+    }
+}
+
+/// Where the weights of blocks are: at hand, or to be fetched when a block is due.
+pub trait WeightSource<B: Backend> {
+    /// Weights will be asked for in this order of blocks.
+    fn begin(&self, _order: Vec<usize>) {}
+
+    /// The weights of a block, flat, in the order of their declaration.
+    ///
+    /// # Errors
+    /// Where they cannot be had.
+    fn weights(&self, block: usize) -> Result<Vec<Tensor<B, 1>>>;
+}
+
+impl<B: Backend, S: WeightSource<B> + ?Sized> WeightSource<B> for &S {
+    fn begin(&self, order: Vec<usize>) {
+        (**self).begin(order);
+    }
+
+    fn weights(&self, block: usize) -> Result<Vec<Tensor<B, 1>>> {
+        (**self).weights(block)
+    }
+}

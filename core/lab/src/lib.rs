@@ -1,0 +1,16 @@
+//! Benchmarks that a user can run: one training step on a synthetic graph, on one rank and on several, and
+//! neighbour lists.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+mod neighbours;
+mod network;
+mod recompute;
+mod scaling;
+mod step;
+
+pub use neighbours::{NeighbourRate, neighbour_rates};
+pub use network::{Cluster, Predicted, StepModel};
+pub use recompute::recompute_plot;
+pub use scaling::{RankStep, Traffic, bench_rank, bench_traffic};
+pub use step::{StepConfig, StepReport, bench_step};

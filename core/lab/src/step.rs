@@ -1,0 +1,286 @@
+//! One training step (forward, backward, AdamW) on a random graph with a fixed number of
+//! neighbours per node: an energy head, coordinate updates in every layer, displacements as forces.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use isograd_backends::memory::reset_peak;
+use isograd_backends::value::EdgeWork;
+use isograd_data::{HeadRange, HostBatch};
+use isograd_engine::{Collect, Flow, Optimizer, OptimizerConfig, Recompute, Walk, value_and_grad};
+use isograd_models::nn::{Basis, Envelope};
+use isograd_models::{Egnn, Graph, GraphSizes, ModelBackend, floats};
+use isograd_structure::{Cell, Element, Geometry, neighbour_list};
+use isograd_tasks::{Forces, Model, Scales, TrunkInfo};
+use isograd_train::{Backend, MemoryPlan, MemoryWorkload};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// Elements of the synthetic graph, as many as the embedding has rows.
+const ELEMENTS: i64 = 100;
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepConfig {
+    /// N.
+    pub nodes: usize,
+    /// Edges per node.
+    pub degree: usize,
+    /// F.
+    pub width: usize,
+    /// L.
+    pub layers: usize,
+    /// Timed steps.
+    pub steps: usize,
+    /// Steps before them.
+    pub warmup: usize,
+    /// How the work on edges is done.
+    pub message: EdgeWork,
+    /// Which activations are recomputed.
+    pub recompute: Recompute,
+}
+
+impl StepConfig {
+    /// The model: an energy head, coordinate updates in every layer, displacements as forces.
+    ///
+    /// # Errors
+    /// The key and what was expected, if there is no such model.
+    pub fn model(&self) -> Result<Model, (&'static str, String)> {
+        let egnn = Egnn {
+            width: self.width,
+            layers: self.layers,
+            cutoff: 1.0,
+            basis: Basis::SquaredDistance,
+            envelope: Envelope::None,
+            coordinate_updates: true,
+            ..Egnn::default()
+        };
+        let elements = (1..=ELEMENTS).filter_map(Element::from_number).collect();
+        let trunk = TrunkInfo::new(&egnn, elements, 1, Forces::Displacement, Scales::default());
+        trunk.model_of(Arc::new(egnn), self.message).map_err(|invalid| {
+            let key = if invalid.key == "layers" { "layers" } else { "width" };
+            (key, invalid.message)
+        })
+    }
+
+    /// The size of the graph.
+    pub fn sizes(&self) -> GraphSizes {
+        let [nodes, edges] = [self.nodes, self.nodes * self.degree].map(|count| count as u64);
+        GraphSizes { graphs: 1, nodes, edges }
+    }
+
+    /// Operations of the square matrix products of a step. A layer has two on edges: two forward, two again in
+    /// backward, two for the gradients of each factor, 16 E F^2. On nodes it has five, the readout one more, each
+    /// forward and twice backward, 6 N F^2 each.
+    pub fn gemm_flops(&self) -> f64 {
+        let [nodes, degree, width, layers] = [self.nodes, self.degree, self.width, self.layers].map(|size| size as f64);
+        let (edges, square) = (nodes * degree, width * width);
+        layers * 16.0 * edges * square + (5.0 * layers + 1.0) * 6.0 * nodes * square
+    }
+}
+
+/// What was measured; the keys are a contract with scripts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Program and version.
+    pub framework: String,
+    /// Backend.
+    pub device: String,
+    /// Threads of the CPU.
+    pub threads: usize,
+    /// Type of the numbers.
+    pub dtype: String,
+    /// How messages are computed.
+    pub message: EdgeWork,
+    /// Which activations are recomputed.
+    pub recompute: Recompute,
+    /// N.
+    pub nodes: usize,
+    /// E.
+    pub edges: usize,
+    /// F.
+    pub width: usize,
+    /// L.
+    pub layers: usize,
+    /// Scalars in the model.
+    pub parameters: usize,
+    /// Median over the timed steps.
+    pub step_seconds_median: f64,
+    /// Fastest timed step.
+    pub step_seconds_min: f64,
+    /// E over the median.
+    pub edges_per_second: f64,
+    /// Operations of the matrix products that a step cannot do without while it holds nothing of size
+    /// `[E, F]`: per layer 16 E F^2 on edges and 30 N F^2 on nodes, and 6 N F^2 of the readout.
+    pub gemm_flops: f64,
+    /// These over the median.
+    pub gemm_flops_per_second: f64,
+    /// Most bytes held at once, where the backend can tell.
+    pub peak_bytes: Option<u64>,
+    /// What the memory plan says of it; none where the model cannot tell.
+    pub plan: Option<MemoryPlan>,
+    /// Loss of the last step; none where it has no value, because the sums over the neighbours of a deep and
+    /// dense random graph outgrow single precision.
+    pub loss: Option<f64>,
+    /// Medians of the parts of a step, in seconds.
+    pub parts: Parts,
+}
+
+/// Where the time of a step goes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Parts {
+    /// The neighbour list of a periodic structure with as many atoms and, on average, as many
+    /// neighbours. Not part of the step: it is made beside the last one.
+    pub neighbours: f64,
+    /// Prediction and loss.
+    pub forward: f64,
+    /// Gradients.
+    pub backward: f64,
+    /// Update of the parameters.
+    pub optimizer: f64,
+}
+
+/// Times training steps on `device`.
+///
+/// # Errors
+/// The key and what was expected, if the config makes no model.
+pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result<StepReport, (&'static str, String)> {
+    for (key, value) in [("nodes", config.nodes), ("degree", config.degree), ("steps", config.steps)] {
+        if value == 0 {
+            return Err((key, "is 0, expected at least 1".into()));
+        }
+    }
+    let model = config.model()?;
+    reset_peak();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let host = random_graph(config, &mut rng);
+    let targets: Vec<f32> = (0..3 * config.nodes).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let graph = Graph::<B::Tracked>::new(&host, ELEMENTS as usize, device);
+    let target: Tensor<B::Tracked, 2> = floats(&targets, [config.nodes, 3], device);
+    let work = MemoryWorkload::of_step(model.clone(), config.sizes(), B::profile(device));
+    let blocks = model.blocks::<B::Tracked>();
+    let mut weights = work.layout.whole::<B>(0, device);
+    let segments = work.segments(config.recompute);
+    let mut optimizer = Optimizer::<B>::new(&OptimizerConfig::default());
+
+    let mut seconds = Vec::new();
+    let mut parts: [Vec<f64>; 4] = Default::default();
+    let (crystal, cutoff) = crystal(config, &mut rng);
+    let mut last = f64::NAN;
+    for round in 0..config.warmup + config.steps {
+        let mut clock = Clock::<B>::new(device);
+        let mut forward = 0.0;
+        let loss = |mut flow: Flow<B::Tracked>| {
+            let energy = flow.need("energy").into_tensor().div_scalar(config.nodes as f64);
+            let error = flow.need("forces").into_tensor() - target.clone();
+            let loss = (energy.clone() * energy).sum() + (error.clone() * error).mean();
+            forward = clock.lap();
+            loss
+        };
+        let walk = Walk { segments: &segments, random: None };
+        let mut sink = Collect::new(blocks.len());
+        let value = value_and_grad(&blocks, &work.layout.view(&weights), &graph, walk, loss, &mut sink)
+            .map_err(|error| ("recompute", error.to_string()))?;
+        let backward = clock.lap();
+        weights = optimizer.step(weights, 1e-3, sink.gradients(), 1.0);
+        let update = clock.lap();
+        last = value;
+        if round >= config.warmup {
+            let start = Instant::now();
+            neighbour_list(&crystal, cutoff).map_err(|error| ("nodes", error.to_string()))?;
+            let neighbours = start.elapsed().as_secs_f64();
+            seconds.push(forward + backward + update);
+            for (part, value) in parts.iter_mut().zip([neighbours, forward, backward, update]) {
+                part.push(value);
+            }
+        }
+    }
+    let [neighbours, forward, backward, optimizer] = parts.map(median);
+    let edges = host.edges();
+    let fastest = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    let typical = median(seconds);
+    Ok(StepReport {
+        framework: format!("isograd {}", env!("CARGO_PKG_VERSION")),
+        device: B::name(device),
+        threads: rayon::current_num_threads(),
+        dtype: "f32".into(),
+        message: config.message,
+        recompute: config.recompute,
+        nodes: config.nodes,
+        edges,
+        width: config.width,
+        layers: config.layers,
+        parameters: work.layout.count(),
+        step_seconds_median: typical,
+        step_seconds_min: fastest,
+        edges_per_second: edges as f64 / typical,
+        gemm_flops: config.gemm_flops(),
+        gemm_flops_per_second: config.gemm_flops() / typical,
+        peak_bytes: B::peak_bytes(device),
+        plan: work.plan(config.recompute),
+        loss: last.is_finite().then_some(last),
+        parts: Parts { neighbours, forward, backward, optimizer },
+    })
+}
+
+/// Each node receives from `degree` random nodes; positions are uniform in a cube of edge 2.
+pub(super) fn random_graph(config: &StepConfig, rng: &mut ChaCha8Rng) -> HostBatch {
+    let (nodes, degree) = (config.nodes, config.degree);
+    let positions: Vec<[f64; 3]> = (0..nodes).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
+    let receivers: Vec<u32> = (0..nodes as u32).flat_map(|i| std::iter::repeat_n(i, degree)).collect();
+    let senders: Vec<u32> = receivers.iter().map(|_| rng.random_range(0..nodes as u32)).collect();
+    let vector = |i: u32, j: u32| -> [f64; 3] {
+        std::array::from_fn(|axis| positions[j as usize][axis] - positions[i as usize][axis])
+    };
+    let vectors = receivers.iter().zip(&senders).flat_map(|(&i, &j)| vector(i, j)).collect();
+    let edges = nodes * degree;
+    HostBatch {
+        dims: 3,
+        members: vec![0],
+        sizes: vec![nodes],
+        species: (0..nodes).map(|_| rng.random_range(0..ELEMENTS as u32)).collect(),
+        graph_of_node: vec![0; nodes],
+        offsets: (0..=nodes).map(|i| (i * degree) as u32).collect(),
+        receivers,
+        senders,
+        vectors,
+        heads: vec![HeadRange { head: 0, nodes: 0..nodes, edges: 0..edges }],
+        ..Default::default()
+    }
+}
+
+/// A periodic cube of random atoms, and a cutoff within which each has `degree` neighbours on average.
+fn crystal(config: &StepConfig, rng: &mut ChaCha8Rng) -> (Geometry, f64) {
+    let positions = (0..config.nodes).map(|_| std::array::from_fn(|_| rng.random_range(0.0..1.0))).collect();
+    let cell = Cell([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+    let density = config.nodes as f64 * 4.0 / 3.0 * std::f64::consts::PI;
+    (Geometry { positions, cell: Some(cell), periodic: [true; 3] }, (config.degree as f64 / density).cbrt())
+}
+
+/// Laps that wait until the device has done all its work.
+struct Clock<'a, B: ModelBackend> {
+    device: &'a B::Device,
+    start: Instant,
+}
+
+impl<'a, B: ModelBackend> Clock<'a, B> {
+    fn new(device: &'a B::Device) -> Self {
+        Self { device, start: Instant::now() }
+    }
+
+    fn lap(&mut self) -> f64 {
+        // A failed synchronisation surfaces when the loss is read.
+        let _ = B::sync(self.device);
+        let lap = self.start.elapsed().as_secs_f64();
+        self.start = Instant::now();
+        lap
+    }
+}
+
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
+}

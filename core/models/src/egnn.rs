@@ -1,0 +1,131 @@
+//! The EGNN of Satorras, Hoogeboom and Welling (2021, arXiv:2102.09844) with what atomistic data ask of it: periodic
+//! edges, a radial basis, a smooth cutoff, and vectors per node that are equivariant by construction.
+//!
+//! With receiver i, sender j, distance r and an envelope w:
+//! - m_ij = phi_e(h_i, h_j, g(r_ij)) w(r_ij)
+//! - x_i <- x_i - C_i sum_j r_ij phi_x(m_ij) w(r_ij), C_i = 1 / (1 + sum_j w(r_ij)); without an envelope one over the
+//!   number of neighbours, as in the paper
+//! - h_i <- h_i + phi_h(h_i, sum_j m_ij)
+//! - direct vectors are sum_j r_ij / |r_ij| phi_F(m_ij) w(r_ij), of the last layer's messages
+
+mod bytes;
+mod layer;
+
+use isograd_backends::message::MessageBackend;
+use isograd_backends::profile::Profile;
+use isograd_engine::{Block, BlockBytes, Declare, Layout};
+use serde::{Deserialize, Serialize};
+
+use crate::nn::{Basis, Embedding, Envelope, Normalisation, Radial};
+use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, GraphSizes, Inputs, Invalid, NodeVectors, Promises};
+use layer::Layer;
+
+/// Hyper-parameters of an EGNN.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Egnn {
+    /// Width F of node features and messages. Default 128.
+    pub width: usize,
+    /// Number of layers L. Default 4.
+    pub layers: usize,
+    /// Cutoff in angstrom. Default 5.
+    pub cutoff: f64,
+    /// Edge features. Default `{ kind = "bessel", size = 16 }`.
+    pub basis: Basis,
+    /// Fading at the cutoff. Default `polynomial`.
+    pub envelope: Envelope,
+    /// Whether each message is multiplied by `sigmoid(m . a + b)` (Satorras et al. 2021, eq. 8). Default false.
+    pub attention: bool,
+    /// Whether layers move the coordinates (all but the last, unless displacements are asked for). Default false.
+    pub coordinate_updates: bool,
+    /// Share of the first features that is mixed into what each layer reads, for deep models; with it a layer's update
+    /// counts `ln(1 + 1 / 2l)` in layer l, from 1 (after Chen et al. 2020, GCNII, arXiv:2007.02133). Default 0: neither.
+    pub initial_residual: f64,
+    /// Normalisation of the features that a layer reads. Default `none`.
+    pub normalisation: Normalisation,
+}
+
+impl Default for Egnn {
+    fn default() -> Self {
+        Self {
+            width: 128,
+            layers: 4,
+            cutoff: 5.0,
+            basis: Basis::Bessel { size: 16 },
+            envelope: Envelope::Polynomial,
+            attention: false,
+            coordinate_updates: false,
+            initial_residual: 0.0,
+            normalisation: Normalisation::None,
+        }
+    }
+}
+
+impl Egnn {
+    /// Whether a layer moves coordinates.
+    fn moves(&self, layer: usize, vectors: NodeVectors) -> bool {
+        self.coordinate_updates && (layer + 1 < self.layers || vectors == NodeVectors::Displacement)
+    }
+
+    fn radial(&self) -> Radial {
+        Radial { cutoff: self.cutoff, basis: self.basis, envelope: self.envelope }
+    }
+}
+
+impl Architecture for Egnn {
+    const KIND: &'static str = "egnn";
+
+    fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
+        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
+        Invalid::unless_within("layers", self.layers, 1, 1024)?;
+        let fewest = if matches!(self.basis, Basis::Gaussian { .. }) { 2 } else { 1 };
+        Invalid::unless_within("basis.size", self.basis.size(), fewest, 1024)?;
+        Invalid::unless_cutoff(self.cutoff)?;
+        if !(0.0..1.0).contains(&self.initial_residual) {
+            return Err(Invalid::new(
+                "initial_residual",
+                format!("is {}, expected 0 to below 1", self.initial_residual),
+            ));
+        }
+        if inputs.vectors == NodeVectors::Displacement && !self.coordinate_updates {
+            return Err(Invalid::new("forces", "is \"displacement\", which needs coordinate_updates = true"));
+        }
+        Ok(())
+    }
+
+    fn needs(&self) -> GraphNeeds {
+        GraphNeeds { cutoff: self.cutoff, positions: false }
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn promises(&self) -> Promises {
+        Promises { equivariant: true, smooth: self.envelope != Envelope::None }
+    }
+
+    fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
+        declare.next_block();
+        let embedding: Box<dyn Block<B, Graph<B>>> =
+            Box::new(Embedding::declare(declare, inputs.species.len(), self.width));
+        let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
+            declare.next_block();
+            Box::new(Layer::declare(declare, self, inputs, layer))
+        });
+        std::iter::once(embedding).chain(layers).collect()
+    }
+
+    fn bytes(&self, inputs: &Inputs, layout: &Layout, sizes: GraphSizes, profile: Profile) -> Option<Vec<BlockBytes>> {
+        Some(bytes::blocks(self, inputs, layout, sizes, profile))
+    }
+
+    fn graph_bytes(&self) -> [u64; 2] {
+        let envelope = u64::from(self.envelope != Envelope::None);
+        [isograd_backends::profile::VALUE * (1 + self.basis.size() as u64 + envelope), 0]
+    }
+
+    fn held_bytes(&self, inputs: &Inputs, sizes: GraphSizes, profile: Profile) -> u64 {
+        bytes::held(self, inputs, sizes, profile)
+    }
+}

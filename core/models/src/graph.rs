@@ -1,0 +1,120 @@
+//! A batch of graphs on a device, as models read it.
+
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+use isograd_backends::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
+use isograd_backends::kernels::KernelBackend;
+use isograd_backends::value::Value;
+use isograd_data::{HeadRange, HostBatch};
+
+use crate::nn::{Edges, Radial};
+use crate::tensors::floats;
+
+/// The size of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GraphSizes {
+    /// B.
+    pub graphs: u64,
+    /// N.
+    pub nodes: u64,
+    /// E.
+    pub edges: u64,
+}
+
+/// B graphs as one, with N nodes and E edges, on a device. Labels are not among it.
+#[derive(Debug)]
+pub struct Graph<B: Backend> {
+    /// Nodes by kind.
+    pub species: Grouping<B>,
+    /// Nodes by graph.
+    pub graph_of_node: Grouping<B>,
+    /// Receiver, sorted, and sender of each edge.
+    pub index: EdgeIndex<B>,
+    /// The same for the edges of each head alone, numbered from its first node; empty where there is
+    /// only one head.
+    pub head_index: Vec<EdgeIndex<B>>,
+    /// `r_ij` of each edge, `[E, D]`.
+    pub vectors: Value<B>,
+    /// One over the number of neighbours, or zero without any, `[N, 1]`.
+    pub inverse_degree: Value<B>,
+    /// One over the number of nodes of each graph, `[B, 1]`.
+    pub inverse_sizes: Value<B>,
+    /// Positions `[N, D]`, where they were asked for.
+    pub positions: Option<Value<B>>,
+    /// The ranges of each head, in order.
+    pub heads: Vec<HeadRange>,
+    /// D, the dimensions of space.
+    pub dims: usize,
+    /// Number of graphs, B.
+    pub graphs: usize,
+    /// Number of nodes, N.
+    pub nodes: usize,
+    /// Number of edges, E.
+    pub edges: usize,
+    /// What was made of the vectors, which all blocks of a model ask for alike.
+    radial: OnceLock<(Radial, Arc<Edges<B>>)>,
+}
+
+impl<B: Backend> Graph<B> {
+    /// Copies a batch to a device, vectors rounded to the precision of the backend.
+    ///
+    /// # Panics
+    /// If a node's kind is not below `species`.
+    pub fn new(batch: &HostBatch, species: usize, device: &B::Device) -> Self {
+        let grouping = |of: &[u32], groups| Grouping::new(HostGrouping::new(of.to_vec(), groups), device);
+        let degrees = batch.offsets.windows(2).map(|range| range[1] - range[0]);
+        let inverse_degree: Vec<f32> =
+            degrees.map(|degree| if degree > 0 { 1.0 / degree as f32 } else { 0.0 }).collect();
+        let inverse_sizes: Vec<f32> = batch.sizes.iter().map(|&size| 1.0 / size.max(1) as f32).collect();
+        let several = batch.heads.iter().filter(|_| batch.heads.len() > 1);
+        let head_index = several.map(|part| EdgeIndex::new(edge_list(batch, part), device)).collect();
+        let all = HeadRange { head: 0, nodes: 0..batch.nodes(), edges: 0..batch.edges() };
+        let doubles = |values: &[f64], rows: usize| {
+            let data = TensorData::new(values.to_vec(), [rows, batch.dims]).convert::<B::FloatElem>();
+            Value::new(Tensor::from_data(data, device))
+        };
+        let positions = (!batch.positions.is_empty()).then(|| doubles(&batch.positions, batch.nodes()));
+        Self {
+            species: grouping(&batch.species, species),
+            graph_of_node: grouping(&batch.graph_of_node, batch.graphs()),
+            index: EdgeIndex::new(edge_list(batch, &all), device),
+            head_index,
+            vectors: doubles(&batch.vectors, batch.edges()),
+            inverse_degree: Value::new(floats(&inverse_degree, [batch.nodes(), 1], device)),
+            inverse_sizes: Value::new(floats(&inverse_sizes, [batch.graphs(), 1], device)),
+            positions,
+            heads: batch.heads.clone(),
+            dims: batch.dims,
+            graphs: batch.graphs(),
+            nodes: batch.nodes(),
+            edges: batch.edges(),
+            radial: OnceLock::new(),
+        }
+    }
+
+    /// Where the graph lies.
+    pub fn device(&self) -> B::Device {
+        self.vectors.device()
+    }
+}
+
+impl<B: KernelBackend> Graph<B> {
+    /// What models know of the edges as they are given; `None` without any. Made once for all blocks that ask alike.
+    pub fn edges_as_given(&self, radial: &Radial) -> Option<Arc<Edges<B>>> {
+        if self.edges == 0 {
+            return None;
+        }
+        let make = || Arc::new(Edges::new(radial, &self.vectors, &self.index, &self.inverse_degree));
+        let (known, edges) = self.radial.get_or_init(|| (*radial, make()));
+        Some(if known == radial { edges.clone() } else { make() })
+    }
+}
+
+/// The edges of a part of a batch, between its nodes, which are numbered from its first.
+fn edge_list(batch: &HostBatch, part: &HeadRange) -> EdgeList {
+    let first = part.nodes.start as u32;
+    let numbered = |nodes: &[u32]| nodes[part.edges.clone()].iter().map(|node| node - first).collect();
+    EdgeList { nodes: part.nodes.len(), receivers: numbered(&batch.receivers), senders: numbered(&batch.senders) }
+}

@@ -1,0 +1,187 @@
+//! PaiNN: scalar and vector features that exchange messages (Schütt, Unke and Gastegger 2021, arXiv:2102.03150).
+//!
+//! A layer has two steps. The message step (eq. 7 and 8) sums over neighbours
+//! `ds_i = sum_j phi_s(s_j) W_s(r_ij)` and `dv_i = sum_j v_j phi_v(s_j) W_v(r_ij) + phi_d(s_j) W_d(r_ij) r_ij / |r_ij|`. The
+//! update step (eq. 9 and 10) mixes features of a node: `dv = a_vv U v` and `ds = a_ss + a_sv <U v, V v>`, with the a's made
+//! of s and of the lengths of V v.
+
+use isograd_backends::message::MessageBackend;
+use isograd_backends::value::Value;
+use isograd_engine::{Block, BlockWeights, Declare, Flow};
+use serde::{Deserialize, Serialize};
+
+use crate::nn::{Basis, Embedding, Envelope, Linear, Mlp, Radial};
+use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, VECTORS};
+
+/// The flow entry of vector features, `[N, D F]`.
+const VECTOR_FEATURES: &str = "vector features";
+
+/// Added to squared lengths of vector features. The root then is smooth at zero, where the features of a node lie whose only
+/// edge fades; with the usual 1e-8 its slope would turn within a hundredth of the cutoff.
+const SMALLEST_SQUARE: f64 = 1e-4;
+
+/// Hyper-parameters of a PaiNN.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PaiNN {
+    /// Width F: so many scalar and so many vector features. Default 128.
+    pub width: usize,
+    /// Number of layers L. Default 3.
+    pub layers: usize,
+    /// Cutoff in angstrom. Default 5.
+    pub cutoff: f64,
+    /// Edge features. Default `{ kind = "bessel", size = 20 }`.
+    pub basis: Basis,
+    /// Fading at the cutoff. Default `cosine`.
+    pub envelope: Envelope,
+}
+
+impl Default for PaiNN {
+    fn default() -> Self {
+        Self { width: 128, layers: 3, cutoff: 5.0, basis: Basis::Bessel { size: 20 }, envelope: Envelope::Cosine }
+    }
+}
+
+impl Architecture for PaiNN {
+    const KIND: &'static str = "painn";
+
+    fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
+        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
+        Invalid::unless_within("layers", self.layers, 1, 1024)?;
+        Invalid::unless_within("basis.size", self.basis.size(), 1, 1024)?;
+        Invalid::unless_cutoff(self.cutoff)?;
+        if self.envelope == Envelope::None {
+            return Err(Invalid::new("envelope", "is \"none\", expected \"cosine\" or \"polynomial\""));
+        }
+        Invalid::unless_displacement(Self::KIND, inputs)
+    }
+
+    fn needs(&self) -> GraphNeeds {
+        GraphNeeds { cutoff: self.cutoff, positions: false }
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
+        declare.next_block();
+        let embedding: Box<dyn Block<B, Graph<B>>> =
+            Box::new(Embedding::declare(declare, inputs.species.len(), self.width));
+        let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
+            declare.next_block();
+            Box::new(Layer::declare(declare, self, inputs, layer))
+        });
+        std::iter::once(embedding).chain(layers).collect()
+    }
+}
+
+/// A message step and an update step.
+struct Layer {
+    width: usize,
+    radial: Radial,
+    /// phi, `[F]` to `[3 F]`.
+    message: Mlp,
+    /// W, `[K]` to `[3 F]`.
+    filter: Linear,
+    /// U and V, without biases: a bias on vectors would not turn with them.
+    vectors: [Linear; 2],
+    /// a, `[2 F]` to `[3 F]`.
+    update: Mlp,
+    readouts: Vec<VectorReadout>,
+}
+
+/// A vector per node: one of its vector features' sums, times a scalar.
+struct VectorReadout {
+    vectors: Linear,
+    gate: Mlp,
+}
+
+impl Layer {
+    fn declare(declare: &mut Declare, config: &PaiNN, inputs: &Inputs, layer: usize) -> Self {
+        let width = config.width;
+        let radial = Radial { cutoff: config.cutoff, basis: config.basis, envelope: config.envelope };
+        let own = {
+            let mut layers = declare.scope("layers");
+            let mut scope = layers.scope(layer);
+            Self {
+                width,
+                radial,
+                message: Mlp::declare(&mut scope, "message", [width, width, 3 * width], true),
+                filter: Linear::declare(&mut scope, "filter", [config.basis.size(), 3 * width], true),
+                vectors: ["u", "v"].map(|name| Linear::declare(&mut scope, name, [width, width], false)),
+                update: Mlp::declare(&mut scope, "update", [2 * width, width, 3 * width], true),
+                readouts: Vec::new(),
+            }
+        };
+        let direct = layer + 1 == config.layers && inputs.vectors == NodeVectors::Direct;
+        let readout = |head| {
+            let mut heads = declare.scope("heads");
+            let mut head = heads.scope(head);
+            let mut scope = head.scope("force");
+            VectorReadout {
+                vectors: Linear::declare(&mut scope, "vectors", [width, 1], false),
+                gate: Mlp::declare(&mut scope, "gate", [width, width, 1], true),
+            }
+        };
+        Self { readouts: (0..inputs.heads).filter(|_| direct).map(readout).collect(), ..own }
+    }
+
+    /// Columns of the k-th of several sets of features.
+    fn set<B: MessageBackend>(&self, all: &Value<B>, k: usize) -> Value<B> {
+        all.columns(k * self.width..(k + 1) * self.width)
+    }
+
+    /// What scalars and vectors receive; `None` without edges.
+    fn received<B: MessageBackend>(
+        &self,
+        weights: &BlockWeights<B>,
+        graph: &Graph<B>,
+        scalars: &Value<B>,
+        vectors: Option<&Value<B>>,
+    ) -> Option<(Value<B>, Value<B>)> {
+        let edges = graph.edges_as_given(&self.radial)?;
+        let (receivers, senders) = (&graph.index.receivers, &graph.index.senders);
+        let filter = edges.fade(self.filter.apply(weights, edges.features.clone()));
+        let sent = self.message.apply(weights, scalars.clone()).gather(senders) * filter;
+        let along = edges.directions().outer(self.set(&sent, 1));
+        let moved = match vectors {
+            Some(vectors) => along + vectors.clone().gather(senders).scale_vectors(self.set(&sent, 2)),
+            None => along,
+        };
+        Some((self.set(&sent, 0).sum_groups(receivers), moved.sum_groups(receivers)))
+    }
+}
+
+impl<B: MessageBackend> Block<B, Graph<B>> for Layer {
+    fn forward(&self, weights: &BlockWeights<B>, graph: &Graph<B>, mut flow: Flow<B>) -> Flow<B> {
+        let mut scalars = flow.need(NODES);
+        let mut vectors = flow.take(VECTOR_FEATURES);
+        if let Some((to_scalars, to_vectors)) = self.received(weights, graph, &scalars, vectors.as_ref()) {
+            scalars = scalars + to_scalars;
+            vectors = Some(match vectors {
+                Some(vectors) => vectors + to_vectors,
+                None => to_vectors,
+            });
+        }
+        let zeros = || Value::zeros([graph.nodes, graph.dims * self.width], &graph.device());
+        let vectors = vectors.unwrap_or_else(zeros);
+        let [u, v] = self.vectors.map(|map| vectors.clone().matmul_vectors(weights.get(map.weight)));
+        let lengths = v.clone().dot_vectors(v.clone(), graph.dims).add_scalar(SMALLEST_SQUARE).sqrt();
+        let mixed = self.update.apply(weights, Value::join(vec![scalars.clone(), lengths]));
+        let inner = u.clone().dot_vectors(v, graph.dims);
+        let vectors = vectors + u.scale_vectors(self.set(&mixed, 0));
+        let scalars = scalars + self.set(&mixed, 1) + self.set(&mixed, 2) * inner;
+        if !self.readouts.is_empty() {
+            let parts = graph.heads.iter().map(|part| {
+                let VectorReadout { vectors: map, gate } = &self.readouts[part.head];
+                let own = vectors.rows(part.nodes.clone()).matmul_vectors(weights.get(map.weight));
+                own * gate.apply(weights, scalars.rows(part.nodes.clone()))
+            });
+            flow.put(VECTORS, Value::stack(parts.collect()));
+        }
+        flow.put(NODES, scalars);
+        flow.put(VECTOR_FEATURES, vectors);
+        flow
+    }
+}

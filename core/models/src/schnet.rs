@@ -1,0 +1,129 @@
+//! SchNet: continuous-filter convolutions (Schütt et al. 2018, arXiv:1712.06113).
+//!
+//! With filters W(r) made of a radial basis, each layer computes
+//! `h_i <- h_i + f(sum_j (h_j W_in) * W(r_ij) w(r_ij))`.
+
+use isograd_backends::message::MessageBackend;
+use isograd_engine::{Block, BlockWeights, Declare, Flow};
+use serde::{Deserialize, Serialize};
+
+use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial};
+use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, VECTORS};
+
+/// Hyper-parameters of a SchNet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchNet {
+    /// Width F of node features and filters. Default 128.
+    pub width: usize,
+    /// Number of interactions L. Default 4.
+    pub layers: usize,
+    /// Cutoff in angstrom. Default 5.
+    pub cutoff: f64,
+    /// Number of Gaussians, K. Default 25.
+    pub gaussians: usize,
+}
+
+impl Default for SchNet {
+    fn default() -> Self {
+        Self { width: 128, layers: 4, cutoff: 5.0, gaussians: 25 }
+    }
+}
+
+impl SchNet {
+    fn radial(&self) -> Radial {
+        let basis = Basis::Gaussian { size: self.gaussians };
+        Radial { cutoff: self.cutoff, basis, envelope: Envelope::Cosine }
+    }
+}
+
+impl Architecture for SchNet {
+    const KIND: &'static str = "schnet";
+
+    fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
+        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
+        Invalid::unless_within("layers", self.layers, 1, 1024)?;
+        Invalid::unless_within("gaussians", self.gaussians, 2, 1024)?;
+        Invalid::unless_cutoff(self.cutoff)?;
+        Invalid::unless_displacement(Self::KIND, inputs)
+    }
+
+    fn needs(&self) -> GraphNeeds {
+        GraphNeeds { cutoff: self.cutoff, positions: false }
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
+        declare.next_block();
+        let embedding: Box<dyn Block<B, Graph<B>>> =
+            Box::new(Embedding::declare(declare, inputs.species.len(), self.width));
+        let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
+            declare.next_block();
+            Box::new(Interaction::declare(declare, self, inputs, layer))
+        });
+        std::iter::once(embedding).chain(layers).collect()
+    }
+}
+
+/// One interaction.
+struct Interaction {
+    /// The filter network, shifted softplus between.
+    filter: [Linear; 2],
+    input: Linear,
+    /// f, shifted softplus between.
+    output: [Linear; 2],
+    vectors: Option<PairVectors>,
+    radial: Radial,
+}
+
+impl Interaction {
+    fn declare(declare: &mut Declare, config: &SchNet, inputs: &Inputs, layer: usize) -> Self {
+        let (width, basis) = (config.width, config.gaussians);
+        let own = {
+            let mut layers = declare.scope("layers");
+            let mut scope = layers.scope(layer);
+            Self {
+                filter: [
+                    Linear::declare(&mut scope, "filter_in", [basis, width], true),
+                    Linear::declare(&mut scope, "filter_out", [width, width], true),
+                ],
+                input: Linear::declare(&mut scope, "input", [width, width], false),
+                output: [
+                    Linear::declare(&mut scope, "output_in", [width, width], true),
+                    Linear::declare(&mut scope, "output_out", [width, width], true),
+                ],
+                vectors: None,
+                radial: config.radial(),
+            }
+        };
+        let direct = layer + 1 == config.layers && inputs.vectors == NodeVectors::Direct;
+        Self { vectors: direct.then(|| PairVectors::declare(declare, width, basis, inputs.heads)), ..own }
+    }
+}
+
+impl<B: MessageBackend> Block<B, Graph<B>> for Interaction {
+    fn forward(&self, weights: &BlockWeights<B>, graph: &Graph<B>, mut flow: Flow<B>) -> Flow<B> {
+        let nodes = flow.need(NODES);
+        let edges = graph.edges_as_given(&self.radial);
+        let gathered = match &edges {
+            Some(edges) => {
+                let [first, second] = &self.filter;
+                let hidden = first.apply(weights, edges.features.clone()).shifted_softplus();
+                let filter = edges.fade(second.apply(weights, hidden));
+                let sent = self.input.apply(weights, nodes.clone()).gather(&graph.index.senders);
+                (sent * filter).sum_groups(&graph.index.receivers)
+            }
+            None => nodes.zeros_like(),
+        };
+        let [first, second] = &self.output;
+        let nodes = nodes + second.apply(weights, first.apply(weights, gathered).shifted_softplus());
+        if let Some(vectors) = &self.vectors {
+            flow.put(VECTORS, vectors.apply(weights, graph, &nodes, edges.as_deref()));
+        }
+        flow.put(NODES, nodes);
+        flow
+    }
+}

@@ -1,0 +1,65 @@
+//! `report.html`: one self-contained page that shows a run to a colleague.
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+mod format;
+mod page;
+mod plots;
+mod ranks;
+
+use isograd_train::run::{LogLine, MetricsLog, Summary};
+use isograd_train::{Details, Finished};
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A plot cannot be drawn.
+    #[error("drawing a plot: {0}")]
+    Plot(String),
+    /// The run cannot be read, or the page cannot be written.
+    #[error(transparent)]
+    Run(#[from] isograd_train::Error),
+}
+
+impl From<Error> for isograd_train::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Run(error) => error,
+            Error::Plot(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+/// What the page is made of.
+pub struct Report<'a> {
+    /// Name of the run.
+    pub name: &'a str,
+    /// The outcome.
+    pub summary: &'a Summary,
+    /// The course.
+    pub lines: &'a [LogLine],
+    /// Everything else that the first rank knows.
+    pub details: &'a Details,
+}
+
+/// The page as HTML.
+///
+/// # Errors
+/// [`Error::Plot`].
+pub fn render(report: &Report<'_>) -> Result<String> {
+    page::render(report)
+}
+
+/// Writes `report.html` into the directory of a finished run; nothing on ranks other than the first.
+///
+/// # Errors
+/// [`Error::Plot`], or [`Error::Run`] where the log cannot be read or the page cannot be written.
+pub fn write(finished: &Finished) -> Result<()> {
+    let Finished { run, summary, details: Some(details) } = finished else { return Ok(()) };
+    let lines = MetricsLog::read(&run.metrics_file())?;
+    let page = render(&Report { name: &run.name(), summary, lines: &lines, details })?;
+    Ok(run.write("report.html", page.as_bytes())?)
+}

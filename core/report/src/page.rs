@@ -1,0 +1,329 @@
+//! The page around the plots.
+
+use isograd_equivariance::Precision;
+use isograd_tasks::{Kind, Measure, Metric, PotentialTask, Target, Task, potential_targets};
+use isograd_train::SourceReport;
+use isograd_train::run::LogLine;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::format::{bytes, grouped};
+use super::plots::{Series, histogram, lines, parity};
+use super::ranks::ranks;
+use super::{Report, Result};
+
+const STYLE: &str = "
+:root { color: #262b33; background: #f6f7f9; font: 15px/1.5 system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; }
+body { max-width: 1180px; margin: 0 auto; padding: 32px 24px 64px; }
+h1 { font-size: 28px; margin: 0; } h2 { font-size: 19px; margin: 40px 0 12px; }
+.sub { color: #667080; margin: 4px 0 24px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 14px; }
+.card, figure, table, details { background: #fff; border: 1px solid #e4e7ec; border-radius: 8px; }
+.card { padding: 14px 18px; } .card b { display: block; font-size: 23px; font-weight: 650; white-space: nowrap; }
+.card small { font-size: 15px; font-weight: 500; }
+.card span { color: #667080; font-size: 13px; display: block; }
+.bar { height: 6px; background: #e4e7ec; border-radius: 3px; margin-top: 8px; overflow: hidden; }
+.bar i { display: block; height: 100%; background: #1f5fa8; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 14px; }
+figure { margin: 0; padding: 12px; } figure svg { width: 100%; height: auto; }
+figcaption { font-weight: 600; margin: 2px 6px 4px; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; overflow: hidden; }
+th, td { padding: 7px 14px; text-align: right; border-bottom: 1px solid #eef0f3; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; } th { color: #667080; font-weight: 600; font-size: 13px; }
+tr:last-child td { border-bottom: 0; } .warn { border-left: 4px solid #d96b27; padding: 8px 14px; background: #fff; margin: 6px 0; }
+.fail { color: #c0392b; }
+details { padding: 10px 16px; } pre { overflow-x: auto; font-size: 13px; margin: 8px 0 0; }
+";
+
+pub(super) fn render(report: &Report<'_>) -> Result<String> {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Isograd: " (report.name) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (report.name) }
+                p.sub { (subtitle(report)) }
+                (cards(report))
+                @for warning in &report.details.warnings { p.warn { (warning) } }
+                h2 { "Predictions on held-out structures" }
+                (predictions(report)?)
+                h2 { "Course of training" }
+                (course(report)?)
+                @if report.summary.train.ranks.len() > 1 { (ranks(&report.summary.train.ranks)) }
+                h2 { "Equivariance" }
+                (equivariance(&report.details.equivariance))
+                h2 { "Data" }
+                (data(&report.details.sources))
+                h2 { "Reference energies" }
+                (references(&report.details.sources))
+                h2 { "Configuration" }
+                details { summary { "config.toml, complete" } pre { (report.details.config) } }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn subtitle(report: &Report<'_>) -> String {
+    let model = &report.details.info.model;
+    let number = |key: &str| model.options.get(key).and_then(|value| value.as_u64());
+    let sizes = [("width ", "width", ""), ("", "layers", " layers")];
+    let sizes = sizes.iter().filter_map(|(before, key, after)| Some(format!("{before}{}{after}, ", number(key)?)));
+    format!(
+        "{} graph neural network, {} parameters, {}cutoff {} Å; trained on {} with isograd {}",
+        model.kind,
+        grouped(report.summary.parameters),
+        sizes.collect::<String>(),
+        model.cutoff,
+        report.summary.device,
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// A number for a card or a table; a dash where there is none.
+fn shown(value: Option<f64>, digits: usize) -> String {
+    value.map_or("-".into(), |value| format!("{value:.digits$}"))
+}
+
+/// The name of a metric as a title.
+fn title(metric: &Metric) -> String {
+    let mut letters = metric.name.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
+}
+
+fn cards(report: &Report<'_>) -> Markup {
+    let summary = report.summary;
+    let (best, base) = (&summary.best.validation, &summary.baseline);
+    let metrics = PotentialTask::default().metrics();
+    let against = |metric: &Metric| {
+        let (value, base) = (best.get(&metric.key), base.get(&metric.key));
+        let share = value.zip(base).filter(|(_, base)| *base > 0.0).map(|(value, base)| 100.0 * value / base);
+        html! {
+            div.card {
+                span { (title(metric)) }
+                b { (shown(value, 1)) " " small { (metric.unit) } }
+                span { (shown(share, 1)) " % of the baseline (" (shown(base, 0)) ")" }
+                @if let Some(share) = share { div.bar { i style=(format!("width:{:.1}%", share.clamp(0.5, 100.0))) {} } }
+            }
+        }
+    };
+    let others = metrics.iter().filter(|metric| metric.is_error && metric.measure == Measure::Rmse);
+    let others: Vec<String> =
+        others.map(|metric| format!("{} {} {}", metric.name, shown(best.get(&metric.key), 1), metric.unit)).collect();
+    let train = &summary.train;
+    html! {
+        div.cards {
+            @for metric in metrics.iter().filter(|metric| metric.measure == Measure::Mae).rev() { (against(metric)) }
+            @for metric in metrics.iter().filter(|metric| !metric.is_error) {
+                div.card {
+                    span { (title(metric)) }
+                    b { (shown(best.get(&metric.key), 4)) }
+                    span { (others.join(", ")) }
+                }
+            }
+            div.card {
+                span { "Throughput" }
+                b { (grouped(train.edges_per_second.round() as usize)) " " small { "edges/s" } }
+                span { (format!("{:.2} % of the time waiting for data", 100.0 * train.data_wait_share)) }
+            }
+            div.card {
+                span { "Training" }
+                b { (format!("{:.0} s", train.seconds)) }
+                span { (grouped(train.steps)) " steps, " (train.epochs) " epochs, best at step " (grouped(summary.best.step)) }
+            }
+            div.card {
+                span { "Peak memory" }
+                b { (train.peak_bytes.map_or("unknown".into(), bytes)) }
+                span { "held at once on " (summary.device) }
+            }
+        }
+    }
+}
+
+fn figure(caption: &str, svg: &str) -> Markup {
+    html! { figure { figcaption { (caption) } (PreEscaped(svg)) } }
+}
+
+fn predictions(report: &Report<'_>) -> Result<Markup> {
+    let targets = potential_targets();
+    let mut figures = Vec::new();
+    for (place, target) in targets.iter().enumerate().rev().filter(|(_, target)| !matches!(target.kind, Kind::Class(_)))
+    {
+        let samples = &report.details.tally.target(place).samples;
+        let milli: Vec<f64> = samples.iter().map(|pair| 1e3 * (pair[1] - pair[0])).collect();
+        let unit = unit(target);
+        figures.push(figure(&target.name, &parity(&unit, samples)?));
+        figures.push(figure(
+            &format!("{}, errors", target.name),
+            &histogram(&format!("prediction - label, 10⁻³ {unit}"), &milli)?,
+        ));
+    }
+    Ok(html! { div.plots { @for figure in figures { (figure) } } })
+}
+
+/// The unit of what is compared: of an extensive target per node.
+fn unit(target: &Target) -> String {
+    let per = if target.extensive { "/atom" } else { "" };
+    format!("{}{per}", target.unit)
+}
+
+/// Losses by epoch, without those that are means of far fewer steps than others: a line at the end of an epoch may be
+/// of a single one.
+fn losses(lines: &[LogLine]) -> Vec<(f64, f64)> {
+    let before = std::iter::once(0).chain(lines.iter().map(|line| line.step));
+    let steps: Vec<usize> = lines.iter().zip(before).map(|(line, before)| line.step.saturating_sub(before)).collect();
+    let most = steps.iter().copied().max().unwrap_or(0);
+    lines.iter().zip(steps).filter(|(_, steps)| 2 * steps >= most).map(|(line, _)| (line.epoch, line.loss)).collect()
+}
+
+fn course(report: &Report<'_>) -> Result<Markup> {
+    let all = report.lines;
+    let over = |value: &dyn Fn(&LogLine) -> Option<f64>| -> Vec<(f64, f64)> {
+        all.iter().filter_map(|line| Some((line.epoch, value(line)?))).collect()
+    };
+    let range = (0.0, all.last().map_or(1.0, |line| line.epoch));
+    let base = &report.summary.baseline;
+    let validation = |metric: &Metric| {
+        let of = |metrics: &isograd_tasks::Metrics| metrics.get(&metric.key);
+        let mut series = vec![Series::new("validation", over(&|line| line.validation.as_ref().and_then(of)))];
+        if all.iter().any(|line| line.validation_raw.is_some()) {
+            series[0].name = "averaged weights".into();
+            series.push(Series::new("raw weights", over(&|line| line.validation_raw.as_ref().and_then(of))));
+        }
+        series.extend(base.get(&metric.key).map(|level| Series::level("baseline", level, range)));
+        lines("epoch", &metric.unit, &series, true)
+    };
+    let metrics = PotentialTask::default().metrics();
+    let mut courses = Vec::new();
+    for metric in metrics.iter().rev().filter(|metric| metric.measure == Measure::Mae) {
+        courses.push(figure(&format!("{} on held-out structures", title(metric)), &validation(metric)?));
+    }
+    let one = |name, value: &dyn Fn(&LogLine) -> Option<f64>| [Series::new(name, over(value))];
+    let memory = one("memory", &|line| line.peak_bytes.map(|bytes| bytes as f64 / (1 << 20) as f64));
+    Ok(html! {
+        div.plots {
+            (figure("Training loss", &lines("epoch", "loss", &[Series::new("loss", losses(all))], true)?))
+            (figure("Learning rate", &lines("epoch", "learning rate", &one("rate", &|line| Some(line.learning_rate)), false)?))
+            @for course in courses { (course) }
+            (figure("Throughput", &lines("epoch", "edges/s", &one("edges", &|line| Some(line.edges_per_second)), false)?))
+            (figure("Peak memory", &lines("epoch", "MiB", &memory, false)?))
+        }
+    })
+}
+
+/// A line per property, with one column per output.
+fn equivariance(report: &isograd_equivariance::Report) -> Markup {
+    let mut outputs: Vec<&str> = Vec::new();
+    let mut properties: Vec<&str> = Vec::new();
+    for row in &report.rows {
+        if !outputs.contains(&row.output.as_str()) {
+            outputs.push(&row.output);
+        }
+        if !properties.contains(&row.transformation.as_str()) {
+            properties.push(&row.transformation);
+        }
+    }
+    let number = |value: f64| if value.is_finite() { format!("{value:.1e}") } else { "no answer".into() };
+    html! {
+        p.sub {
+            @if report.passed { "Passed" } @else { "Failed" }
+            (format!(
+                ": {} cases per property. Errors are relative to the size of the output; the limit is 8 times the noise \
+                 floor of that very case, {} arithmetic. The worst case is the one nearest to its limit.",
+                report.cases,
+                match report.precision { Precision::F32 => "single", Precision::F64 => "double" }
+            ))
+        }
+        table {
+            tr {
+                th { "property" }
+                @for output in &outputs { th { (output) ", worst case" } th { "its limit" } th { "" } }
+            }
+            @for property in properties {
+                tr {
+                    td { (property) }
+                    @for output in &outputs {
+                        @match report.row(property, output) {
+                            Some(row) => {
+                                td { (number(row.error)) } td { (number(row.tolerance)) }
+                                td { @if row.passed { "pass" } @else { b.fail { "FAIL" } } }
+                            }
+                            None => { td { "-" } td { "-" } td {} }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn data(sources: &[SourceReport]) -> Markup {
+    let range = |range: Option<(f64, f64)>| range.map_or("-".into(), |(low, high)| format!("{low:.2} to {high:.2}"));
+    let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
+    html! {
+        table {
+            tr {
+                th { "source" } th { "frames" } th { "training" } th { "validation" } th { "atoms" } th { "elements" }
+                th { "energies" } th { "forces" } th { "stresses" } th { "force RMS, eV/Å" } th { "max |F|" }
+                th { "shortest, Å" } th { "eV/atom" }
+            }
+            @for source in sources {
+                @let summary = &source.summary;
+                tr {
+                    td { (source.name) }
+                    td { (grouped(summary.frames)) } td { (grouped(source.training)) } td { (grouped(source.validation)) }
+                    td { (grouped(summary.atoms)) }
+                    td { (summary.elements.keys().map(|element| element.symbol()).collect::<Vec<_>>().join(" ")) }
+                    td { (grouped(summary.with_energy)) } td { (grouped(summary.with_forces)) } td { (grouped(summary.with_stress)) }
+                    td { (number(summary.force_rms)) } td { (number(summary.force_maximum)) }
+                    td { (number(summary.shortest_distance)) } td { (range(summary.energy_per_atom)) }
+                }
+            }
+        }
+    }
+}
+
+fn references(sources: &[SourceReport]) -> Markup {
+    html! {
+        @for source in sources {
+            p.sub {
+                (source.name) ": " (if source.given { "given" } else { "least squares on the training part" })
+                (format!(", residual RMS {:.1} meV/atom, rank {} of {}", 1e3 * source.fit.residual_rms, source.fit.rank, source.fit.references.0.len()))
+            }
+            table {
+                tr { th { "element" } @for element in source.fit.references.0.keys() { th { (element.symbol()) } } }
+                tr { td { "eV" } @for energy in source.fit.references.0.values() { td { (format!("{energy:.4}")) } } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_of_few_steps_are_left_out() {
+        let line = |step: usize| LogLine {
+            step,
+            epoch: step as f64,
+            seconds: 0.0,
+            loss: 2.0 * step as f64,
+            learning_rate: 0.0,
+            gradient_norm: 0.0,
+            edges_per_second: 0.0,
+            atoms_per_second: 0.0,
+            peak_bytes: None,
+            validation: None,
+            validation_raw: None,
+        };
+        // Validations after 100 and 101 steps.
+        let found = losses(&[50, 100, 100, 101, 150].map(line));
+        assert_eq!(found, [(50.0, 100.0), (100.0, 200.0), (150.0, 300.0)]);
+        assert!(losses(&[]).is_empty());
+    }
+}

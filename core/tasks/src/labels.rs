@@ -1,0 +1,117 @@
+//! The labels of a batch, apart from its inputs.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use isograd_data::batch_order;
+use isograd_models::floats;
+use serde::{Deserialize, Serialize};
+
+use crate::{Kind, Level, Target};
+
+/// How many numbers a batch, or the micro-batches of a step together, have of each target: what losses are divided by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelCounts(pub Vec<usize>);
+
+impl std::iter::Sum for LabelCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, next| {
+            let longest = sum.0.len().max(next.0.len());
+            let of = |counts: &Self, k: usize| counts.0.get(k).copied().unwrap_or(0);
+            Self((0..longest).map(|k| of(&sum, k) + of(&next, k)).collect())
+        })
+    }
+}
+
+/// Labels of one target.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct HostColumn {
+    /// Numbers of each graph or node, zero where there is no label.
+    values: Vec<f32>,
+    /// What errors of each graph or node are multiplied by: one, or of an extensive target one over the number of nodes;
+    /// zero where there is no label.
+    weights: Vec<f32>,
+    columns: usize,
+}
+
+/// The labels of a batch in host memory, target by target.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostLabels {
+    targets: Vec<HostColumn>,
+    counts: Vec<usize>,
+}
+
+impl HostLabels {
+    /// Joins the labels of graphs with these numbers of nodes and these heads, in the order that a batch holds them.
+    /// `labels` has for each graph what [`Task::labels`](crate::Task::labels) returns.
+    ///
+    /// # Panics
+    /// If lengths differ, or a label has another number of entries than its target says.
+    pub fn new(
+        targets: &[Target],
+        dims: usize,
+        nodes: &[usize],
+        heads: &[usize],
+        labels: &[Vec<Option<Vec<f64>>>],
+    ) -> Self {
+        assert!(nodes.len() == labels.len() && heads.len() == labels.len(), "HostLabels: graphs and labels");
+        let order = batch_order(heads.iter().copied());
+        let mut counts = vec![0; targets.len()];
+        let column = |(place, target): (usize, &Target)| {
+            let columns = target.label_columns(dims);
+            let mut own = HostColumn { columns, ..Default::default() };
+            for &graph in &order {
+                let rows = if target.level == Level::Graph { 1 } else { nodes[graph] };
+                let weight = if target.extensive { 1.0 / nodes[graph] as f32 } else { 1.0 };
+                match &labels[graph][place] {
+                    Some(values) => {
+                        assert_eq!(values.len(), rows * columns, "HostLabels: numbers of a label of {}", target.name);
+                        counts[place] += values.len();
+                        own.values.extend(values.iter().map(|&value| value as f32));
+                        own.weights.extend(std::iter::repeat_n(weight, rows));
+                    }
+                    None => {
+                        own.values.extend(std::iter::repeat_n(0.0, rows * columns));
+                        own.weights.extend(std::iter::repeat_n(0.0, rows));
+                    }
+                }
+            }
+            own
+        };
+        let targets = targets.iter().enumerate().map(column).collect();
+        Self { targets, counts }
+    }
+
+    /// How many numbers there are of each target.
+    pub fn counts(&self) -> LabelCounts {
+        LabelCounts(self.counts.clone())
+    }
+}
+
+/// The labels of a batch on a device, target by target.
+#[derive(Debug, Clone)]
+pub struct Labels<B: Backend> {
+    pub(crate) targets: Vec<Column<B>>,
+}
+
+/// Labels of one target.
+#[derive(Debug, Clone)]
+pub(crate) struct Column<B: Backend> {
+    /// `[rows, columns]`.
+    pub(crate) values: Tensor<B, 2>,
+    /// `[rows, 1]`.
+    pub(crate) weights: Tensor<B, 2>,
+    /// What the target is.
+    pub(crate) kind: Kind,
+}
+
+impl<B: Backend> Labels<B> {
+    /// Copies labels to a device.
+    pub fn new(targets: &[Target], labels: &HostLabels, device: &B::Device) -> Self {
+        let column = |(own, target): (&HostColumn, &Target)| Column {
+            values: floats(&own.values, [own.weights.len(), own.columns], device),
+            weights: floats(&own.weights, [own.weights.len(), 1], device),
+            kind: target.kind,
+        };
+        Self { targets: labels.targets.iter().zip(targets).map(column).collect() }
+    }
+}

@@ -1,0 +1,132 @@
+//! From node features to targets: what is put on the last block of a model.
+
+use isograd_backends::message::MessageBackend;
+use isograd_backends::value::Value;
+use isograd_engine::{Block, BlockWeights, Declare, Flow};
+use isograd_models::nn::Mlp;
+use isograd_models::{GRAPHS, Graph, NODES, VECTORS};
+
+use crate::{Kind, Level, Target};
+
+/// What becomes of what a perceptron says of each node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    /// It is the prediction.
+    Nodes,
+    /// Its sum over the nodes of a graph is.
+    Sum,
+    /// Its mean over them is.
+    Mean,
+}
+
+/// How one target is read out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Readout {
+    /// By a perceptron on the features of each node, one for each head; or on the features of whole graphs, where the
+    /// architecture pools nodes itself.
+    Perceptron {
+        /// The target.
+        target: String,
+        /// What is said of a node: numbers, or one for each class.
+        columns: usize,
+        /// What becomes of it.
+        pool: Pool,
+        /// What it is multiplied by, in the target's unit.
+        scale: f64,
+    },
+    /// By the vectors that flow out of the last block.
+    Vectors {
+        /// The target.
+        target: String,
+        /// What they are multiplied by, in the target's unit; `None` leaves them as they are.
+        scale: Option<f64>,
+    },
+}
+
+impl Readout {
+    /// The usual readout of a target: perceptrons for scalars and classes, vectors for vectors.
+    pub fn of(target: &Target, scale: f64) -> Self {
+        let name = target.name.clone();
+        match target.kind {
+            Kind::Vector => Self::Vectors { target: name, scale: Some(scale) },
+            Kind::Scalar | Kind::Class(_) => {
+                let pool = match (target.level, target.extensive) {
+                    (Level::Node, _) => Pool::Nodes,
+                    (Level::Graph, true) => Pool::Sum,
+                    (Level::Graph, false) => Pool::Mean,
+                };
+                Self::Perceptron { target: name, columns: target.columns(0), pool, scale }
+            }
+        }
+    }
+}
+
+/// A block with readouts behind it: one block, so that its activations are kept or made again together.
+pub(crate) struct WithReadouts<T> {
+    trunk: T,
+    readouts: Vec<Declared>,
+}
+
+/// A readout and its parameters.
+struct Declared {
+    readout: Readout,
+    /// One for each head; none where there is nothing to learn.
+    perceptrons: Vec<Mlp>,
+}
+
+impl<T> WithReadouts<T> {
+    /// Declares the readouts' parameters behind those of the last block.
+    pub(crate) fn declare(trunk: T, readouts: &[Readout], width: usize, heads: usize, declare: &mut Declare) -> Self {
+        let mut own = |readout: &Readout| {
+            let mut perceptrons = Vec::new();
+            if let Readout::Perceptron { target, columns, .. } = readout {
+                for head in 0..heads {
+                    let mut scope = declare.scope("heads");
+                    perceptrons.push(Mlp::declare(&mut scope.scope(head), target, [width, width, *columns], true));
+                }
+            }
+            Declared { readout: readout.clone(), perceptrons }
+        };
+        let readouts = readouts.iter().map(&mut own).collect();
+        Self { trunk, readouts }
+    }
+}
+
+impl<B: MessageBackend, T: Block<B, Graph<B>>> Block<B, Graph<B>> for WithReadouts<T> {
+    fn forward(&self, weights: &BlockWeights<B>, graph: &Graph<B>, flow: Flow<B>) -> Flow<B> {
+        let mut flow = self.trunk.forward(weights, graph, flow);
+        let nodes = flow.need(NODES);
+        let graphs = flow.take(GRAPHS);
+        let mut out = Flow::new();
+        for Declared { readout, perceptrons } in &self.readouts {
+            match readout {
+                Readout::Perceptron { target, pool, scale, .. } if *pool != Pool::Nodes && graphs.is_some() => {
+                    let said = graphs.clone().map(|graphs| perceptrons[0].apply(weights, graphs).mul_scalar(*scale));
+                    let said = said.unwrap_or_else(|| Value::zeros([graph.graphs, 1], &graph.device()));
+                    out.put(target, if *pool == Pool::Sum { said * graph.inverse_sizes.clone().recip() } else { said });
+                }
+                Readout::Perceptron { target, pool, scale, .. } => {
+                    let parts = graph
+                        .heads
+                        .iter()
+                        .map(|part| perceptrons[part.head].apply(weights, nodes.rows(part.nodes.clone())));
+                    let nodes = Value::stack(parts.collect()).mul_scalar(*scale);
+                    out.put(target, pooled(*pool, nodes, graph));
+                }
+                Readout::Vectors { target, scale } => {
+                    let vectors = flow.need(VECTORS);
+                    out.put(target, scale.map_or(vectors.clone(), |scale| vectors.mul_scalar(scale)));
+                }
+            }
+        }
+        out
+    }
+}
+
+fn pooled<B: MessageBackend>(pool: Pool, nodes: Value<B>, graph: &Graph<B>) -> Value<B> {
+    match pool {
+        Pool::Nodes => nodes,
+        Pool::Sum => nodes.sum_groups(&graph.graph_of_node),
+        Pool::Mean => nodes.sum_groups(&graph.graph_of_node) * graph.inverse_sizes.clone(),
+    }
+}

@@ -1,0 +1,117 @@
+//! Architectures under test, small enough to be tested thoroughly.
+
+use std::sync::Arc;
+
+use isograd_backends::value::EdgeWork;
+use isograd_models::nn::{Basis, Envelope, Normalisation};
+use isograd_models::{AnyArchitecture, Architecture, Egnn, Gat, Gcn, PaiNN, Registry, SchNet, Study};
+use isograd_tasks::{Forces, Model, Scales, TrunkInfo};
+
+/// An architecture, and what it is asked for.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Its name in messages.
+    pub name: String,
+    /// The architecture.
+    pub architecture: Arc<dyn AnyArchitecture>,
+    /// Number of heads. Default 1.
+    pub heads: usize,
+    /// Where forces come from. Default direct.
+    pub forces: Forces,
+    /// How the work on edges is done. Default fused.
+    pub work: EdgeWork,
+}
+
+impl Subject {
+    /// One head, direct forces.
+    pub fn new(name: &str, architecture: impl Architecture) -> Self {
+        Self {
+            name: name.to_owned(),
+            architecture: Arc::new(architecture),
+            heads: 1,
+            forces: Forces::Direct,
+            work: EdgeWork::Fused,
+        }
+    }
+
+    /// With another number of heads.
+    #[must_use]
+    pub fn heads(self, heads: usize) -> Self {
+        Self { heads, ..self }
+    }
+
+    /// With forces from elsewhere.
+    #[must_use]
+    pub fn forces(self, forces: Forces) -> Self {
+        Self { forces, ..self }
+    }
+
+    /// A potential for H, C and O.
+    ///
+    /// # Panics
+    /// If there is no such model.
+    pub fn model(&self) -> Model {
+        let elements = [1, 6, 8].map(isograd_structure::Element::from_number).into_iter().flatten().collect();
+        let scales = Scales { energy: 0.4, force: 1.3 };
+        let trunk = TrunkInfo::new(&*self.architecture, elements, self.heads, self.forces, scales);
+        let model = trunk.model_of(self.architecture.clone(), self.work);
+        model.unwrap_or_else(|invalid| panic!("{}: {invalid}", self.name))
+    }
+}
+
+/// Every architecture of [`Registry::default`], of the EGNN every option.
+///
+/// # Panics
+/// If an architecture of the registry is not among them.
+pub fn every_subject() -> Vec<Subject> {
+    let egnn = Egnn { width: 8, layers: 3, cutoff: 3.0, basis: Basis::Bessel { size: 5 }, ..Egnn::default() };
+    let moving = Egnn { coordinate_updates: true, ..egnn.clone() };
+    let deep = Egnn { initial_residual: 0.2, normalisation: Normalisation::Layer, ..egnn.clone() };
+    let subjects = vec![
+        Subject::new("egnn", egnn.clone()),
+        Subject::new("egnn, cosine", Egnn { envelope: Envelope::Cosine, ..egnn.clone() }),
+        Subject::new("egnn, gaussian", Egnn { basis: Basis::Gaussian { size: 6 }, ..egnn.clone() }),
+        Subject::new("egnn, attention", Egnn { attention: true, ..egnn.clone() }),
+        Subject::new("egnn, two heads", egnn.clone()).heads(2),
+        Subject::new("egnn, moving", moving.clone()),
+        Subject::new("egnn, squared", Egnn { basis: Basis::SquaredDistance, ..moving.clone() }),
+        Subject::new("egnn, displacement", moving.clone()).forces(Forces::Displacement),
+        Subject::new("egnn, deep", Egnn { layers: 4, ..deep.clone() }),
+        Subject::new("egnn, everything", Egnn { attention: true, coordinate_updates: true, ..deep }).heads(2),
+        Subject::new("schnet", SchNet { width: 8, layers: 2, cutoff: 3.0, gaussians: 8 }),
+        Subject::new("schnet, two heads", SchNet { width: 8, layers: 2, cutoff: 3.0, gaussians: 8 }).heads(2),
+        Subject::new(
+            "painn",
+            PaiNN { width: 8, layers: 2, cutoff: 3.0, basis: Basis::Bessel { size: 5 }, ..PaiNN::default() },
+        ),
+        Subject::new(
+            "painn, two heads",
+            PaiNN {
+                width: 6,
+                layers: 2,
+                cutoff: 3.0,
+                basis: Basis::Bessel { size: 5 },
+                envelope: Envelope::Polynomial,
+            },
+        )
+        .heads(2),
+        Subject::new("gcn", Gcn { width: 8, layers: 2, cutoff: 3.0, ..Gcn::default() }),
+        Subject::new(
+            "gat",
+            Gat {
+                width: 8,
+                layers: 2,
+                attention_heads: 2,
+                cutoff: 3.0,
+                basis: Basis::Bessel { size: 5 },
+                ..Gat::default()
+            },
+        ),
+        Subject::new("study", Study { width: 8, layers: 3, cutoff: 3.0 }),
+    ];
+    for kind in Registry::default().kinds() {
+        let is_there = subjects.iter().any(|subject| subject.architecture.kind() == kind);
+        assert!(is_there, "every_subject: kind `{kind}` is registered but not put through the suite");
+    }
+    subjects
+}

@@ -1,0 +1,49 @@
+//! Every registered architecture, with every option, through the suite.
+
+use isograd_testing::{Subject, equivariance, every_subject, gradients, ranks, recomputation, resuming};
+
+/// Runs a check on all and says at the end which have failed.
+fn each(check: impl Fn(&Subject) + std::panic::RefUnwindSafe) {
+    let mut failed = Vec::new();
+    for subject in every_subject() {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&subject)));
+        if outcome.is_err() {
+            failed.push(subject.name);
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?} do not conform; the messages above say why");
+}
+
+#[test]
+fn recomputation_policies_agree_to_the_bit() {
+    each(recomputation::agrees);
+}
+
+#[test]
+fn gradients_match_finite_differences() {
+    each(gradients::match_finite_differences);
+}
+
+#[test]
+fn ranks_and_zero_levels_agree() {
+    each(ranks::agree);
+}
+
+#[test]
+fn ranks_and_zero_levels_agree_in_double_precision() {
+    each(|subject| {
+        if ["egnn", "egnn, everything", "painn"].contains(&subject.name.as_str()) {
+            ranks::agree_in_f64(subject);
+        }
+    });
+}
+
+#[test]
+fn a_model_read_back_goes_on_alike() {
+    each(resuming::agrees);
+}
+
+#[test]
+fn the_equivariance_battery_holds() {
+    each(|subject| equivariance::holds(subject, 120));
+}

@@ -1,0 +1,167 @@
+//! A potential under the equivariance harness: what it claims, and how the harness evaluates it.
+
+use burn::tensor::backend::BackendTypes;
+use burn::tensor::{DType, Element as _, Tensor};
+use isograd_data::{HostBatch, HostEdges, HostGraph};
+use isograd_engine::{Layout, forward};
+use isograd_equivariance::{
+    Description, Failure, Model as Checkable, Outputs, Precision, Report, Settings, System, check,
+};
+use isograd_models::{Graph, GraphBackend, GraphBlocks};
+use isograd_structure::{Cell, Geometry, NeighbourList, neighbour_list};
+use isograd_tasks::{Kind, Level, Model, Potential, Target};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Distances between atoms in the harness's inputs, in angstrom: short, as in hot molecules.
+const SPACING: f64 = 0.8;
+
+/// Cases per property after every training run.
+pub const CASES_AFTER_TRAINING: usize = 32;
+
+/// The battery of [`isograd_equivariance`] on a trained potential.
+pub fn check_potential<B: GraphBackend>(potential: &Potential<B>, device: &B::Device, settings: &Settings) -> Report {
+    let Potential { model, layout, weights, info } = potential;
+    let heads = (0..model.inputs().heads).map(|head| {
+        let source = info.sources.iter().find(|source| source.head == head);
+        source.map_or_else(|| head.to_string(), |source| source.name.clone())
+    });
+    let targets = isograd_tasks::potential_targets();
+    check(&Checked::new(model, layout, weights, &targets, heads.collect(), device), settings)
+}
+
+/// A model as the harness sees it: species are rows of its embedding; energies are without
+/// references; every head is asked.
+pub struct Checked<'a, B: GraphBackend> {
+    model: &'a Model,
+    layout: &'a Layout,
+    weights: &'a [Tensor<B, 1>],
+    blocks: GraphBlocks<B>,
+    targets: &'a [Target],
+    heads: Vec<String>,
+    device: &'a B::Device,
+}
+
+impl<'a, B: GraphBackend> Checked<'a, B> {
+    /// A model with these weights, flat, whose heads have these names.
+    ///
+    /// # Panics
+    /// If the model has another number of heads.
+    pub fn new(
+        model: &'a Model,
+        layout: &'a Layout,
+        weights: &'a [Tensor<B, 1>],
+        targets: &'a [Target],
+        heads: Vec<String>,
+        device: &'a B::Device,
+    ) -> Self {
+        assert_eq!(heads.len(), model.inputs().heads, "Checked: one name per head");
+        Self { model, layout, weights, blocks: model.blocks(), targets, heads, device }
+    }
+
+    fn run(&self, batch: &[System], reorder: impl Fn(&mut NeighbourList)) -> Result<Vec<Outputs>, Failure> {
+        let needs = self.model.architecture().needs();
+        let mut lists = Vec::with_capacity(batch.len());
+        for system in batch {
+            let mut edges = neighbour_list(&geometry(system), needs.cutoff)?;
+            reorder(&mut edges);
+            lists.push(HostEdges::from(edges));
+        }
+        let mut answers: Vec<Outputs> = vec![Vec::new(); batch.len()];
+        for head in 0..self.heads.len() {
+            let graph = |(system, edges): (&System, &HostEdges)| HostGraph {
+                species: system.species.clone(),
+                edges: edges.clone(),
+                head,
+                positions: if needs.positions {
+                    system.positions.iter().flatten().copied().collect()
+                } else {
+                    Vec::new()
+                },
+                ..Default::default()
+            };
+            let graphs: Vec<HostGraph> = batch.iter().zip(&lists).map(graph).collect();
+            let members: Vec<usize> = (0..batch.len()).collect();
+            let graph = Graph::new(&HostBatch::new(&members, &graphs), self.model.inputs().species.len(), self.device);
+            let weights = self.layout.view(self.weights);
+            let mut flow = forward(&self.blocks, &weights, &graph).map_err(|error| error.to_string())?;
+            for target in self.targets {
+                let values: Vec<f64> = flow.need(&target.name).into_tensor().into_data().iter::<f64>().collect();
+                let mut rest = values.as_slice();
+                for (answer, system) in answers.iter_mut().zip(batch) {
+                    let rows = if target.level == Level::Graph { 1 } else { system.len() };
+                    let (own, others) = rest.split_at(rows * target.columns(self.model.inputs().dims));
+                    rest = others;
+                    answer.push(own.to_vec());
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+fn geometry(system: &System) -> Geometry {
+    let three = |row: &[f64]| -> [f64; 3] { std::array::from_fn(|axis| row[axis]) };
+    Geometry {
+        positions: system.positions.iter().map(three).collect(),
+        cell: system.cell.as_ref().map(|cell| Cell(std::array::from_fn(|k| three(cell.row(k))))),
+        periodic: std::array::from_fn(|axis| system.periodic[axis]),
+    }
+}
+
+/// Another order of the edges of each receiver.
+fn shuffle(edges: &mut NeighbourList, rng: &mut ChaCha8Rng) {
+    for receiver in 0..edges.offsets.len() - 1 {
+        let range = edges.offsets[receiver]..edges.offsets[receiver + 1];
+        let mut order: Vec<usize> = range.clone().collect();
+        order.shuffle(rng);
+        let old = edges.clone();
+        for (place, from) in range.zip(order) {
+            edges.senders[place] = old.senders[from];
+            edges.shifts[place] = old.shifts[from];
+            edges.vectors[place] = old.vectors[from];
+        }
+    }
+}
+
+impl<B: GraphBackend> Checkable for Checked<'_, B> {
+    fn describe(&self) -> Description {
+        let species: Vec<u32> = (0..self.model.inputs().species.len() as u32).collect();
+        let precision =
+            if <B as BackendTypes>::FloatElem::dtype() == DType::F64 { Precision::F64 } else { Precision::F32 };
+        let mut description = Description::new(3, precision)
+            .species(&species)
+            .cutoff(self.model.architecture().needs().cutoff)
+            .spacing(SPACING)
+            .nodes(2, 7)
+            .translations(&[1.0, 100.0, 10_000.0])
+            .periodic()
+            .batched();
+        for head in &self.heads {
+            let named = |output: &str| match self.heads.len() {
+                1 => output.to_owned(),
+                _ => format!("{output}, {head}"),
+            };
+            for target in self.targets {
+                let name = named(&target.name);
+                description = match (target.level, target.kind) {
+                    (Level::Graph, Kind::Scalar) if target.extensive => description.extensive_scalar(&name),
+                    (Level::Graph, Kind::Vector) => description.extensive_vector(&name),
+                    (Level::Graph, _) => description.intensive_scalar(&name),
+                    (Level::Node, Kind::Vector) => description.node_vector(&name),
+                    (Level::Node, _) => description.node_scalar(&name),
+                };
+            }
+        }
+        description
+    }
+
+    fn evaluate(&self, batch: &[System]) -> Result<Vec<Outputs>, Failure> {
+        self.run(batch, |_| {})
+    }
+
+    fn evaluate_shuffled(&self, batch: &[System], seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
+        Some(self.run(batch, |edges| shuffle(edges, &mut ChaCha8Rng::seed_from_u64(seed))))
+    }
+}

@@ -1,0 +1,320 @@
+//! From text to a [`Config`]: parsing, overrides, presets, checks.
+
+use std::path::{Path, PathBuf};
+
+use isograd_models::{Invalid, Registry};
+use isograd_tasks::LossConfig;
+use serde::Serialize;
+
+use super::{Config, ModelConfig, SourceConfig};
+use crate::{Error, Result};
+
+impl Config {
+    /// Reads a config file, applies overrides of the form `section.key=value`, fills in every
+    /// default and checks the result.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the file and the key, or [`Error::Io`].
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
+        Self::load_with(&Registry::default(), path, overrides)
+    }
+
+    /// As [`Config::load`], with architectures of a registry.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with(registry: &Registry, path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path, "read"))?;
+        let stem = path.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
+        let mut config = Self::parse_with(registry, &text, overrides, &path.display().to_string())?;
+        if config.run.out.as_os_str().is_empty() {
+            config.run.out = PathBuf::from("runs").join(stem);
+        }
+        Ok(config)
+    }
+
+    /// As [`Config::load`], from text; `place` stands for the file in errors.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the place and the key.
+    pub fn parse(text: &str, overrides: &[String], place: &str) -> Result<Self> {
+        Self::parse_with(&Registry::default(), text, overrides, place)
+    }
+
+    /// As [`Config::parse`], with architectures of a registry.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn parse_with(registry: &Registry, text: &str, overrides: &[String], place: &str) -> Result<Self> {
+        let fail = |message: String| Error::Config { place: place.to_owned(), message };
+        let mut table: toml::Table = toml::from_str(text).map_err(|e| fail(explain(&e)))?;
+        for text in overrides {
+            set(&mut table, text).map_err(|message| Error::Config { place: format!("--set {text}"), message })?;
+        }
+        let config: Result<Self, toml::de::Error> =
+            if overrides.is_empty() { toml::from_str(text) } else { table.try_into() };
+        let mut config = config.map_err(|error| fail(explain(&error)))?;
+        config.fill();
+        let set_here = overrides.is_empty().then_some(text);
+        config.model.fill(registry).map_err(|invalid| fail(explain_model(&invalid, set_here)))?;
+        config.check().map_err(|(key, message)| fail(format!("{key} {message}")))?;
+        Ok(config)
+    }
+
+    /// The complete config as TOML, which loads to the same config again.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: every config can be written.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::Internal(format!("writing a config: {error}")))
+    }
+
+    /// The config as all ranks must have it: without the device, which each has its own of.
+    ///
+    /// # Errors
+    /// As [`Config::to_toml`].
+    pub fn common(&self) -> Result<String> {
+        let mut config = self.clone();
+        config.train.device = isograd_backends::device::DeviceName::Cpu;
+        config.to_toml()
+    }
+
+    /// A hash of everything that decides the course of training: not of where results go, how
+    /// long, or on which device.
+    pub fn training_hash(&self) -> String {
+        #[derive(Serialize)]
+        struct Course<'a>(&'a super::DataConfig, &'a ModelConfig, &'a LossConfig, super::TrainConfig);
+        let mut train = self.train.clone();
+        train.device = isograd_backends::device::DeviceName::Cpu;
+        train.workers = 0;
+        (train.epochs, train.seconds) = (None, None);
+        let course = Course(&self.data, &self.model, &self.loss, train);
+        let text = serde_json::to_string(&course).unwrap_or_default();
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
+    /// Moves the single-source keys into `sources`, and says how long training is where nothing else does.
+    fn fill(&mut self) {
+        let data = &mut self.data;
+        if data.sources.is_empty() && !data.files.is_empty() {
+            data.sources.push(SourceConfig {
+                name: "data".into(),
+                files: std::mem::take(&mut data.files),
+                keys: data.keys.take().unwrap_or_default(),
+                units: data.units.take().unwrap_or_default(),
+                references: data.references.take(),
+            });
+        }
+        if self.train.epochs.is_none() && self.train.seconds.is_none() {
+            self.train.epochs = Some(100);
+        }
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let data = &self.data;
+        if data.sources.is_empty() {
+            return Err(("data.files", "is missing, expected a list of structure files (or [[data.sources]])".into()));
+        }
+        if !data.files.is_empty() || data.keys.is_some() || data.units.is_some() || data.references.is_some() {
+            return Err((
+                "data.sources",
+                "and the keys of a single source (files, keys, units, references) exclude each \
+                         other; move them into a [[data.sources]] entry"
+                    .into(),
+            ));
+        }
+        for (index, source) in data.sources.iter().enumerate() {
+            if source.files.is_empty() {
+                return Err(("data.sources", format!("`{}` has no files", source.name)));
+            }
+            if data.sources[..index].iter().any(|other| other.name == source.name) {
+                return Err(("data.sources", format!("has two entries named `{}`", source.name)));
+            }
+        }
+        let between = |key, value: f64, low: f64, high: f64| {
+            if value >= low && value <= high {
+                return Ok(());
+            }
+            Err((key, format!("is {value}, expected {low} to {high}")))
+        };
+        between("data.validation_fraction", data.validation_fraction, 0.001, 0.9)?;
+        between("data.shortest_distance", data.shortest_distance, 0.0, 4.0)?;
+        between("data.largest_force", data.largest_force, 1e-6, 1e9)?;
+        between("loss.energy_weight", self.loss.energy_weight, 0.0, 1e9)?;
+        between("loss.force_weight", self.loss.force_weight, 0.0, 1e9)?;
+        between("loss.huber_delta", self.loss.huber_delta, 1e-9, 1e9)?;
+        if self.loss.energy_weight == 0.0 && self.loss.force_weight == 0.0 {
+            return Err(("loss", "has no weight on energies and none on forces: nothing to train".into()));
+        }
+        let train = &self.train;
+        let positive =
+            |key, value: usize| if value == 0 { Err((key, "is 0, expected at least 1".into())) } else { Ok(()) };
+        positive("train.epochs", train.epochs.unwrap_or(1))?;
+        positive("train.batch_graphs", train.batch_graphs)?;
+        positive("train.batch_atoms", train.batch_atoms)?;
+        positive("train.batch_edges", train.batch_edges)?;
+        positive("train.accumulate", train.accumulate)?;
+        positive("train.parts", train.parts)?;
+        positive("train.validate_every", train.validate_every)?;
+        positive("train.workers", train.workers)?;
+        positive("run.keep", self.run.keep)?;
+        positive("run.log_every", self.run.log_every)?;
+        between("train.seconds", train.seconds.unwrap_or(1.0), 1e-3, 1e9)?;
+        between("train.learning_rate", train.learning_rate, 1e-12, 10.0)?;
+        between("train.clip_norm", train.clip_norm, 0.0, 1e12)?;
+        between("train.ema_decay", train.ema_decay, 0.0, 0.999_999_9)?;
+        between("train.optimizer.beta_1", train.optimizer.beta_1, 0.0, 0.999_999)?;
+        between("train.optimizer.beta_2", train.optimizer.beta_2, 0.0, 0.999_999_9)?;
+        between("train.optimizer.epsilon", train.optimizer.epsilon, 1e-20, 1.0)?;
+        between("train.optimizer.weight_decay", train.optimizer.weight_decay, 0.0, 10.0)?;
+        train.schedule.check()?;
+        let parallel = &self.parallel;
+        positive("parallel.ranks", parallel.ranks)?;
+        if parallel.zero.shards_weights() && train.parts > 1 {
+            let message = "is 3, where weights are gathered for one part of a batch at a time; set train.parts = 1";
+            return Err(("parallel.zero", message.into()));
+        }
+        if parallel.timeout == 0 {
+            return Err(("parallel.timeout", "is 0, expected at least 1 second".into()));
+        }
+        Ok(())
+    }
+}
+
+/// Puts `a.b=value` into a table; the value is TOML, or else a bare string.
+fn set(table: &mut toml::Table, text: &str) -> Result<(), String> {
+    let (path, value) = text.split_once('=').ok_or("expected section.key=value")?;
+    let value = value.trim();
+    let parsed: Result<toml::Table, _> = toml::from_str(&format!("value = {value}"));
+    let value = match parsed {
+        Ok(mut table) => table.remove("value").ok_or("expected one value")?,
+        Err(_) => toml::Value::String(value.to_owned()),
+    };
+    let keys: Vec<&str> = path.split('.').map(str::trim).collect();
+    let (last, parents) = keys.split_last().ok_or("expected section.key=value")?;
+    let mut place = table;
+    for key in parents {
+        let entry = place.entry(*key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        place = entry.as_table_mut().ok_or_else(|| format!("`{key}` is not a section"))?;
+    }
+    place.insert((*last).to_owned(), value);
+    Ok(())
+}
+
+/// The parser's message, with a suggestion where a key is unknown.
+fn explain(error: &toml::de::Error) -> String {
+    suggest(error.to_string().trim_end().to_owned(), error.message())
+}
+
+/// What is wrong with a hyper-parameter, with the line in `text` that it is in.
+fn explain_model(invalid: &Invalid, text: Option<&str>) -> String {
+    let Invalid { key, message } = invalid;
+    // A message about an unknown key names it first; other messages do not name the key they are about.
+    let named = message.split('`').nth(1).filter(|_| message.starts_with("unknown field"));
+    let key = if key.is_empty() { named } else { Some(key.as_str()) };
+    let place = text.zip(key).and_then(|(text, key)| line_of(text, "model", key));
+    let said = match (place, invalid.key.as_str()) {
+        (Some((number, line)), _) => format!("line {number}: `{}`: {message}", line.trim()),
+        (None, "") => format!("[model]: {message}"),
+        (None, key) => format!("model.{key} {message}"),
+    };
+    suggest(said, message)
+}
+
+/// The number, from 1, and the text of the line that sets a key of a section.
+fn line_of<'a>(text: &'a str, section: &str, key: &str) -> Option<(usize, &'a str)> {
+    let table = toml::de::DeTable::parse(text).ok()?;
+    let section = table.get_ref().get(section)?.get_ref().as_table()?;
+    let start = section.iter().find(|(own, _)| own.get_ref() == key)?.0.span().start;
+    let number = text[..start].matches('\n').count();
+    Some((number + 1, text.lines().nth(number)?))
+}
+
+/// A message with a suggestion, where what it says is that a word is unknown, and then those that are known.
+fn suggest(message: String, reason: &str) -> String {
+    let mut quoted = reason.split('`').skip(1).step_by(2);
+    let Some(unknown) = reason.starts_with("unknown").then(|| quoted.next()).flatten() else {
+        return message;
+    };
+    let near = quoted.max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
+    match near.filter(|near| strsim::jaro_winkler(near, unknown) > 0.7) {
+        Some(near) => format!("{message}\ndid you mean `{near}`?"),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    const SMALL: &str = "[data]\nfiles = [\"a.xyz\"]\n";
+
+    fn message(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        Config::parse(text, &overrides, "c.toml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_filled_config_is_a_config_again() {
+        let config = Config::parse(SMALL, &[], "c.toml").unwrap();
+        let again = Config::parse(&config.to_toml().unwrap(), &[], "c.toml").unwrap();
+        assert_eq!(config, again);
+        assert_eq!(config.model.options["width"], 128);
+        assert_eq!(config.training_hash(), again.training_hash());
+    }
+
+    #[test]
+    fn overrides_win_and_presets_fill() {
+        let set = ["model.preset=paper", "model.width=64", "train.device=wgpu:1", "run.out=runs/x", "train.epochs = 3"];
+        let config = Config::parse(SMALL, &set.map(String::from), "c.toml").unwrap();
+        assert_eq!(config.model.preset, Preset::Paper);
+        let options = &config.model.options;
+        assert_eq!((&options["width"], &options["layers"]), (&64.into(), &3.into()));
+        assert_eq!(options["basis"]["kind"], "squared_distance");
+        assert_eq!(config.train.device.to_string(), "wgpu:1");
+        assert_eq!(config.train.epochs, Some(3));
+        assert_eq!(config.run.out, Path::new("runs/x"));
+    }
+
+    #[test]
+    fn unknown_keys_get_a_suggestion() {
+        let text = format!("{SMALL}[model]\nwidht = 3\n");
+        let message = message(&text, &[]);
+        assert!(message.contains("widht") && message.contains("did you mean `width`?"), "{message}");
+        assert!(message.contains("line 4"), "{message}");
+        assert!(self::message(SMALL, &["modle.width=3"]).contains("did you mean `model`?"));
+    }
+
+    #[test]
+    fn values_out_of_range_name_the_key() {
+        for (set, expected) in [
+            ("train.batch_graphs=0", "train.batch_graphs is 0"),
+            ("data.validation_fraction=1.5", "data.validation_fraction is 1.5"),
+            ("train.learning_rate=nan", "train.learning_rate is NaN"),
+            ("parallel.ranks=0", "parallel.ranks is 0"),
+            ("parallel.zero=4", "is 4, expected 0 to 3"),
+            ("model.kind=egn", "model.kind is `egn`, expected one of"),
+            ("model.width=wide", "[model]: invalid type"),
+            ("train.device=gpu", "unknown device `gpu`"),
+            ("loss.kind=rmse", "unknown variant `rmse`"),
+            ("train", "expected section.key=value"),
+            ("data.files.x=1", "`files` is not a section"),
+        ] {
+            let message = message(SMALL, &[set]);
+            assert!(message.contains(expected), "{set}: {message}");
+        }
+        assert!(message("[data]\n", &[]).contains("data.files is missing"));
+        assert!(message("[model]\n", &[]).contains("data"));
+    }
+
+    #[test]
+    fn the_hash_ignores_where_results_go_but_not_the_course() {
+        let hash = |set: &str| Config::parse(SMALL, &[set.to_owned()], "c").unwrap().training_hash();
+        assert_eq!(hash("run.out=a"), hash("run.out=b"));
+        assert_eq!(hash("train.device=cpu"), hash("train.device=wgpu"));
+        assert_eq!(hash("train.epochs=1"), hash("train.epochs=2"));
+        assert_ne!(hash("train.seed=1"), hash("train.seed=2"));
+        assert_ne!(hash("model.width=1"), hash("model.width=2"));
+    }
+}

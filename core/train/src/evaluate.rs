@@ -1,0 +1,190 @@
+//! Predictions and errors of a model over a data set, in batches within the budget.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend as BurnBackend;
+use isograd_data::{Budget, Loader, pack};
+use isograd_engine::zero::View;
+use isograd_engine::{WeightSource, forward, forward_idle};
+use isograd_models::{Graph, GraphBackend, GraphBlocks};
+use isograd_tasks::{Level, Model, Potential, Tally, Target};
+
+use crate::{Batch, Dataset, Error, Result};
+
+/// A model and where its weights are, ready to predict.
+pub struct Predictor<'a, B: BurnBackend> {
+    blocks: GraphBlocks<B>,
+    species: usize,
+    weights: Weights<'a, B>,
+}
+
+/// Where weights are.
+enum Weights<'a, B: BurnBackend> {
+    /// In training.
+    View(View<'a, B>),
+    /// At hand.
+    Whole(Box<dyn WeightSource<B> + 'a>),
+}
+
+impl<'a, B: GraphBackend> Predictor<'a, B> {
+    /// With the weights of a model in training.
+    pub fn of_view(model: &Model, view: View<'a, B>) -> Self {
+        Self { blocks: model.blocks(), species: model.inputs().species.len(), weights: Weights::View(view) }
+    }
+
+    /// With those of a trained potential.
+    pub fn of_potential(potential: &'a Potential<B>) -> Self {
+        let Potential { model, layout, weights, .. } = potential;
+        let weights = Weights::Whole(Box::new(layout.view(weights)));
+        Self { blocks: model.blocks(), species: model.inputs().species.len(), weights }
+    }
+
+    /// What the model says of the graphs of a batch, in their order in it: for each an entry per target.
+    ///
+    /// # Errors
+    /// Where weights cannot be had.
+    pub fn predict(&self, batch: &Batch, targets: &[Target], device: &B::Device) -> Result<Vec<Vec<Vec<f64>>>> {
+        let graph = Graph::new(&batch.graphs, self.species, device);
+        let mut flow = match &self.weights {
+            Weights::View(view) => forward(&self.blocks, &*view.source(), &graph)?,
+            Weights::Whole(weights) => forward(&self.blocks, &**weights, &graph)?,
+        };
+        let mut found: Vec<Vec<Vec<f64>>> = vec![Vec::new(); batch.graphs.graphs()];
+        for target in targets {
+            let values = numbers(flow.need(&target.name).into_tensor());
+            let columns = target.columns(batch.graphs.dims);
+            let mut rest = values.as_slice();
+            for (found, &nodes) in found.iter_mut().zip(&batch.graphs.sizes) {
+                let rows = if target.level == Level::Graph { 1 } else { nodes };
+                let (own, others) = rest.split_at(rows * columns);
+                rest = others;
+                found.push(own.to_vec());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes part in what others predict.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    pub fn idle(&self) -> Result<()> {
+        match &self.weights {
+            Weights::View(view) if view.is_cut() => Ok(forward_idle(self.blocks.len(), &*view.source())?),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The numbers of a tensor in double precision.
+fn numbers<B: BurnBackend>(tensor: Tensor<B, 2>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+/// What a model says about one structure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// Position of the structure in the data set.
+    pub index: usize,
+    /// What was predicted, an entry per target; of a potential the total energy in eV, reference energies included, and
+    /// forces in eV/angstrom.
+    pub values: Vec<Vec<f64>>,
+}
+
+/// Predicts structures of a data set, in the order they are named in, and hands each to `found`, without what the task adds
+/// to what the model says.
+///
+/// # Errors
+/// Those of the data set and of the model, and what `found` returns.
+fn predict_raw<B: GraphBackend>(
+    model: &Predictor<'_, B>,
+    dataset: &Arc<Dataset>,
+    members: &[usize],
+    budget: Budget,
+    workers: usize,
+    device: &B::Device,
+    mut found: impl FnMut(Predicted) -> Result<()>,
+) -> Result<()> {
+    let place: HashMap<usize, usize> = members.iter().enumerate().map(|(place, &index)| (index, place)).collect();
+    let source = dataset.clone();
+    let make = Arc::new(move |members: &[usize]| source.batch(members));
+    for batch in Loader::<_, Error>::new(make, pack(members, &dataset.sizes, budget), workers) {
+        let batch = batch?;
+        let values = model.predict(&batch, dataset.task().targets(), device)?;
+        let predicted = batch.graphs.members.iter().zip(values).map(|(&index, values)| Predicted { index, values });
+        let mut predicted: Vec<Predicted> = predicted.collect();
+        // Graphs of a batch are ordered by head; give them back in the order that was asked for.
+        predicted.sort_by_key(|predicted| place.get(&predicted.index).copied());
+        predicted.into_iter().try_for_each(&mut found)?;
+    }
+    Ok(())
+}
+
+/// Predicts structures of a data set, in the order they are named in, and hands each to `found`.
+///
+/// # Errors
+/// Those of the data set and of the model, and what `found` returns.
+pub fn predict<B: GraphBackend>(
+    model: &Predictor<'_, B>,
+    dataset: &Arc<Dataset>,
+    members: &[usize],
+    budget: Budget,
+    workers: usize,
+    device: &B::Device,
+    mut found: impl FnMut(Predicted) -> Result<()>,
+) -> Result<()> {
+    predict_raw(model, dataset, members, budget, workers, device, |mut predicted| {
+        let index = predicted.index;
+        dataset.task().complete(&dataset.structures[index], dataset.sources[index], &mut predicted.values);
+        found(predicted)
+    })
+}
+
+/// The errors of a model on labelled structures of a data set.
+///
+/// # Errors
+/// Those of the data set and of the model.
+pub fn evaluate<B: GraphBackend>(
+    model: &Predictor<'_, B>,
+    dataset: &Arc<Dataset>,
+    members: &[usize],
+    budget: Budget,
+    workers: usize,
+    device: &B::Device,
+) -> Result<Tally> {
+    let mut tally = Tally::new(&dataset.label_room());
+    predict_raw(model, dataset, members, budget, workers, device, |predicted| {
+        add(&mut tally, dataset, &predicted);
+        Ok(())
+    })?;
+    Ok(tally)
+}
+
+/// The errors of predicting zero for whatever the model has to learn: reference energies and zero forces.
+pub fn baseline(dataset: &Dataset) -> Tally {
+    let mut tally = Tally::new(&dataset.label_room());
+    for index in 0..dataset.len() {
+        let nodes = dataset.structures[index].len();
+        let zeros = |target: &Target| {
+            let rows = if target.level == Level::Graph { 1 } else { nodes };
+            vec![0.0; rows * target.columns(3)]
+        };
+        let values = dataset.task().targets().iter().map(zeros).collect();
+        add(&mut tally, dataset, &Predicted { index, values });
+    }
+    tally
+}
+
+/// Adds a prediction beside its labels; both are without what is known without the model.
+fn add(tally: &mut Tally, dataset: &Dataset, predicted: &Predicted) {
+    let nodes = dataset.structures[predicted.index].len();
+    let labels = dataset.labels(predicted.index);
+    let pairs = dataset.task().targets().iter().zip(labels).zip(&predicted.values).enumerate();
+    for (place, ((target, label), found)) in pairs {
+        if let Some(label) = label {
+            tally.add(place, target, nodes, 3, &label, found);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What training tells whoever watches it. This crate prints nothing; the command line does.
+
+use std::path::Path;
+
+use isograd_engine::Recompute;
+use isograd_tasks::Metrics;
+
+use crate::{Finished, MemoryWorkload, Prepared};
+
+/// One piece of news.
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The data are read, checked and split.
+    Prepared(&'a Prepared),
+    /// What decides the memory that training will take, under this policy.
+    Planned(&'a MemoryWorkload, Recompute),
+    /// Training goes on from a snapshot.
+    Resumed {
+        /// Steps made before.
+        step: usize,
+        /// Epoch it is in, from 0.
+        epoch: usize,
+    },
+    /// A step is done.
+    Step(&'a Progress),
+    /// The held-out structures were predicted.
+    Validated {
+        /// Epochs done.
+        epoch: usize,
+        /// Errors of the averaged weights (of the raw ones where there is no average).
+        metrics: &'a Metrics,
+        /// Whether they are the best so far.
+        best: bool,
+    },
+    /// A snapshot is on disk.
+    Snapshot(&'a Path),
+    /// Training is over and the run directory complete.
+    Finished(&'a Finished),
+}
+
+/// Where training is.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// Epoch, from 0.
+    pub epoch: usize,
+    /// Epochs in all, if that is what limits training.
+    pub epochs: Option<usize>,
+    /// Steps made.
+    pub step: usize,
+    /// Share of training done, 0 to 1.
+    pub done: f64,
+    /// Mean loss over the last steps.
+    pub loss: f64,
+    /// Atoms per second over the last steps.
+    pub atoms_per_second: f64,
+    /// Edges per second over the last steps.
+    pub edges_per_second: f64,
+    /// Seconds trained, over all sessions of the run.
+    pub seconds: f64,
+}
+
+/// Whoever watches.
+pub trait Observer {
+    /// Takes note of an event.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn event(&mut self, _event: Event<'_>) {}
+}

@@ -1,0 +1,109 @@
+//! The end of a run: what the best weights are worth, written down.
+
+use isograd_data::{pack, share};
+use isograd_equivariance::{Report, Settings};
+use isograd_models::Registry;
+use isograd_tasks::{PotentialInfo, Tally};
+
+use crate::config::Config;
+use crate::run::{Best, EquivarianceSummary, RunDirectory, Summary, TrainSummary, load_potential};
+use crate::{
+    Backend, CASES_AFTER_TRAINING, Error, Predictor, Prepared, RankContext, Result, SourceReport, agree, baseline,
+    check_potential, evaluate,
+};
+
+/// What a finished run has to show.
+pub struct Finished {
+    /// The run directory.
+    pub run: RunDirectory,
+    /// The content of its `summary.json`.
+    pub summary: Summary,
+    /// What the first rank knows beside that.
+    pub details: Option<Details>,
+}
+
+/// What a report is made of.
+pub struct Details {
+    /// Predictions of the best weights on the validation set.
+    pub tally: Tally,
+    /// What the equivariance harness found.
+    pub equivariance: Report,
+    /// The data.
+    pub sources: Vec<SourceReport>,
+    /// What the user was warned of.
+    pub warnings: Vec<String>,
+    /// The potential.
+    pub info: PotentialInfo,
+    /// The resolved config.
+    pub config: String,
+}
+
+/// The errors of a model on all held-out structures, of which each rank predicts its share.
+pub(crate) fn evaluate_shared<B: Backend>(
+    model: &Predictor<'_, B>,
+    prepared: &Prepared,
+    config: &Config,
+    ranks: &RankContext<B>,
+    device: &B::Device,
+) -> Result<Tally> {
+    let validation = &prepared.validation;
+    let all: Vec<usize> = (0..validation.len()).collect();
+    let own = share(&all, &validation.sizes, ranks.comm.size()).swap_remove(ranks.comm.rank());
+    let train = &config.train;
+    // Predicting may need all ranks: each goes through as many batches as the one that has most.
+    let batches = pack(&own, &validation.sizes, train.budget()).len();
+    let most = agree::numbers(&*ranks.comm, [batches as f64])?.iter().fold(0.0, |most: f64, [count]| most.max(*count));
+    let tally = evaluate(model, validation, &own, train.budget(), train.workers, device)?;
+    (batches..most as usize).try_for_each(|_| model.idle())?;
+    let mut tallies = agree::all(&*ranks.comm, &tally)?.into_iter();
+    let mut sum = tallies.next().unwrap_or(tally);
+    tallies.for_each(|tally| sum.merge(tally));
+    Ok(sum)
+}
+
+/// Writes the summary from the best weights. All ranks predict; the first one checks and writes.
+#[allow(clippy::too_many_arguments, reason = "what a session has let go of, piece by piece")]
+pub(crate) fn finish<B: Backend>(
+    run: &RunDirectory,
+    prepared: &Prepared,
+    config: &Config,
+    registry: &Registry,
+    ranks: &RankContext<B>,
+    device: &B::Device,
+    best: Best,
+    train: TrainSummary,
+) -> Result<Finished> {
+    let potential = load_potential::<B>(&run.best_weights(), registry, device)?;
+    let tally = evaluate_shared(&Predictor::of_potential(&potential), prepared, config, ranks, device)?;
+    if ranks.comm.rank() > 0 {
+        let summary = agree::first(&*ranks.comm, &None)?.ok_or_else(no_summary)?;
+        return Ok(Finished { run: run.clone(), summary, details: None });
+    }
+    let settings = Settings { cases: CASES_AFTER_TRAINING, ..Settings::default() };
+    let equivariance = check_potential(&potential, device, &settings);
+    let validation = &prepared.validation;
+    let summary = Summary {
+        best,
+        baseline: baseline(validation).metrics(&validation.task().metrics()),
+        train,
+        parameters: potential.layout.count(),
+        device: config.train.device.to_string(),
+        equivariance: EquivarianceSummary { passed: equivariance.passed, worst: equivariance.worst.clone() },
+    };
+    let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
+    run.write("summary.json", &json)?;
+    let details = Details {
+        tally,
+        equivariance,
+        sources: prepared.reports.clone(),
+        warnings: prepared.warnings.clone(),
+        info: (*prepared.info).clone(),
+        config: config.to_toml()?,
+    };
+    let summary = agree::first(&*ranks.comm, &Some(summary))?.ok_or_else(no_summary)?;
+    Ok(Finished { run: run.clone(), summary, details: Some(details) })
+}
+
+fn no_summary() -> Error {
+    Error::Internal("the first rank has no summary".into())
+}

@@ -1,0 +1,92 @@
+//! Training as one of several ranks, or alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use isograd_backends::comm::Failure;
+use isograd_models::Registry;
+
+use crate::config::Config;
+use crate::run::RunDirectory;
+use crate::session::Session;
+use crate::{Backend, Error, Event, Finished, Observer, Prepared, RankContext, Result, agree, prepare};
+
+/// How training ended.
+pub enum Outcome {
+    /// As the config says.
+    Finished(Box<Finished>),
+    /// It was stopped, and can go on from here.
+    Stopped {
+        /// Steps made.
+        step: usize,
+        /// The snapshot.
+        snapshot: PathBuf,
+    },
+}
+
+/// Trains as the config says, in the run directory it names; with `resume`, goes on from the latest
+/// snapshot there, if there is one.
+///
+/// # Errors
+/// Whatever is wrong with data, directory or snapshot; [`Error::Diverged`] if the loss becomes NaN.
+pub fn train<B: Backend>(
+    config: &Config,
+    registry: &Registry,
+    resume: bool,
+    device: &B::Device,
+    observer: &mut impl Observer,
+) -> Result<Finished> {
+    let free = || if resume { Ok(()) } else { RunDirectory::check_free(&config.run.out) };
+    let outcome = train_rank(config, resume, registry, &RankContext::<B>::alone(), device, observer, || {
+        free()?;
+        prepare(config, registry).map(Arc::new)
+    })?;
+    match outcome {
+        Outcome::Finished(finished) => Ok(*finished),
+        Outcome::Stopped { .. } => Err(Error::Internal("training was stopped by nobody".into())),
+    }
+}
+
+/// As [`train`], as one of several ranks, all of which call this together. `data` makes or shares the data.
+/// Where one rank has an error, the others end with [`Error::Ranks`], which names it.
+///
+/// # Errors
+/// As [`train`], and [`Error::Config`] where ranks were started differently.
+pub fn train_rank<B: Backend>(
+    config: &Config,
+    resume: bool,
+    registry: &Registry,
+    ranks: &RankContext<B>,
+    device: &B::Device,
+    observer: &mut impl Observer,
+    data: impl FnOnce() -> Result<Arc<Prepared>>,
+) -> Result<Outcome> {
+    let work = || -> Result<Outcome> {
+        // Data first: what cannot be trained on leaves no run directory behind.
+        let prepared = data()?;
+        let hash = [&prepared.training, &prepared.validation].map(|set| set.hash().to_hex().to_string());
+        agree::same_start(&*ranks.comm, &config.common()?, &hash.concat())?;
+        let root = &config.run.out;
+        if ranks.comm.rank() == 0 && !(resume && RunDirectory::open(root).is_ok()) {
+            RunDirectory::create(root, config)?;
+        }
+        ranks.comm.barrier()?;
+        let run = RunDirectory::shared(root)?;
+        observer.event(Event::Prepared(&prepared));
+        let mut session = Session::<B>::start(config, &run, &prepared, resume, ranks, device, observer)?;
+        while session.goes_on() {
+            session.epoch(observer)?;
+        }
+        if let Some(step) = session.stopped_at() {
+            return Ok(Outcome::Stopped { step, snapshot: run.snapshots().join(format!("step-{step}")) });
+        }
+        let finished = session.finish(registry)?;
+        observer.event(Event::Finished(&finished));
+        Ok(Outcome::Finished(Box::new(finished)))
+    };
+    work().inspect_err(|error| {
+        if !matches!(error, Error::Ranks(_)) {
+            ranks.comm.fail(Failure { message: error.to_string(), input: error.is_input() });
+        }
+    })
+}

@@ -1,0 +1,15 @@
+//! The run directory: resolved config, metrics, snapshots, best weights, summary.
+
+mod atomic;
+mod directory;
+mod log;
+mod pieces;
+mod snapshot;
+mod summary;
+mod weights;
+
+pub use directory::RunDirectory;
+pub use log::{LogLine, MetricsLog};
+pub use snapshot::{State, load_latest, save_snapshot};
+pub use summary::{Best, EquivarianceSummary, RankSummary, Summary, TrainSummary};
+pub use weights::{load_potential, save_potential};

@@ -1,0 +1,222 @@
+//! Weights as safetensors, readable from Python: one f32 tensor per parameter under its module path,
+//! and the potential's description as JSON under `isograd` in the header.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+use isograd_backends::value::EdgeWork;
+use isograd_engine::Spec;
+use isograd_engine::zero::View;
+use isograd_models::{GraphBackend, Registry};
+use isograd_tasks::{Potential, PotentialInfo};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, Metadata, View as TensorView, serialize_to_file};
+
+use super::atomic;
+use crate::{Error, Result};
+
+/// The header key of the description.
+const HEADER: &str = "isograd";
+
+/// A tensor to be written, which is fetched and copied to the host when its turn has come.
+pub(super) struct LazyTensor<'a, B: Backend> {
+    pub(super) name: String,
+    pub(super) shape: &'a [usize],
+    pub(super) values: Box<dyn Fn() -> Tensor<B, 1> + 'a>,
+}
+
+impl<B: Backend> TensorView for LazyTensor<'_, B> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let data = (self.values)().into_data().convert::<f32>();
+        let values = data.iter::<f32>().flat_map(f32::to_le_bytes);
+        Cow::Owned(values.collect())
+    }
+
+    fn data_len(&self) -> usize {
+        size_of::<f32>() * self.shape.iter().product::<usize>()
+    }
+}
+
+/// Writes tensors and one text for the header, all or nothing: nothing if `fetched` is an error afterwards.
+pub(super) fn save<'a, B: Backend>(
+    path: &Path,
+    tensors: impl Iterator<Item = LazyTensor<'a, B>>,
+    header: Option<&str>,
+    fetched: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let views = tensors.map(|tensor| (tensor.name.clone(), tensor));
+    let header = header.map(|text| HashMap::from([(HEADER.to_owned(), text.to_owned())]));
+    atomic::write_file_with(path, |temporary| {
+        serialize_to_file(views, header, temporary).map_err(|error| match error {
+            SafeTensorError::IoError(error) => Error::io(path, "write")(error),
+            error => Error::Internal(format!("writing safetensors: {error}")),
+        })?;
+        fetched()
+    })
+}
+
+/// An open file, of whose tensors one at a time is read.
+pub(super) struct TensorFile {
+    path: PathBuf,
+    file: File,
+    /// Where tensors begin.
+    start: u64,
+    metadata: Metadata,
+}
+
+impl TensorFile {
+    /// Reads the header, and checks that the file is whole.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let damaged = |why: String| Error::run(path, format!("is not a safetensors file, or is damaged: {why}"));
+        let mut file = File::open(path).map_err(Error::io(path, "read"))?;
+        let size = file.metadata().map_err(Error::io(path, "read"))?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|_| damaged("it is shorter than its header".into()))?;
+        let start = u64::from_le_bytes(length).saturating_add(8);
+        if start > size {
+            return Err(damaged("it is shorter than its header".into()));
+        }
+        let mut header = vec![0; start as usize - 8];
+        file.read_exact(&mut header).map_err(Error::io(path, "read"))?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
+        let expected = start + metadata.data_len() as u64;
+        if size != expected {
+            return Err(damaged(format!("it has {size} bytes, its header speaks of {expected}")));
+        }
+        Ok(Self { path: path.to_owned(), file, start, metadata })
+    }
+
+    /// The text in the header.
+    pub(super) fn header(&self) -> Option<&str> {
+        self.metadata.metadata().as_ref()?.get(HEADER).map(String::as_str)
+    }
+
+    /// Whether a tensor has a name that begins so.
+    pub(super) fn has(&self, prefix: &str) -> bool {
+        self.metadata.offset_keys().iter().any(|name| name.starts_with(prefix))
+    }
+
+    /// Some values of a tensor of this shape.
+    pub(super) fn read(&mut self, name: &str, shape: &[usize], range: Range<usize>) -> Result<Vec<f32>> {
+        let wrong = |message: String| Error::run(&self.path, message);
+        let info = self.metadata.info(name).ok_or_else(|| wrong(format!("lacks the tensor `{name}`")))?;
+        if info.dtype != Dtype::F32 {
+            return Err(wrong(format!("tensor `{name}` is {:?}, expected F32", info.dtype)));
+        }
+        if info.shape != shape {
+            return Err(wrong(format!("tensor `{name}` is {:?}, the model's is {shape:?}", info.shape)));
+        }
+        let size = size_of::<f32>();
+        let mut bytes = vec![0; size * range.len()];
+        let place = SeekFrom::Start(self.start + (info.data_offsets.0 + size * range.start) as u64);
+        let read = self.file.seek(place).and_then(|_| self.file.read_exact(&mut bytes));
+        read.map_err(Error::io(&self.path, "read"))?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect())
+    }
+
+    /// A whole parameter on a device.
+    fn parameter<B: Backend>(&mut self, spec: &Spec, device: &B::Device) -> Result<Tensor<B, 1>> {
+        let values = self.read(&spec.path, &spec.shape, 0..spec.size())?;
+        Ok(Tensor::from_data(TensorData::new(values, [spec.size()]), device))
+    }
+}
+
+/// Writes a potential, weights and description in one file. All ranks call it, and the first one writes; weights of
+/// which ranks have pieces are gathered a block at a time.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Ranks`].
+pub fn save_potential<B: Backend>(path: &Path, weights: &View<'_, B>, info: &PotentialInfo) -> Result<()> {
+    let layout = weights.layout();
+    let order = layout.by_path();
+    let mut blocks: Vec<usize> = order.iter().map(|&parameter| layout.block_of(parameter)).collect();
+    blocks.dedup();
+    if !weights.is_first() {
+        // The first rank needs this one's pieces.
+        let taken = if weights.is_cut() { blocks } else { Vec::new() };
+        return taken.into_iter().try_for_each(|block| Ok(weights.block(block).map(|_| ())?));
+    }
+    let header =
+        serde_json::to_string(info).map_err(|error| Error::Internal(format!("describing a potential: {error}")))?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
+    }
+    let fetch = RefCell::new(Fetch { weights, blocks: blocks.into(), current: None, failed: None });
+    let tensors = order.into_iter().map(|position| {
+        let Spec { path, shape, .. } = &layout.parameters()[position];
+        let fetch = &fetch;
+        LazyTensor { name: path.clone(), shape, values: Box::new(move || fetch.borrow_mut().parameter(position)) }
+    });
+    save(path, tensors, Some(&header), || fetch.borrow_mut().failed.take().map_or(Ok(()), Err))
+}
+
+/// Parameters one after the other, of which those of one block are held.
+struct Fetch<'a, B: Backend> {
+    weights: &'a View<'a, B>,
+    /// Blocks to come, which other ranks gather in the same order.
+    blocks: VecDeque<usize>,
+    current: Option<(usize, Vec<Tensor<B, 1>>)>,
+    failed: Option<Error>,
+}
+
+impl<B: Backend> Fetch<'_, B> {
+    /// A parameter; nothing of use once anything has failed.
+    fn parameter(&mut self, position: usize) -> Tensor<B, 1> {
+        let layout = self.weights.layout();
+        let block = layout.block_of(position);
+        if self.failed.is_none()
+            && self.current.as_ref().is_none_or(|(current, _)| *current != block)
+            && let Err(error) = self.turn_to(block)
+        {
+            self.failed = Some(error);
+        }
+        let found = self.current.as_ref().filter(|_| self.failed.is_none());
+        let found = found.and_then(|(_, values)| values.get(position - layout.block(block).start).cloned());
+        found.unwrap_or_else(|| Tensor::zeros([layout.parameters()[position].size()], &Default::default()))
+    }
+
+    fn turn_to(&mut self, block: usize) -> Result<()> {
+        // The last one's memory is free before this one's is taken.
+        self.current = None;
+        if self.blocks.pop_front() != Some(block) {
+            return Err(Error::Internal("tensors are not written in the order of their names".into()));
+        }
+        self.current = Some((block, self.weights.block(block)?));
+        Ok(())
+    }
+}
+
+/// Reads a potential to a device.
+///
+/// # Errors
+/// [`Error::Run`] if the file is damaged or not a potential, [`Error::Io`] if it cannot be read.
+pub fn load_potential<B: GraphBackend>(path: &Path, registry: &Registry, device: &B::Device) -> Result<Potential<B>> {
+    let mut file = TensorFile::open(path)?;
+    let header =
+        file.header().ok_or_else(|| Error::run(path, "has no `isograd` entry in its header: it is not a potential"))?;
+    let info: PotentialInfo = serde_json::from_str(header)
+        .map_err(|error| Error::run(path, format!("has a description that cannot be read: {error}")))?;
+    let model = info
+        .model
+        .model(registry, EdgeWork::default())
+        .map_err(|invalid| Error::run(path, format!("describes a model whose {invalid}")))?;
+    let layout = model.layout(1);
+    let weights = layout.parameters().iter().map(|spec| file.parameter(spec, device)).collect::<Result<_>>()?;
+    Ok(Potential { model, layout, weights, info: Arc::new(info) })
+}

@@ -1,0 +1,365 @@
+//! One session of training on one rank: epochs, steps, validations, snapshots.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use isograd_backends::memory::reset_peak;
+use isograd_data::{Loader, Sizes, cut, epoch_order, pack, share};
+use isograd_engine::zero::{Sharded, Train, View};
+use isograd_engine::{Segment, clip_scale};
+use isograd_models::Registry;
+use isograd_tasks::{Metrics, Term};
+
+use crate::config::Config;
+use crate::finish::{evaluate_shared, finish};
+use crate::run::{
+    Best, LogLine, MetricsLog, RankSummary, RunDirectory, State, TrainSummary, load_latest, save_potential,
+    save_snapshot,
+};
+use crate::window::Window;
+use crate::{
+    Backend, Batch, Error, Event, Finished, MemoryPlan, MemoryWorkload, Observer, Predictor, Prepared, Progress,
+    RankContext, Result, Step, accumulate, agree,
+};
+
+pub(crate) struct Session<'a, B: Backend> {
+    config: &'a Config,
+    run: &'a RunDirectory,
+    prepared: &'a Prepared,
+    ranks: &'a RankContext<B>,
+    device: &'a B::Device,
+    /// The terms of the loss.
+    terms: Vec<Term>,
+    /// Which blocks keep what they compute.
+    segments: Vec<Segment>,
+    /// `None` where the model cannot tell.
+    plan: Option<MemoryPlan>,
+    sharded: Sharded<B>,
+    state: State,
+    /// Of the first rank only.
+    log: Option<MetricsLog>,
+    /// Seconds of earlier sessions.
+    before: f64,
+    start: Instant,
+    /// Seconds trained when ranks last agreed, by the first one's clock.
+    now: f64,
+    /// Whether a rank was told to stop.
+    stopped: bool,
+    window: Window,
+    /// Edges that this rank has trained on in this session.
+    own_edges: usize,
+    learning_rate: f64,
+    gradient_norm: f64,
+}
+
+impl<'a, B: Backend> Session<'a, B> {
+    pub(crate) fn start(
+        config: &'a Config,
+        run: &'a RunDirectory,
+        prepared: &'a Prepared,
+        resume: bool,
+        ranks: &'a RankContext<B>,
+        device: &'a B::Device,
+        observer: &mut impl Observer,
+    ) -> Result<Self> {
+        let work = MemoryWorkload::of_data(config, prepared, B::profile(device));
+        let segments = work.segments(config.parallel.recompute);
+        let plan = work.plan(config.parallel.recompute);
+        observer.event(Event::Planned(&work, config.parallel.recompute));
+        reset_peak();
+        let comm = &ranks.comm;
+        let train = Train {
+            optimizer: config.train.optimizer.clone(),
+            ema_decay: config.train.ema_decay,
+            zero: config.parallel.zero,
+        };
+        let layout = prepared.model.layout(comm.size());
+        let mut sharded = Sharded::new(layout, config.train.seed, comm.clone(), &train, device);
+        let mut state = State::new(config.training_hash());
+        let latest = load_latest(&run.snapshots(), &mut sharded, &**comm, &state.config, device)?;
+        if let Some(found) = latest {
+            state = found;
+            observer.event(Event::Resumed { step: state.step, epoch: state.epoch });
+        }
+        let log = if comm.rank() == 0 {
+            run.save_config(config)?;
+            Some(MetricsLog::open(&run.metrics_file(), state.step)?)
+        } else {
+            None
+        };
+        debug_assert!(resume || state.step == 0, "a new run has no snapshots");
+        Ok(Self {
+            config,
+            run,
+            prepared,
+            ranks,
+            device,
+            terms: prepared.training.task().terms(),
+            segments,
+            plan,
+            sharded,
+            before: state.seconds,
+            now: state.seconds,
+            stopped: false,
+            state,
+            log,
+            start: Instant::now(),
+            window: Window::new(),
+            own_edges: 0,
+            learning_rate: 0.0,
+            gradient_norm: 0.0,
+        })
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.start.elapsed().as_secs_f64()
+    }
+
+    /// Exchanges this rank's numbers, whether it was told to stop, and its clock; returns the numbers of all
+    /// ranks.
+    fn agree(&mut self, own: [f64; 2]) -> Result<Vec<[f64; 2]>> {
+        let stop = f64::from(u8::from(self.ranks.stop.load(Relaxed)));
+        let all = agree::numbers(&*self.ranks.comm, [own[0], own[1], stop, self.seconds()])?;
+        self.stopped |= all.iter().any(|[.., stop, _]| *stop > 0.0);
+        self.now = all[0][3];
+        Ok(all.into_iter().map(|[first, second, ..]| [first, second]).collect())
+    }
+
+    /// The step after which it was told to stop.
+    pub(crate) fn stopped_at(&self) -> Option<usize> {
+        self.stopped.then_some(self.state.step)
+    }
+
+    pub(crate) fn goes_on(&self) -> bool {
+        let train = &self.config.train;
+        let patient = train.early_stopping == 0 || self.state.stale < train.early_stopping;
+        let more = train.epochs.is_none_or(|epochs| self.state.epoch < epochs);
+        patient && more && !self.out_of_time() && !self.stopped
+    }
+
+    fn out_of_time(&self) -> bool {
+        self.config.train.seconds.is_some_and(|limit| self.now >= limit)
+    }
+
+    /// Share of training done at a position in the epoch, 0 to 1.
+    fn progress(&self, batches: usize) -> f64 {
+        let train = &self.config.train;
+        let time = train.seconds.map(|limit| self.now / limit);
+        let within = self.state.batch as f64 / batches.max(1) as f64;
+        let epochs = train.epochs.map(|epochs| (self.state.epoch as f64 + within) / epochs as f64);
+        time.into_iter().chain(epochs).fold(0.0, f64::max).min(1.0)
+    }
+
+    /// Trains to the end of the epoch, or of the time, or until it is stopped.
+    pub(crate) fn epoch(&mut self, observer: &mut impl Observer) -> Result<()> {
+        let train = &self.config.train;
+        let dataset = self.prepared.training.clone();
+        let order = epoch_order(train.seed, self.state.epoch, dataset.len());
+        let batches = pack(&order, &dataset.sizes, train.budget());
+        let count = batches.len();
+        let (parts, rank, ranks) = (train.parts, self.ranks.comm.rank(), self.ranks.comm.size());
+        let make = Arc::new(move |members: &[usize]| -> Result<Vec<Batch>> {
+            let own = share(members, &dataset.sizes, ranks).swap_remove(rank);
+            cut(&own, &dataset.sizes, parts).iter().map(|part| dataset.batch(part)).collect()
+        });
+        let mut loader = Loader::<_, Error>::new(make, batches[self.state.batch..].to_vec(), train.workers);
+        self.window = Window::new();
+        let mut waited = 0.0;
+        while !self.out_of_time() && !self.stopped {
+            let taken: Vec<Vec<Batch>> = loader.by_ref().take(train.accumulate).collect::<Result<_>>()?;
+            if taken.is_empty() {
+                break;
+            }
+            self.state.waited += loader.waited().as_secs_f64() - waited;
+            waited = loader.waited().as_secs_f64();
+            let members = batches[self.state.batch..][..taken.len()].concat();
+            self.state.batch += taken.len();
+            self.step(&members, &taken, count)?;
+            let progress = self.report_progress(count);
+            observer.event(Event::Step(&progress));
+            if self.state.step.is_multiple_of(self.config.run.log_every) {
+                self.log_line(count, self.window.rates(), None, None)?;
+            }
+            let every = self.config.run.snapshot_every;
+            if every > 0 && self.state.step.is_multiple_of(every) && self.state.batch < count && !self.stopped {
+                self.snapshot(observer)?;
+            }
+        }
+        drop(loader);
+        if self.stopped {
+            return self.snapshot(observer);
+        }
+        let complete = self.state.batch == count;
+        let due = (self.state.epoch + 1).is_multiple_of(train.validate_every);
+        let last = train.epochs == Some(self.state.epoch + 1) || self.out_of_time();
+        if due || last {
+            self.validate(count, observer)?;
+        }
+        if complete {
+            self.state.epoch += 1;
+            self.state.batch = 0;
+        }
+        self.agree([0.0; 2])?;
+        if due || last || self.stopped {
+            self.snapshot(observer)?;
+        }
+        Ok(())
+    }
+
+    /// One step on batches of all ranks, whose members are given; `batches` is what this rank has of them.
+    fn step(&mut self, members: &[usize], batches: &[Vec<Batch>], count: usize) -> Result<()> {
+        let train = &self.config.train;
+        let dataset = &self.prepared.training;
+        let counts = dataset.label_counts(members);
+        let targets = dataset.task().targets();
+        let step = Step { targets, terms: &self.terms, batches, counts: &counts, segments: &self.segments };
+        let (model, device) = (&self.prepared.model, self.device);
+        let (loss, gradients) =
+            self.sharded.gradients(batches.len(), |weights, sink| accumulate(model, weights, &step, device, sink))?;
+        let squares = self.sharded.squares(&gradients);
+        let all = self.agree([loss, squares])?;
+        let [loss, squares] = all.iter().fold([0.0; 2], |sum, own| [sum[0] + own[0], sum[1] + own[1]]);
+        let norm = squares.sqrt();
+        if !(loss.is_finite() && norm.is_finite()) {
+            return Err(Error::Diverged(format!(
+                "the loss became {loss} and the gradient's norm {norm} at step {}; lower train.learning_rate, or look at the \
+                 data with `isograd data info`. The last snapshot is in {}",
+                self.state.step,
+                self.run.snapshots().display()
+            )));
+        }
+        let share = train.schedule.share(self.state.step, self.progress(count), &self.state.plateau);
+        self.learning_rate = train.learning_rate * share;
+        self.gradient_norm = norm;
+        let scale = clip_scale(norm, train.clip_norm);
+        self.state.step += 1;
+        self.sharded.update(self.state.step, self.learning_rate, gradients, scale)?;
+        self.state.loss_sum += loss;
+        self.state.loss_count += 1;
+        let sizes: Sizes = dataset.total(members);
+        self.window.count(sizes);
+        self.state.edges += sizes.edges as u64;
+        self.own_edges += batches.iter().flatten().map(|batch| batch.graphs.edges()).sum::<usize>();
+        Ok(())
+    }
+
+    fn mean_loss(&self) -> f64 {
+        if self.state.loss_count == 0 { 0.0 } else { self.state.loss_sum / self.state.loss_count as f64 }
+    }
+
+    fn report_progress(&self, batches: usize) -> Progress {
+        let [edges_per_second, atoms_per_second] = self.window.rates();
+        Progress {
+            epoch: self.state.epoch,
+            epochs: self.config.train.epochs,
+            step: self.state.step,
+            done: self.progress(batches),
+            loss: self.mean_loss(),
+            atoms_per_second,
+            edges_per_second,
+            seconds: self.seconds(),
+        }
+    }
+
+    fn log_line(
+        &mut self,
+        batches: usize,
+        rates: [f64; 2],
+        validation: Option<Metrics>,
+        raw: Option<Metrics>,
+    ) -> Result<()> {
+        // A validation may follow a line of the same step.
+        let (loss, rates) = if self.state.loss_count == 0 { self.state.logged } else { (self.mean_loss(), rates) };
+        self.state.logged = (loss, rates);
+        let line = LogLine {
+            step: self.state.step,
+            epoch: self.state.epoch as f64 + self.state.batch as f64 / batches.max(1) as f64,
+            seconds: self.seconds(),
+            loss,
+            learning_rate: self.learning_rate,
+            gradient_norm: self.gradient_norm,
+            edges_per_second: rates[0],
+            atoms_per_second: rates[1],
+            peak_bytes: B::peak_bytes(self.device),
+            validation,
+            validation_raw: raw,
+        };
+        if let Some(log) = &mut self.log {
+            log.push(&line)?;
+        }
+        (self.state.loss_sum, self.state.loss_count) = (0.0, 0);
+        self.window = Window::new();
+        Ok(())
+    }
+
+    fn errors_of(&self, weights: View<'_, B>) -> Result<Metrics> {
+        let model = Predictor::of_view(&self.prepared.model, weights);
+        let tally = evaluate_shared(&model, self.prepared, self.config, self.ranks, self.device)?;
+        Ok(tally.metrics(&self.prepared.validation.task().metrics()))
+    }
+
+    /// Predicts the validation set, logs, and keeps the weights if they are the best so far.
+    fn validate(&mut self, batches: usize, observer: &mut impl Observer) -> Result<()> {
+        // Measured now: validation is no part of the training rate.
+        let rates = self.window.rates();
+        let latest = self.sharded.latest();
+        let raw = self.errors_of(latest)?;
+        let averaged = self.sharded.averaged();
+        let metrics = averaged.map_or_else(|| Ok(raw.clone()), |averaged| self.errors_of(averaged))?;
+        let score = self.prepared.validation.task().score(&metrics);
+        let best = self.state.best.as_ref().is_none_or(|best| score < best.score);
+        if best {
+            save_potential(&self.run.best_weights(), &averaged.unwrap_or(latest), &self.prepared.info)?;
+            self.state.best = Some(Best { step: self.state.step, score, validation: metrics.clone() });
+            self.state.stale = 0;
+        } else {
+            self.state.stale += 1;
+        }
+        let raw = averaged.is_some().then_some(raw);
+        self.state.plateau.observe(&self.config.train.schedule, score);
+        self.log_line(batches, rates, Some(metrics.clone()), raw)?;
+        observer.event(Event::Validated { epoch: self.state.epoch + 1, metrics: &metrics, best });
+        Ok(())
+    }
+
+    fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
+        self.state.seconds = self.seconds();
+        let comm = &*self.ranks.comm;
+        let path = save_snapshot(&self.state, &self.sharded, comm, &self.run.snapshots(), self.config.run.keep)?;
+        observer.event(Event::Snapshot(&path));
+        Ok(())
+    }
+
+    /// Lets go of what training held, which makes room for what it made, and writes that down.
+    pub(crate) fn finish(self, registry: &Registry) -> Result<Finished> {
+        let Self { config, run, prepared, ranks, device, sharded, .. } = self;
+        let best =
+            self.state.best.clone().ok_or_else(|| Error::Internal("training ended without a validation".into()))?;
+        let seconds = self.before + self.start.elapsed().as_secs_f64();
+        let session = self.start.elapsed().as_secs_f64();
+        let usage = ranks.comm.usage();
+        let own = RankSummary {
+            device: config.train.device.to_string(),
+            edges_per_second: self.own_edges as f64 / session,
+            peak_bytes: B::peak_bytes(device),
+            held: sharded.held(),
+            communication_share: usage.waited / session,
+            communication_busy_share: usage.busy / session,
+            sent_bytes: usage.sent,
+        };
+        drop(sharded);
+        let all = agree::all(&*ranks.comm, &own)?;
+        let train = TrainSummary {
+            seconds,
+            steps: self.state.step,
+            epochs: self.state.epoch,
+            edges_per_second: self.state.edges as f64 / seconds,
+            peak_bytes: own.peak_bytes,
+            planned_bytes: self.plan.map(|plan| plan.total),
+            data_wait_share: self.state.waited / seconds,
+            ranks: all,
+        };
+        finish(run, prepared, config, registry, ranks, device, best, train)
+    }
+}
