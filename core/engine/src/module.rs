@@ -1,13 +1,16 @@
 //! Any Burn module as a block.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::{Block, BlockWeights, Declare, Flow, Init};
+
+/// Held while a module draws its initial values.
+static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// A Burn module and what to do with it, as a block: its float parameters become declared parameters, under their paths
 /// in the module, which begin as the module's own initializers say.
@@ -23,8 +26,6 @@ pub struct ModuleBlock<B: Backend, M, F> {
 impl<B: Backend, M: Module<B> + Sync, F> ModuleBlock<B, M, F> {
     /// Declares the parameters of the module that `make` makes on a device. `forward` runs the module, whose parameters
     /// are then the block's weights, on the context and what flows in.
-    ///
-    /// `initial` is the same function without autodiff, for initial values.
     ///
     /// # Panics
     /// If a block was not begun, or a name is taken.
@@ -42,6 +43,8 @@ impl<B: Backend, M: Module<B> + Sync, F> ModuleBlock<B, M, F> {
         for (place, (path, shape)) in shapes(&module).into_iter().enumerate() {
             let (make, device) = (make.clone(), device.clone());
             let values = move |seed: u64| {
+                // Burn's generator is the process's, and ranks may be threads of it.
+                let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
                 B::seed(&device, seed);
                 let mut reader = Reader { place, next: 0, values: Vec::new() };
                 make(&device).visit(&mut reader);

@@ -44,8 +44,8 @@ pub fn report<B: GraphBackend>(subject: &Subject, cases: usize, device: &B::Devi
     let twins = layout.whole::<F64Backend>(SEED, &here);
     let heads: Vec<String> = (0..subject.heads).map(|head| head.to_string()).collect();
     let targets = potential_targets();
-    let twin = Checked::new(&model, &layout, &twins, &targets, heads.clone(), &here);
-    let checked = WithTwin { model: Checked::new(&model, &layout, &weights, &targets, heads, device), twin };
+    let twin = Checked::new(&model, &layout, &twins, targets, heads.clone(), &here);
+    let checked = WithTwin { model: Checked::new(&model, &layout, &weights, targets, heads, device), twin };
     check(&checked, &Settings { cases, batch: 256, ..Settings::default() })
 }
 

@@ -30,8 +30,8 @@ pub fn match_finite_differences(subject: &Subject) {
 
     let blocks = model.blocks::<<F64 as ModelBackend>::Tracked>();
     let graph = Graph::new(&batch.graphs, species, &device);
-    let labels = Labels::new(&targets, &batch.labels, &device);
-    let objective = |flow| loss(&terms, &targets, flow, &labels, &counts);
+    let labels = Labels::new(targets, &batch.labels, &device);
+    let objective = |flow| loss(&terms, targets, flow, &labels, &counts);
     let segments = Recompute::Layer.segments(blocks.len());
     let walk = Walk { segments: &segments, random: None };
     let mut sink = Collect::new(blocks.len());
@@ -41,11 +41,11 @@ pub fn match_finite_differences(subject: &Subject) {
 
     let blocks = model.blocks::<F64>();
     let graph = Graph::<F64>::new(&batch.graphs, species, &device);
-    let labels = Labels::new(&targets, &batch.labels, &device);
+    let labels = Labels::new(targets, &batch.labels, &device);
     let at = |moved: &[Tensor<F64, 1>]| -> f64 {
         let flow: Flow<F64> =
             forward(&blocks, &layout.view(moved), &graph).unwrap_or_else(|error| panic!("{}: {error}", subject.name));
-        loss(&terms, &targets, flow, &labels, &counts).into_scalar().elem()
+        loss(&terms, targets, flow, &labels, &counts).into_scalar().elem()
     };
     for (place, spec) in layout.parameters().iter().enumerate() {
         let middle = spec.size() / 2;

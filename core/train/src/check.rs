@@ -28,7 +28,7 @@ pub fn check_potential<B: GraphBackend>(potential: &Potential<B>, device: &B::De
         source.map_or_else(|| head.to_string(), |source| source.name.clone())
     });
     let targets = isograd_tasks::potential_targets();
-    check(&Checked::new(model, layout, weights, &targets, heads.collect(), device), settings)
+    check(&Checked::new(model, layout, weights, targets, heads.collect(), device), settings)
 }
 
 /// A model as the harness sees it: species are rows of its embedding; energies are without
