@@ -55,7 +55,9 @@ fn main() {
         let (energy, forces) = pair_potential(system);
         vec![vec![energy], forces.into_flattened()]
     });
-    println!("A pair potential\n{}", check(&sound, &Settings::default()));
+    let report = check(&sound, &Settings::default());
+    println!("A pair potential\n{report}");
+    assert!(report.passed);
 
     // A linear layer with a bias on a vector: one constant added to one component.
     let broken = from_fn(description(), |system| {
@@ -63,5 +65,12 @@ fn main() {
         forces.iter_mut().for_each(|force| force[2] += 1e-3);
         vec![vec![energy], forces.into_flattened()]
     });
-    println!("The same with a bias on its forces\n{}", check(&broken, &Settings::default()));
+    let report = check(&broken, &Settings::default());
+    println!("The same with a bias on its forces\n{report}");
+    assert!(!report.passed);
+}
+
+#[test]
+fn runs() {
+    main();
 }
