@@ -1,6 +1,21 @@
 //! Isograd trains E(n)-equivariant graph neural networks on atomistic data: the same model on a
 //! laptop's CPU, on any GPU through wgpu, and on NVIDIA GPUs through CUDA.
 //!
+//! ```no_run
+//! use isograd::prelude::*;
+//!
+//! # fn main() -> isograd::Result<()> {
+//! let data = Data::open("mine.extxyz")?.split(Split::by_formula(0.1))?;
+//! let model = Egnn { width: 64, layers: 3, cutoff: 5.0, ..Egnn::default() };
+//! let fitted = Trainer::new(model, PotentialTask::default()).epochs(50).device("wgpu".parse()?).fit(&data)?;
+//! println!("{}", fitted.best().validation);
+//!
+//! let answer = &fitted.potential().predict(&data.validation()[..1])?[0];
+//! println!("{} eV, {:?} eV/angstrom", answer.energy, answer.forces);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! This crate is a facade over small ones, each of which can be used alone; the `isograd` command is built on it.
 
 pub use isograd_backends as backends;
@@ -13,3 +28,22 @@ pub use isograd_report as report;
 pub use isograd_structure as structure;
 pub use isograd_tasks as tasks;
 pub use isograd_train as train;
+
+mod potential;
+mod structures;
+mod trainer;
+
+pub use potential::{Calculator, Potential, Prediction};
+pub use structures::{Data, Split, SplitData};
+pub use train::{Error, Result};
+pub use trainer::{Fitted, Trainer};
+
+/// What a program that trains and predicts needs.
+pub mod prelude {
+    pub use crate::backends::device::DeviceName;
+    pub use crate::models::{Architecture, Egnn, Gat, Gcn, PaiNN, Registry, SchNet, Study};
+    pub use crate::structure::{Cell, Element, Geometry, Structure};
+    pub use crate::tasks::{LossConfig, LossKind, PotentialTask};
+    pub use crate::train::Event;
+    pub use crate::{Calculator, Data, Fitted, Potential, Prediction, Split, SplitData, Trainer};
+}

@@ -1,5 +1,7 @@
 //! Errors over a data set, tallied in double precision, and the samples that parity plots are made of.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -43,6 +45,20 @@ pub struct Metric {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Metrics(Map<String, Json>);
+
+/// Keys and numbers, `-` where there was no label.
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (key, value)) in self.iter().enumerate() {
+            let comma = if place > 0 { ", " } else { "" };
+            match value {
+                Some(value) => write!(f, "{comma}{key} {value:.4}")?,
+                None => write!(f, "{comma}{key} -")?,
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Metrics {
     /// The number of a key; `None` where there was no label.

@@ -64,16 +64,43 @@ pub fn survey<P: AsRef<Path>>(source: &Source, files: &[P], limits: &Limits) -> 
         while frames.peek().is_some() {
             let chunk = frames.by_ref().take(CHUNK).map(|(index, frame)| Ok((index, frame?)));
             let chunk: Vec<(usize, Structure)> = chunk.collect::<Result<_>>()?;
-            let findings: Vec<_> = chunk.par_iter().map(|(_, structure)| inspect(structure, limits)).collect();
-            for ((index, structure), (fault, shortest)) in chunk.into_iter().zip(findings) {
-                summary.add(&structure, fault, shortest, || format!("{}: frame {index}", file.display()));
-                if fault.is_none() {
-                    kept.push(structure);
-                }
-            }
+            kept.extend(audit(chunk, limits, &mut summary, |index| format!("{}: frame {index}", file.display())));
         }
     }
     Ok((kept, summary))
+}
+
+/// Inspects numbered structures, in parallel, and keeps those without fault.
+fn audit(
+    numbered: Vec<(usize, Structure)>,
+    limits: &Limits,
+    summary: &mut Summary,
+    place: impl Fn(usize) -> String,
+) -> Vec<Structure> {
+    let findings: Vec<_> = numbered.par_iter().map(|(_, structure)| inspect(structure, limits)).collect();
+    let mut kept = Vec::new();
+    for ((index, structure), (fault, shortest)) in numbered.into_iter().zip(findings) {
+        summary.add(&structure, fault, shortest, || place(index));
+        if fault.is_none() {
+            kept.push(structure);
+        }
+    }
+    kept
+}
+
+/// A source that is read, audited and split.
+struct Part<'a> {
+    source: &'a SourceConfig,
+    summary: Summary,
+    training: Vec<Structure>,
+    validation: Vec<Structure>,
+}
+
+/// Refuses a source that is not fit for training.
+fn judge(config: &Config, source: &SourceConfig, summary: &Summary) -> Result<()> {
+    let [energies, forces] = [config.loss.energy_weight, config.loss.force_weight].map(|weight| weight > 0.0);
+    let verdict = summary.verdict(config.data.suspicious, energies, forces);
+    verdict.map_err(|message| Error::Source { name: source.name.clone(), message })
 }
 
 /// Reads, audits, splits and measures everything that the config names.
@@ -83,26 +110,66 @@ pub fn survey<P: AsRef<Path>>(source: &Source, files: &[P], limits: &Limits) -> 
 /// [`Error::Config`] where config and data do not fit.
 pub fn prepare(config: &Config, registry: &Registry) -> Result<Prepared> {
     let data = &config.data;
-    let mut warnings = Vec::new();
     let mut parts = Vec::new();
     for (index, source) in data.sources.iter().enumerate() {
+        if source.files.is_empty() {
+            let message = "has no files; name them in `files`".into();
+            return Err(Error::Source { name: source.name.clone(), message });
+        }
         let (kept, summary) = survey(&source.source(&data.split_by), &source.files, &data.limits())?;
-        let wrong = |message| Error::Source { name: source.name.clone(), message };
-        let [energies, forces] = [config.loss.energy_weight, config.loss.force_weight].map(|weight| weight > 0.0);
-        summary.verdict(data.suspicious, energies, forces).map_err(wrong)?;
+        judge(config, source, &summary)?;
+        let (training, validation) = split(kept, &data.split_by, data.validation_fraction, config.train.seed, index)
+            .map_err(|message| Error::Source { name: source.name.clone(), message })?;
+        parts.push(Part { source, summary, training, validation });
+    }
+    measure(config, registry, parts)
+}
+
+/// As [`prepare`], from structures at hand, to train on and held out, which are of the first source of the config.
+///
+/// # Errors
+/// [`Error::Source`] where they are not fit for training, [`Error::Config`] where the config has no source, or config and
+/// structures do not fit.
+pub fn prepare_structures(
+    config: &Config,
+    registry: &Registry,
+    training: Vec<Structure>,
+    validation: Vec<Structure>,
+) -> Result<Prepared> {
+    let Some(source) = config.data.sources.first() else {
+        return Err(Error::Config { place: "data.sources".into(), message: "is empty, expected one source".into() });
+    };
+    let mut summary = Summary::default();
+    let mut keep = |structures: Vec<Structure>, of: &str| {
+        let numbered = structures.into_iter().enumerate().collect();
+        audit(numbered, &config.data.limits(), &mut summary, |index| format!("{of} structure {index}"))
+    };
+    let (training, validation) = (keep(training, "training"), keep(validation, "validation"));
+    judge(config, source, &summary)?;
+    for (structures, use_of_them) in [(&training, "train on"), (&validation, "validate on")] {
+        if structures.is_empty() {
+            let message = format!("there is not a single structure to {use_of_them}");
+            return Err(Error::Source { name: source.name.clone(), message });
+        }
+    }
+    measure(config, registry, vec![Part { source, summary, training, validation }])
+}
+
+/// Fits reference energies, and measures the structures.
+fn measure(config: &Config, registry: &Registry, parts: Vec<Part<'_>>) -> Result<Prepared> {
+    let mut warnings = Vec::new();
+    let mut fits = Vec::new();
+    for Part { source, summary, training, validation } in &parts {
         warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
-        let (training, validation) =
-            split(kept, &data.split_by, data.validation_fraction, config.train.seed, index).map_err(wrong)?;
-        let fit = references(source, &training);
-        warnings.extend(reference_warnings(source, &fit, &validation));
-        parts.push((source, summary, training, validation, fit));
+        let fit = references(source, training);
+        warnings.extend(reference_warnings(source, &fit, validation));
+        fits.push(fit);
     }
 
-    let elements = elements(config, parts.iter().flat_map(|part| part.1.elements.keys().copied()).collect())?;
-    let fits: Vec<&Fit> = parts.iter().map(|part| &part.4).collect();
-    let scales = scales(parts.iter().flat_map(|part| &part.2), &fits);
+    let elements = elements(config, parts.iter().flat_map(|part| part.summary.elements.keys().copied()).collect())?;
+    let scales = scales(parts.iter().flat_map(|part| &part.training), &fits);
     let per_source = config.model.heads == HeadSharing::PerSource;
-    let sources = parts.iter().enumerate().map(|(index, (source, _, _, _, fit))| PotentialSource {
+    let sources = parts.iter().zip(&fits).enumerate().map(|(index, (Part { source, .. }, fit))| PotentialSource {
         name: source.name.clone(),
         keys: source.keys.clone(),
         units: source.units,
@@ -115,7 +182,8 @@ pub fn prepare(config: &Config, registry: &Registry) -> Result<Prepared> {
 
     let mut reports = Vec::new();
     let (mut training, mut validation) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-    for (index, (source, summary, train, held_out, fit)) in parts.into_iter().enumerate() {
+    for (index, (part, fit)) in parts.into_iter().zip(fits).enumerate() {
+        let Part { source, summary, training: train, validation: held_out } = part;
         reports.push(SourceReport {
             name: source.name.clone(),
             summary,
@@ -187,7 +255,7 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
 
 /// The root mean square of what the references leave of the energy per atom, and of the force
 /// components. One stands in for the other where a kind of label is missing.
-fn scales<'a>(training: impl Iterator<Item = &'a Structure>, fits: &[&Fit]) -> Scales {
+fn scales<'a>(training: impl Iterator<Item = &'a Structure>, fits: &[Fit]) -> Scales {
     let rms = |sum: f64, count: usize| (sum / count.max(1) as f64).sqrt();
     let components = training.flat_map(|structure| structure.forces.iter().flatten().flatten());
     let (count, squares) = components.fold((0, 0.0), |(count, sum), force| (count + 1, sum + force * force));

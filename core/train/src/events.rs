@@ -1,5 +1,6 @@
 //! What training tells whoever watches it. This crate prints nothing; the command line does.
 
+use std::fmt;
 use std::path::Path;
 
 use isograd_engine::Recompute;
@@ -59,10 +60,41 @@ pub struct Progress {
     pub seconds: f64,
 }
 
+/// An event in a line.
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prepared(Prepared { training, validation, .. }) => {
+                write!(f, "training on {} structures, validating on {}", training.len(), validation.len())
+            }
+            Self::Planned(work, recompute) => match work.plan(*recompute) {
+                Some(plan) => write!(f, "a step is planned to take {} bytes", plan.total),
+                None => write!(f, "the memory of a step is not planned"),
+            },
+            Self::Resumed { step, epoch } => write!(f, "going on from step {step}, in epoch {}", epoch + 1),
+            Self::Step(Progress { epoch, step, loss, edges_per_second, .. }) => {
+                write!(f, "epoch {}, step {step}: loss {loss:.4}, {edges_per_second:.3e} edges/s", epoch + 1)
+            }
+            Self::Validated { epoch, metrics, best } => {
+                write!(f, "epoch {epoch}: {metrics}{}", if *best { " (best)" } else { "" })
+            }
+            Self::Snapshot(path) => write!(f, "snapshot {}", path.display()),
+            Self::Finished(finished) => write!(f, "best at step {}", finished.summary.best.step),
+        }
+    }
+}
+
 /// Whoever watches.
 pub trait Observer {
     /// Takes note of an event.
     fn event(&mut self, event: Event<'_>);
+}
+
+/// A function is told of every event.
+impl<F: FnMut(Event<'_>)> Observer for F {
+    fn event(&mut self, event: Event<'_>) {
+        self(event);
+    }
 }
 
 /// Watches nothing.

@@ -37,11 +37,25 @@ pub fn train<B: Backend>(
     observer: &mut impl Observer,
 ) -> Result<Finished> {
     let free = || if resume { Ok(()) } else { RunDirectory::check_free(&config.run.out) };
-    let outcome = train_rank(config, resume, registry, &RankContext::<B>::alone(), device, observer, || {
+    train_on::<B>(config, registry, resume, device, observer, || {
         free()?;
         prepare(config, registry).map(Arc::new)
-    })?;
-    match outcome {
+    })
+}
+
+/// As [`train`], on data of your own making, as by [`prepare_structures`](crate::prepare_structures).
+///
+/// # Errors
+/// As [`train`].
+pub fn train_on<B: Backend>(
+    config: &Config,
+    registry: &Registry,
+    resume: bool,
+    device: &B::Device,
+    observer: &mut impl Observer,
+    data: impl FnOnce() -> Result<Arc<Prepared>>,
+) -> Result<Finished> {
+    match train_rank(config, resume, registry, &RankContext::<B>::alone(), device, observer, data)? {
         Outcome::Finished(finished) => Ok(*finished),
         Outcome::Stopped { .. } => Err(Error::Internal("training was stopped by nobody".into())),
     }

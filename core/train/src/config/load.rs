@@ -61,6 +61,16 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks every value of a config that was made in code, and fills in what is left out, as reading a file does.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
+    pub fn complete(&mut self, registry: &Registry) -> Result<()> {
+        self.fill();
+        self.model.fill(registry).map_err(Error::model)?;
+        self.check().map_err(|(key, message)| Error::Config { place: key.into(), message })
+    }
+
     /// The complete config as TOML, which loads to the same config again.
     ///
     /// # Errors
@@ -124,9 +134,6 @@ impl Config {
             ));
         }
         for (index, source) in data.sources.iter().enumerate() {
-            if source.files.is_empty() {
-                return Err(("data.sources", format!("`{}` has no files", source.name)));
-            }
             if data.sources[..index].iter().any(|other| other.name == source.name) {
                 return Err(("data.sources", format!("has two entries named `{}`", source.name)));
             }

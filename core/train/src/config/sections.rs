@@ -145,7 +145,7 @@ pub enum Preset {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelConfig {
-    /// The architecture: `egnn`, ... Default `egnn`.
+    /// The architecture: `egnn`, `gat`, `gcn`, `painn`, `schnet`, `study`, or one of your own. Default `egnn`.
     pub kind: String,
     /// `atomistic` or `paper`. Default `atomistic`.
     pub preset: Preset,

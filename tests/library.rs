@@ -1,0 +1,107 @@
+//! The library and the program agree: what one has trained, the other uses.
+
+mod common;
+
+use common::{Workspace, clusters};
+use isograd::data::Source;
+use isograd::prelude::*;
+use isograd::{Error, Result};
+
+const CONFIG: &str = r#"
+[model]
+width = 8
+layers = 2
+cutoff = 3.0
+[train]
+epochs = 2
+batch_graphs = 8
+"#;
+
+fn structures(frames: usize) -> Vec<Structure> {
+    Source::default().read(clusters(frames).as_bytes(), "clusters").collect::<Result<_, _>>().unwrap()
+}
+
+fn trainer() -> Trainer {
+    let model = Egnn { width: 8, layers: 2, cutoff: 3.0, ..Egnn::default() };
+    Trainer::new(model, PotentialTask::default()).epochs(2).config(|config| config.train.batch_graphs = 8)
+}
+
+#[test]
+fn the_library_predicts_what_the_program_predicts() {
+    let space = Workspace::new(40, CONFIG);
+    space.succeed(&["train", "config.toml", "--out", "run"]);
+    space.succeed(&["predict", "run", "data.xyz", "-o", "out.extxyz"]);
+    let written: Vec<Structure> =
+        Source::default().read_file(&space.path("out.extxyz")).unwrap().collect::<Result<_, _>>().unwrap();
+    let potential = Potential::load(space.path("run"), DeviceName::Cpu).unwrap();
+    let found = potential.predict(&structures(40)).unwrap();
+    assert_eq!(found.len(), 40);
+    let mut calculator = potential.calculator();
+    for ((own, written), structure) in found.iter().zip(&written).zip(&structures(40)) {
+        assert!((own.energy - written.energy.unwrap()).abs() < 1e-6);
+        let pairs = own.forces.as_flattened().iter().zip(written.forces.as_ref().unwrap().as_flattened());
+        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-6));
+        // Sums over a batch go in an order of their own.
+        let alone = calculator.evaluate(structure).unwrap();
+        assert!((own.energy - alone.energy).abs() < 1e-5 * own.energy.abs());
+        let pairs = own.forces.as_flattened().iter().zip(alone.forces.as_flattened());
+        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0)));
+    }
+}
+
+#[test]
+fn the_program_predicts_with_what_the_library_has_trained() {
+    let space = Workspace::new(40, CONFIG);
+    let data = Data::from(structures(40)).split(Split::by_formula(0.2)).unwrap();
+    let fitted = trainer().out(space.path("run")).fit(&data).unwrap();
+    space.succeed(&["predict", "run", "data.xyz", "-o", "out.extxyz"]);
+    let mut written = Source::default().read_file(&space.path("out.extxyz")).unwrap();
+    let first = written.next().unwrap().unwrap();
+    let own = fitted.potential().predict(&structures(1)).unwrap();
+    assert!((own[0].energy - first.energy.unwrap()).abs() < 1e-6);
+    assert!(fitted.best().validation.get("energy_mae_mev_per_atom").is_some_and(f64::is_finite));
+
+    let taken = trainer().out(space.path("run")).fit(&data).unwrap_err();
+    assert!(matches!(taken, Error::Run { .. }), "{taken}");
+}
+
+#[test]
+fn the_same_config_trains_alike_from_memory_and_from_files() {
+    let space = Workspace::new(40, CONFIG);
+    space.succeed(&["train", "config.toml", "--out", "run"]);
+    let filed = Potential::load(space.path("run"), DeviceName::Cpu).unwrap();
+    let data = Data::from(structures(40)).split(Split::by_frame(0.1)).unwrap();
+    let held = trainer().fit(&data).unwrap();
+    assert_eq!(filed.predict(data.validation()).unwrap(), held.potential().predict(data.validation()).unwrap());
+}
+
+#[test]
+fn what_cannot_be_predicted_or_trained_on_is_said() {
+    let data = Data::from(structures(12)).split(Split::by_frame(0.2)).unwrap();
+    let fitted = trainer().epochs(1).fit(&data).unwrap();
+    let said = |change: fn(&mut Structure)| {
+        let mut structures = structures(2);
+        change(&mut structures[1]);
+        fitted.potential().predict(&structures).unwrap_err().to_string()
+    };
+    let unknown = said(|structure| structure.elements[0] = "Xe".parse().unwrap());
+    assert!(unknown.contains("structure 1") && unknown.contains("Xe"), "{unknown}");
+    assert!(said(|structure| *structure = Structure::default()).contains("no atoms"));
+    assert!(said(|structure| structure.geometry.positions[2][1] = f64::NAN).contains("of atom 2"));
+    assert!(said(|structure| structure.elements.truncate(1)).contains("1 elements and 4 positions"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let missing = Potential::load(folder.path(), DeviceName::Cpu).unwrap_err();
+    assert!(missing.to_string().contains("is not a run directory"), "{missing}");
+
+    let mut broken = structures(8);
+    broken[3].forces.as_mut().unwrap()[0][0] = f64::INFINITY;
+    let refused = trainer().fit(&SplitData::new(broken, structures(2))).unwrap_err().to_string();
+    assert!(refused.contains("training structure 3"), "{refused}");
+    let refused = trainer().fit(&SplitData::new(structures(4), Vec::new())).unwrap_err().to_string();
+    assert!(refused.contains("not a single structure to validate on"), "{refused}");
+    let refused = trainer().config(|config| config.train.learning_rate = f64::NAN).fit(&data).unwrap_err().to_string();
+    assert!(refused.contains("train.learning_rate"), "{refused}");
+    let refused = Data::from(structures(4)).split(Split::by_frame(1.5)).unwrap_err().to_string();
+    assert!(refused.contains("1.5"), "{refused}");
+}
