@@ -1,4 +1,4 @@
-//! What a backend must offer an EGNN, and every backend's version of it.
+//! What a backend must offer a graph network, and every backend's version of it.
 //!
 //! - [`device`]: a name such as `cpu`, `wgpu:1` or `cuda` becomes a Burn device, chosen at run
 //!   time; a list of what is available, and why something is not.

@@ -1,6 +1,6 @@
-//! Batches in host memory: several graphs as one disconnected graph, and their labels apart from it.
+//! Batches in host memory: several graphs as one disconnected graph.
 //!
-//! A model never sees positions: edges carry their vectors, computed in double precision. That makes every prediction
+//! Edges carry their vectors, computed in double precision. That makes every prediction
 //! exactly independent of where the origin is, and keeps full precision for nodes far from it.
 
 use std::ops::Range;
