@@ -138,3 +138,53 @@ fn a_process_that_does_not_come_is_named() {
     assert_ne!(ends[1].0, 0, "{ends:?}");
     assert!(!space.path("run").exists());
 }
+
+/// A model and its training state of 2 GB.
+const LARGE: &str = "[model]
+width = 1024
+layers = 20
+cutoff = 3.0
+[train]
+epochs = 1000
+validate_every = 1000
+batch_graphs = 12
+ema_decay = 0.0
+[parallel]
+recompute = \"layer\"
+[run]
+log_every = 1
+";
+
+/// The program as [`start`] starts it, unable to take more than this many KiB of address space.
+fn start_within(space: &Workspace, kibibytes: usize, own: &[Vec<String>], all: &[&str]) -> Vec<Child> {
+    let start = |own: &Vec<String>| {
+        let mut command = std::process::Command::new("sh");
+        command.current_dir(space.path(".")).args(["-c", &format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"")]);
+        command.args([env!("CARGO_BIN_EXE_isograd"), "train", "config.toml"]).args(own).args(all);
+        // Threads take address space too.
+        command.env("RAYON_NUM_THREADS", "2");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    own.iter().map(start).collect()
+}
+
+#[test]
+fn a_model_too_large_for_one_process_trains_on_two_with_zero_3() {
+    const LIMIT: usize = 2_100_000;
+    let space = Workspace::new(24, LARGE);
+    let (code, text) = ends(start_within(&space, LIMIT, &[Vec::new()], &["--out", "alone"])).swap_remove(0);
+    assert!(code == 1 && text.contains("out of memory"), "{code}: {text}");
+
+    let children = start_within(&space, LIMIT, &all_of(2), &["--out", "shared", "--zero", "3"]);
+    let lines = || std::fs::read_to_string(space.path("shared/metrics.jsonl")).map_or(0, |text| text.lines().count());
+    let began = Instant::now();
+    while lines() < 2 && began.elapsed() < Duration::from_secs(300) {
+        sleep(Duration::from_millis(20));
+    }
+    for child in &children {
+        std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    }
+    let printed = succeed(children);
+    assert!(printed[0].contains("stopped at step"), "{}", printed[0]);
+    assert!(lines() >= 2, "{}", printed[0]);
+}
