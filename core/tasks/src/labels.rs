@@ -114,4 +114,21 @@ impl<B: Backend> Labels<B> {
         };
         Self { targets: labels.targets.iter().zip(targets).map(column).collect() }
     }
+
+    /// The numbers of a target, by its position, `[graphs or nodes, columns]`; zero where there is no label.
+    ///
+    /// # Panics
+    /// If there is no such target.
+    pub fn values(&self, target: usize) -> Tensor<B, 2> {
+        self.targets[target].values.clone()
+    }
+
+    /// What errors of a target are multiplied by, `[graphs or nodes, 1]`: zero where there is no label, else one, or of an
+    /// extensive target one over the number of nodes.
+    ///
+    /// # Panics
+    /// If there is no such target.
+    pub fn weights(&self, target: usize) -> Tensor<B, 2> {
+        self.targets[target].weights.clone()
+    }
 }
