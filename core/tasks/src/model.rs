@@ -52,6 +52,14 @@ impl Model {
         self
     }
 
+    /// The same model in a space of `dims` dimensions.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn with_dims(self, dims: usize) -> Result<Self, Invalid> {
+        Self::new(self.architecture, Inputs { dims, ..self.inputs }, self.readouts)
+    }
+
     /// The same model with one hyper-parameter changed; `None` where there is no such model.
     pub fn with_option(&self, key: &str, value: u64) -> Option<Self> {
         let mut options = self.architecture.options();

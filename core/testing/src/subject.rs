@@ -20,6 +20,8 @@ pub struct Subject {
     pub forces: Forces,
     /// How the work on edges is done. Default fused.
     pub work: EdgeWork,
+    /// Dimensions of space. Default 3.
+    pub dims: usize,
 }
 
 impl Subject {
@@ -31,6 +33,7 @@ impl Subject {
             heads: 1,
             forces: Forces::Direct,
             work: EdgeWork::Fused,
+            dims: 3,
         }
     }
 
@@ -46,6 +49,12 @@ impl Subject {
         Self { forces, ..self }
     }
 
+    /// In a space of another dimension.
+    #[must_use]
+    pub fn dims(self, dims: usize) -> Self {
+        Self { dims, ..self }
+    }
+
     /// A potential for H, C and O.
     ///
     /// # Panics
@@ -54,7 +63,7 @@ impl Subject {
         let elements = [1, 6, 8].map(isograd_structure::Element::from_number).into_iter().flatten().collect();
         let scales = Scales { energy: 0.4, force: 1.3 };
         let trunk = TrunkInfo::new(&*self.architecture, elements, self.heads, self.forces, scales);
-        let model = trunk.model_of(self.architecture.clone(), self.work);
+        let model = trunk.model_of(self.architecture.clone(), self.work).and_then(|model| model.with_dims(self.dims));
         model.unwrap_or_else(|invalid| panic!("{}: {invalid}", self.name))
     }
 }

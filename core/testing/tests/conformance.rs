@@ -47,3 +47,13 @@ fn a_model_read_back_goes_on_alike() {
 fn the_equivariance_battery_holds() {
     each(|subject| equivariance::holds(subject, 120));
 }
+
+#[test]
+fn the_equivariance_battery_holds_in_the_plane() {
+    each(|subject| equivariance::holds(&subject.clone().dims(2), 30));
+}
+
+#[test]
+fn the_equivariance_battery_holds_in_four_dimensions() {
+    each(|subject| equivariance::holds(&subject.clone().dims(4), 30));
+}

@@ -2,13 +2,13 @@
 
 use burn::tensor::backend::BackendTypes;
 use burn::tensor::{DType, Element as _, Tensor};
-use isograd_data::{HostBatch, HostEdges, HostGraph};
+use isograd_data::{HostBatch, HostEdges, HostGraph, radius_graph};
 use isograd_engine::{Layout, forward};
 use isograd_equivariance::{
     Description, Failure, Model as Checkable, Outputs, Precision, Report, Settings, System, check,
 };
 use isograd_models::{Graph, GraphBackend, GraphBlocks};
-use isograd_structure::{Cell, Geometry, NeighbourList, neighbour_list};
+use isograd_structure::{Cell, Geometry, neighbour_list};
 use isograd_tasks::{Kind, Level, Model, Potential, Target};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -32,7 +32,7 @@ pub fn check_potential<B: GraphBackend>(potential: &Potential<B>, device: &B::De
 }
 
 /// A model as the harness sees it: species are rows of its embedding; energies are without
-/// references; every head is asked.
+/// references; every head is asked. In three dimensions systems may be periodic, in others they are not.
 pub struct Checked<'a, B: GraphBackend> {
     model: &'a Model,
     layout: &'a Layout,
@@ -60,13 +60,17 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
         Self { model, layout, weights, blocks: model.blocks(), targets, heads, device }
     }
 
-    fn run(&self, batch: &[System], reorder: impl Fn(&mut NeighbourList)) -> Result<Vec<Outputs>, Failure> {
+    fn run(&self, batch: &[System], reorder: impl Fn(&mut HostEdges)) -> Result<Vec<Outputs>, Failure> {
         let needs = self.model.architecture().needs();
+        let dims = self.model.inputs().dims;
         let mut lists = Vec::with_capacity(batch.len());
         for system in batch {
-            let mut edges = neighbour_list(&geometry(system), needs.cutoff)?;
+            let mut edges = match dims {
+                3 => neighbour_list(&geometry(system), needs.cutoff)?.into(),
+                _ => radius_graph(&flat(system), dims, needs.cutoff),
+            };
             reorder(&mut edges);
-            lists.push(HostEdges::from(edges));
+            lists.push(edges);
         }
         let mut answers: Vec<Outputs> = vec![Vec::new(); batch.len()];
         for head in 0..self.heads.len() {
@@ -74,12 +78,8 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
                 species: system.species.clone(),
                 edges: edges.clone(),
                 head,
-                positions: if needs.positions {
-                    system.positions.iter().flatten().copied().collect()
-                } else {
-                    Vec::new()
-                },
-                ..Default::default()
+                positions: if needs.positions { flat(system) } else { Vec::new() },
+                dims,
             };
             let graphs: Vec<HostGraph> = batch.iter().zip(&lists).map(graph).collect();
             let members: Vec<usize> = (0..batch.len()).collect();
@@ -91,7 +91,7 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
                 let mut rest = values.as_slice();
                 for (answer, system) in answers.iter_mut().zip(batch) {
                     let rows = if target.level == Level::Graph { 1 } else { system.len() };
-                    let (own, others) = rest.split_at(rows * target.columns(self.model.inputs().dims));
+                    let (own, others) = rest.split_at(rows * target.columns(dims));
                     rest = others;
                     answer.push(own.to_vec());
                 }
@@ -99,6 +99,11 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
         }
         Ok(answers)
     }
+}
+
+/// Positions row by row.
+fn flat(system: &System) -> Vec<f64> {
+    system.positions.iter().flatten().copied().collect()
 }
 
 fn geometry(system: &System) -> Geometry {
@@ -111,18 +116,14 @@ fn geometry(system: &System) -> Geometry {
 }
 
 /// Another order of the edges of each receiver.
-fn shuffle(edges: &mut NeighbourList, rng: &mut ChaCha8Rng) {
-    for receiver in 0..edges.offsets.len() - 1 {
-        let range = edges.offsets[receiver]..edges.offsets[receiver + 1];
-        let mut order: Vec<usize> = range.clone().collect();
-        order.shuffle(rng);
-        let old = edges.clone();
-        for (place, from) in range.zip(order) {
-            edges.senders[place] = old.senders[from];
-            edges.shifts[place] = old.shifts[from];
-            edges.vectors[place] = old.vectors[from];
-        }
+fn shuffle(edges: &mut HostEdges, dims: usize, rng: &mut ChaCha8Rng) {
+    let old = edges.clone();
+    let mut order: Vec<usize> = (0..old.senders.len()).collect();
+    for range in old.offsets.windows(2) {
+        order[range[0] as usize..range[1] as usize].shuffle(rng);
     }
+    edges.senders = order.iter().map(|&from| old.senders[from]).collect();
+    edges.vectors = order.iter().flat_map(|&from| &old.vectors[dims * from..dims * (from + 1)]).copied().collect();
 }
 
 impl<B: GraphBackend> Checkable for Checked<'_, B> {
@@ -130,14 +131,17 @@ impl<B: GraphBackend> Checkable for Checked<'_, B> {
         let species: Vec<u32> = (0..self.model.inputs().species.len() as u32).collect();
         let precision =
             if <B as BackendTypes>::FloatElem::dtype() == DType::F64 { Precision::F64 } else { Precision::F32 };
-        let mut description = Description::new(3, precision)
+        let dims = self.model.inputs().dims;
+        let mut description = Description::new(dims, precision)
             .species(&species)
             .cutoff(self.model.architecture().needs().cutoff)
             .spacing(SPACING)
             .nodes(2, 7)
             .translations(&[1.0, 100.0, 10_000.0])
-            .periodic()
             .batched();
+        if dims == 3 {
+            description = description.periodic();
+        }
         for head in &self.heads {
             let named = |output: &str| match self.heads.len() {
                 1 => output.to_owned(),
@@ -162,6 +166,6 @@ impl<B: GraphBackend> Checkable for Checked<'_, B> {
     }
 
     fn evaluate_shuffled(&self, batch: &[System], seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
-        Some(self.run(batch, |edges| shuffle(edges, &mut ChaCha8Rng::seed_from_u64(seed))))
+        Some(self.run(batch, |edges| shuffle(edges, self.model.inputs().dims, &mut ChaCha8Rng::seed_from_u64(seed))))
     }
 }
