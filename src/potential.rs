@@ -27,6 +27,7 @@ pub struct Potential {
     on: Box<dyn OnDevice>,
     info: Arc<PotentialInfo>,
     device: DeviceName,
+    source: usize,
 }
 
 impl fmt::Debug for Potential {
@@ -54,6 +55,16 @@ impl Potential {
         dispatch(&device.clone(), Load { weights, registry, name: device })?
     }
 
+    /// The same potential, that predicts as the data source of this name has energies: with its reference energies, and by
+    /// its head. Without this, it is the first source.
+    ///
+    /// # Errors
+    /// [`Error::Structure`] if there is none of that name.
+    pub fn of_source(self, name: &str) -> Result<Self> {
+        let (source, _) = self.info.source(Some(name))?;
+        Ok(Self { source, ..self })
+    }
+
     /// Elements, sources and reference energies.
     pub fn info(&self) -> &PotentialInfo {
         &self.info
@@ -70,18 +81,19 @@ impl Potential {
     /// [`Error::Structure`] naming the position of a structure that is empty, not finite, in an impossible cell, or of an
     /// element that the potential does not know.
     pub fn predict(&self, structures: &[Structure]) -> Result<Vec<Prediction>> {
-        self.on.predict(structures)
+        self.on.predict(structures, self.source)
     }
 
     /// What answers for one structure at a time, for a molecular dynamics loop.
     pub fn calculator(&self) -> Calculator<'_> {
-        Calculator { on: &*self.on, found: Prediction::default() }
+        Calculator { on: &*self.on, source: self.source, found: Prediction::default() }
     }
 }
 
 /// Answers for one structure at a time, on the thread that asks, and into memory that it keeps.
 pub struct Calculator<'a> {
     on: &'a dyn OnDevice,
+    source: usize,
     found: Prediction,
 }
 
@@ -91,15 +103,15 @@ impl Calculator<'_> {
     /// # Errors
     /// As [`Potential::predict`].
     pub fn evaluate(&mut self, structure: &Structure) -> Result<&Prediction> {
-        self.on.evaluate(structure, &mut self.found)?;
+        self.on.evaluate(structure, self.source, &mut self.found)?;
         Ok(&self.found)
     }
 }
 
 /// A potential without the type of its backend.
 trait OnDevice: Send {
-    fn predict(&self, structures: &[Structure]) -> Result<Vec<Prediction>>;
-    fn evaluate(&self, structure: &Structure, found: &mut Prediction) -> Result<()>;
+    fn predict(&self, structures: &[Structure], source: usize) -> Result<Vec<Prediction>>;
+    fn evaluate(&self, structure: &Structure, source: usize, found: &mut Prediction) -> Result<()>;
 }
 
 struct Load<'a> {
@@ -116,7 +128,7 @@ impl RunOn for Load<'_> {
         let info = trained.info.clone();
         let task = Arc::new(PotentialTask { info: Some(info.clone()), ..PotentialTask::default() });
         let blocks = trained.model.blocks();
-        Ok(Potential { on: Box::new(Here::<B> { blocks, trained, task, device }), info, device: self.name })
+        Ok(Potential { on: Box::new(Here::<B> { blocks, trained, task, device }), info, device: self.name, source: 0 })
     }
 }
 
@@ -127,9 +139,6 @@ struct Here<B: Backend> {
     task: Arc<PotentialTask>,
     device: B::Device,
 }
-
-/// What a potential of several sources predicts is as its first one has it.
-const SOURCE: usize = 0;
 
 /// Refuses what a model would answer with nonsense.
 fn sound(structure: &Structure) -> Result<()> {
@@ -147,14 +156,14 @@ fn sound(structure: &Structure) -> Result<()> {
 }
 
 impl<B: Backend> OnDevice for Here<B> {
-    fn predict(&self, structures: &[Structure]) -> Result<Vec<Prediction>> {
+    fn predict(&self, structures: &[Structure], source: usize) -> Result<Vec<Prediction>> {
         let measure = |(place, structure): (usize, &Structure)| {
             let sizes = sound(structure).and_then(|()| Ok(self.trained.info.sizes(structure)?));
             sizes.map_err(|error| Error::Structure(format!("structure {place} (from 0): {error}")))
         };
         let sizes = structures.iter().enumerate().map(measure).collect::<Result<_>>()?;
         let info = self.trained.info.clone();
-        let dataset = Arc::new(Dataset::measured(structures.to_vec(), SOURCE, sizes, info, self.task.clone()));
+        let dataset = Arc::new(Dataset::measured(structures.to_vec(), source, sizes, info, self.task.clone()));
         let all: Vec<usize> = (0..structures.len()).collect();
         let mut found = Vec::with_capacity(structures.len());
         let predictor = Predictor::of_potential(&self.trained);
@@ -169,10 +178,10 @@ impl<B: Backend> OnDevice for Here<B> {
         Ok(found)
     }
 
-    fn evaluate(&self, structure: &Structure, found: &mut Prediction) -> Result<()> {
+    fn evaluate(&self, structure: &Structure, source: usize, found: &mut Prediction) -> Result<()> {
         sound(structure)?;
         let Trained { model, layout, weights, info } = &self.trained;
-        let host = HostBatch::new(&[0], &[info.graph(structure, SOURCE)?]);
+        let host = HostBatch::new(&[0], &[info.graph(structure, source)?]);
         let graph = Graph::new(&host, model.inputs().species.len(), &self.device);
         let mut flow = forward(&self.blocks, &layout.view(weights), &graph)?;
         let [energy, forces] = self.task.targets() else {
@@ -180,7 +189,7 @@ impl<B: Backend> OnDevice for Here<B> {
         };
         let mut numbers = |name: &str| flow.need(name).into_tensor().into_data();
         let mut energies = [numbers(&energy.name).iter::<f64>().collect()];
-        self.task.complete(structure, SOURCE, &mut energies);
+        self.task.complete(structure, source, &mut energies);
         found.energy = energies[0][0];
         found.forces.clear();
         let data = numbers(&forces.name);

@@ -76,9 +76,36 @@ fn the_same_config_trains_alike_from_memory_and_from_files() {
 }
 
 #[test]
+fn each_source_has_its_reference_energies() {
+    let space = Workspace::new(40, CONFIG);
+    let sources = "[data]
+[[data.sources]]
+name = \"first\"
+files = [\"data.xyz\"]
+references = { H = -1.0, C = -2.0, O = -3.0 }
+[[data.sources]]
+name = \"second\"
+files = [\"data.xyz\"]
+references = { H = -2.0, C = -2.0, O = -3.0 }
+";
+    std::fs::write(space.path("two.toml"), format!("{sources}{CONFIG}")).unwrap();
+    space.succeed(&["train", "two.toml", "--out", "run"]);
+    let energy = |source: &str| {
+        let potential = Potential::load(space.path("run"), DeviceName::Cpu).unwrap().of_source(source).unwrap();
+        let found = potential.predict(&structures(1)).unwrap()[0].energy;
+        let alone = potential.calculator().evaluate(&structures(1)[0]).unwrap().energy;
+        assert!((found - alone).abs() < 1e-5);
+        found
+    };
+    let hydrogens = structures(1)[0].elements.iter().filter(|element| element.symbol() == "H").count();
+    assert!((energy("first") - energy("second") - hydrogens as f64).abs() < 1e-9);
+}
+
+#[test]
 fn what_cannot_be_predicted_or_trained_on_is_said() {
     let data = Data::from(structures(12)).split(Split::by_frame(0.2)).unwrap();
-    let fitted = trainer().epochs(1).fit(&data).unwrap();
+    let space = Workspace::new(1, CONFIG);
+    let fitted = trainer().epochs(1).out(space.path("run")).fit(&data).unwrap();
     let said = |change: fn(&mut Structure)| {
         let mut structures = structures(2);
         change(&mut structures[1]);
@@ -89,6 +116,10 @@ fn what_cannot_be_predicted_or_trained_on_is_said() {
     assert!(said(|structure| *structure = Structure::default()).contains("no atoms"));
     assert!(said(|structure| structure.geometry.positions[2][1] = f64::NAN).contains("of atom 2"));
     assert!(said(|structure| structure.elements.truncate(1)).contains("1 elements and 4 positions"));
+
+    let other =
+        Potential::load(space.path("run"), DeviceName::Cpu).unwrap().of_source("other").unwrap_err().to_string();
+    assert!(other.contains("other") && other.contains("data"), "{other}");
 
     let folder = tempfile::tempdir().unwrap();
     let missing = Potential::load(folder.path(), DeviceName::Cpu).unwrap_err();
