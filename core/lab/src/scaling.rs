@@ -39,7 +39,7 @@ pub struct RankStep {
 /// Times steps of one rank among others, on a graph of its own of `config.nodes` nodes.
 ///
 /// # Errors
-/// [`crate::Error::Ranks`].
+/// [`isograd_train::Error::Ranks`].
 pub fn bench_rank<B: Backend>(
     config: &StepConfig,
     zero: Zero,
@@ -118,7 +118,7 @@ pub struct Traffic {
 /// Measures sums of `values` values, and of one.
 ///
 /// # Errors
-/// [`crate::Error::Ranks`].
+/// [`isograd_train::Error::Ranks`].
 pub fn bench_traffic<B: Backend>(comm: &dyn Communicator<B>, values: usize, device: &B::Device) -> Result<Traffic> {
     let time = |values: usize, rounds: usize| -> Result<f64> {
         let mut all = Vec::new();

@@ -140,7 +140,7 @@ pub fn agree(subject: &Subject) {
 /// The same in double precision, where differences are those of rounding and of nothing else.
 ///
 /// # Panics
-/// As [`agree`].
+/// As [`agree()`].
 pub fn agree_in_f64(subject: &Subject) {
     agree_in::<F64Backend>(subject, 10, 1e-9, &[2, 3]);
 }
