@@ -21,10 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(keys(&again), keys(frame));
         let names = |frame: &Frame| frame.columns.iter().map(|c| (c.name.clone(), c.width)).collect::<Vec<_>>();
         assert_eq!(names(&again), names(frame));
-        if let Ok(structure) = Source::default().structure(frame, "fuzz") {
-            if structure.len() < 64 {
-                inspect(&structure, &Limits::default());
-            }
+        if let Ok(structure) = Source::default().structure(frame, "fuzz")
+            && structure.len() < 64
+        {
+            inspect(&structure, &Limits::default());
         }
     }
 });
