@@ -1,9 +1,9 @@
-//! The same potential on every device: predictions and a training step on wgpu against the CPU.
-#![cfg(feature = "wgpu")]
+//! The same potential on every device: predictions and training on GPUs against the CPU.
+#![cfg(any(feature = "wgpu", feature = "cuda"))]
 
 mod common;
 
-use common::{Workspace, has_wgpu, metrics};
+use common::{Workspace, gpus, metrics};
 
 const CONFIG: &str = "[model]
 width = 16
@@ -26,20 +26,17 @@ fn numbers(text: &str) -> (Vec<f64>, Vec<f64>) {
     (energies.collect(), forces.collect())
 }
 
-fn assert_agree(name: &str, cpu: &[f64], gpu: &[f64]) {
+fn assert_agree(name: &str, device: &str, cpu: &[f64], gpu: &[f64]) {
     assert_eq!(cpu.len(), gpu.len());
     let scale = cpu.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     assert!(scale > 1e-3);
     for (a, b) in cpu.iter().zip(gpu) {
-        assert!((a - b).abs() <= 1e-4 * scale, "{name}: {a} on the CPU, {b} on wgpu");
+        assert!((a - b).abs() <= 1e-4 * scale, "{name}: {a} on the CPU, {b} on {device}");
     }
 }
 
 #[test]
-fn wgpu_predicts_what_the_cpu_predicts() {
-    if !has_wgpu() {
-        return;
-    }
+fn gpus_predict_what_the_cpu_predicts() {
     let space = Workspace::new(32, CONFIG);
     space.succeed(&["train", "config.toml"]);
     // A single atom has no edges: devices must take empty tensors too.
@@ -49,17 +46,17 @@ fn wgpu_predicts_what_the_cpu_predicts() {
         space.succeed(&["predict", "run", "in.xyz", "-o", "out.xyz", "--device", device]);
         numbers(&std::fs::read_to_string(space.path("out.xyz")).unwrap())
     };
-    let (cpu, gpu) = (predict("cpu"), predict("wgpu"));
+    let cpu = predict("cpu");
     assert_eq!(cpu.0.len(), 33);
-    assert_agree("energies", &cpu.0, &gpu.0);
-    assert_agree("forces", &cpu.1, &gpu.1);
+    for device in gpus() {
+        let gpu = predict(device);
+        assert_agree("energies", device, &cpu.0, &gpu.0);
+        assert_agree("forces", device, &cpu.1, &gpu.1);
+    }
 }
 
 #[test]
-fn wgpu_trains_as_the_cpu_trains() {
-    if !has_wgpu() {
-        return;
-    }
+fn gpus_train_as_the_cpu_trains() {
     let space = Workspace::new(40, CONFIG);
     let losses = |device: &str| -> Vec<f64> {
         space.succeed(&["train", "config.toml", "--device", device, "--out", device, "--set", "run.log_every=1"]);
@@ -69,34 +66,38 @@ fn wgpu_trains_as_the_cpu_trains() {
             .filter(|loss| *loss > 0.0)
             .collect()
     };
-    let (cpu, gpu) = (losses("cpu"), losses("wgpu"));
-    assert!(cpu.len() >= 3 && cpu.len() == gpu.len());
-    for (a, b) in cpu.iter().zip(&gpu) {
-        assert!((a - b).abs() < 1e-4 * a, "{cpu:?} on the CPU, {gpu:?} on wgpu");
+    let cpu = losses("cpu");
+    for device in gpus() {
+        let gpu = losses(device);
+        assert!(cpu.len() >= 3 && cpu.len() == gpu.len());
+        for (a, b) in cpu.iter().zip(&gpu) {
+            assert!((a - b).abs() < 1e-4 * a, "{cpu:?} on the CPU, {gpu:?} on {device}");
+        }
     }
 }
 
 #[test]
-fn recomputation_on_wgpu_changes_nothing() {
-    if !has_wgpu() {
-        return;
-    }
+fn recomputation_on_gpus_changes_nothing() {
     let space = Workspace::new(40, CONFIG);
-    let losses = |policy: &str| -> Vec<f64> {
+    let losses = |device: &str, policy: &str| -> Vec<f64> {
+        let out = format!("{device}-{policy}");
         let policy_set = format!("parallel.recompute={policy:?}");
         let sets = ["--set", "model.attention=false", "--set", "run.log_every=1", "--set", &policy_set];
-        let command = [["train", "config.toml", "--device", "wgpu", "--out", policy].as_slice(), &sets].concat();
+        let command = [["train", "config.toml", "--device", device, "--out", &out].as_slice(), &sets].concat();
         space.succeed(&command);
-        metrics(&space.path(policy)).iter().filter_map(|line| line["loss"].as_f64()).filter(|l| *l > 0.0).collect()
+        metrics(&space.path(&out)).iter().filter_map(|line| line["loss"].as_f64()).filter(|l| *l > 0.0).collect()
     };
-    let (kept, again) = (losses("none"), losses("layer"));
-    assert!(kept.len() >= 3 && kept.len() == again.len());
-    for (a, b) in kept.iter().zip(&again) {
-        assert!((a - b).abs() <= 1e-5 * a, "{kept:?} kept, {again:?} computed again");
+    for device in gpus() {
+        let (kept, again) = (losses(device, "none"), losses(device, "layer"));
+        assert!(kept.len() >= 3 && kept.len() == again.len());
+        for (a, b) in kept.iter().zip(&again) {
+            assert!((a - b).abs() <= 1e-5 * a, "{kept:?} kept, {again:?} computed again on {device}");
+        }
     }
 }
 
 #[test]
+#[cfg(feature = "wgpu")]
 fn an_adapter_that_is_not_there_is_an_error() {
     let space = Workspace::new(8, CONFIG);
     let (code, _, message) = space.run(&["train", "config.toml", "--device", "wgpu:99"]);

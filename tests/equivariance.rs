@@ -1,8 +1,8 @@
-//! The equivariance battery where it is used: on wgpu, and by the program on trained potentials.
+//! The equivariance battery where it is used: on GPUs, and by the program on trained potentials.
 
 mod common;
 
-use common::{Workspace, has_wgpu};
+use common::{Workspace, gpus};
 use isograd::equivariance::Report;
 use isograd::train::{Backend, RunOn, dispatch};
 use isograd_testing::{Subject, equivariance, every_subject};
@@ -16,27 +16,31 @@ cutoff = 3.0
 epochs = 2
 ";
 
-struct OnWgpu;
+/// The battery on a device: all subjects, or each kind once and the EGNN with all its options.
+struct Battery {
+    all: bool,
+}
 
-impl RunOn for OnWgpu {
+impl RunOn for Battery {
     type Output = Vec<(Subject, Report)>;
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        // A software driver is slow: each kind once, and the EGNN with all its options.
         let chosen = ["egnn", "egnn, everything", "schnet", "painn", "gcn", "gat"];
-        let subjects = every_subject().into_iter().filter(|subject| chosen.contains(&subject.name.as_str()));
+        let chosen = |subject: &Subject| self.all || chosen.contains(&subject.name.as_str());
         let checked = |subject: Subject| {
             let report = equivariance::report::<B>(&subject, 60, &device);
             (subject, report)
         };
-        subjects.map(checked).collect()
+        every_subject().into_iter().filter(chosen).map(checked).collect()
     }
 }
 
 #[test]
-fn every_kind_on_wgpu() {
-    if has_wgpu() {
-        for (subject, report) in dispatch(&"wgpu".parse().unwrap(), OnWgpu).unwrap() {
+fn every_kind_on_gpus() {
+    for device in gpus() {
+        // wgpu may stand on a software driver, which is slow.
+        let all = device == "cuda";
+        for (subject, report) in dispatch(&device.parse().unwrap(), Battery { all }).unwrap() {
             equivariance::judge(&subject, &report);
         }
     }

@@ -1,6 +1,7 @@
 //! What the kernels for wgpu and CUDA share: buffers, launch sizes, SiLU on vectors, sums of rows.
 #![allow(missing_docs, reason = "the kernel macro makes items without them")]
 
+pub(crate) mod products;
 pub(crate) mod sum;
 
 use burn::tensor::Tensor;
@@ -81,7 +82,8 @@ fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
 #[cube]
 pub(crate) fn sigmoid<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let one = Vector::<f32, N>::new(1.0);
-    one / (one + exp(-x))
+    // CUDA's vectors have no minus of their own.
+    one / (one + exp(Vector::new(0.0) - x))
 }
 
 /// `silu'(x)`, given the sigmoid of x.

@@ -1,6 +1,6 @@
 //! Small operations of a training step that would cost several passes over memory as tensor
-//! operations, or that a backend does one row after the other: SiLU, rows gathered from groups and
-//! summed into them, the update of AdamW.
+//! operations, or that a backend does one row after the other, or in less than single precision: products
+//! with weights, SiLU, rows gathered from groups and summed into them, the update of AdamW.
 //!
 //! Each has a default of plain tensor operations, in [`reference`](mod@reference).
 
@@ -67,6 +67,16 @@ pub struct AdamwState<B: Backend> {
 
 /// A backend with its own versions of these operations, or with the defaults.
 pub trait KernelBackend: Backend {
+    /// `a b` of `a [rows, K]` and `b [K, C]`, in the precision of the backend.
+    fn matmul(a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        a.matmul(b)
+    }
+
+    /// `a^T b` of `a [rows, K]` and `b [rows, C]`, in the precision of the backend.
+    fn matmul_over_rows(a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        a.transpose().matmul(b)
+    }
+
     /// `x sigmoid(x)`.
     fn silu<const R: usize>(x: Tensor<Self, R>) -> Tensor<Self, R> {
         reference::silu(x)

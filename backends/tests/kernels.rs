@@ -34,8 +34,8 @@ fn agrees<B: KernelBackend>(device: &B::Device, limit: f64) {
     for length in [0, 1, 77, 40_000] {
         let x = || Random(1).tensor::<Exact, 1>([length], 8.0);
         let g = || Random(2).tensor::<Exact, 1>([length], 1.0);
-        let [x_here, g_here] = [Random(1), Random(2)].map(|mut random| random.on::<B, 1>(device, [length], 1.0));
-        let x_here = x_here.mul_scalar(8.0);
+        let x_here = Random(1).on::<B, 1>(device, [length], 8.0);
+        let g_here = Random(2).on::<B, 1>(device, [length], 1.0);
         check("silu", &numbers(B::silu(x_here.clone())), &numbers(reference::silu(x())));
         let found = numbers(B::silu_backward(x_here, g_here));
         check("slope of silu", &found, &numbers(reference::silu_backward(x(), g())));
@@ -88,9 +88,53 @@ fn adamw<B: KernelBackend>(device: &B::Device, length: usize) -> [Vec<f64>; 3] {
     [state.values, first, second].map(numbers)
 }
 
+/// Products, of factors as they are and of transposed ones. TF32, which GPUs take where they may, is wrong by 3e-4.
+fn products_agree<B: KernelBackend>(device: &B::Device, limit: f64) {
+    let check = |name: &str, found: &[f64], expected: &[f64]| {
+        let size = error(found, expected);
+        assert!(size < limit, "{name}: {size:e}");
+    };
+    for (m, k, n) in [
+        (0, 3, 2),
+        (1, 1, 1),
+        (3, 2, 5),
+        (7, 40, 1),
+        (1, 33, 9),
+        (5550, 40, 40),
+        (777, 256, 256),
+        (40_000, 16, 64),
+        (130, 5, 515),
+    ] {
+        let factors = || (Random(1).tensor::<Exact, 2>([m, k], 1.0), Random(2).tensor::<Exact, 2>([k, n], 1.0));
+        let expected =
+            numbers(if m == 0 { Tensor::zeros([0, n], &Default::default()) } else { factors().0.matmul(factors().1) });
+        let name = format!("[{m}, {k}] times [{k}, {n}]");
+        let (a, b) = (Random(1).on::<B, 2>(device, [m, k], 1.0), Random(2).on::<B, 2>(device, [k, n], 1.0));
+        check(&name, &numbers(B::matmul(a.clone(), b.clone())), &expected);
+        if m > 0 {
+            // The same numbers in the other order in memory.
+            let turned = |x: Tensor<B, 2>| {
+                let [rows, columns] = x.dims();
+                x.transpose().reshape([1, columns, rows]).add_scalar(0.0).reshape([columns, rows]).transpose()
+            };
+            check(&format!("{name}, second turned"), &numbers(B::matmul(a.clone(), turned(b.clone()))), &expected);
+            check(&format!("{name}, first turned"), &numbers(B::matmul(turned(a), b)), &expected);
+        }
+    }
+    for (rows, k, n) in
+        [(0, 3, 2), (1, 2, 2), (700, 5, 1), (5550, 40, 40), (9001, 16, 64), (70_000, 64, 24), (4096, 200, 256)]
+    {
+        let (a, b) = (Random(3).tensor::<Exact, 2>([rows, k], 1.0), Random(4).tensor::<Exact, 2>([rows, n], 1.0));
+        let expected = if rows == 0 { Tensor::zeros([k, n], &Default::default()) } else { a.transpose().matmul(b) };
+        let (a, b) = (Random(3).on::<B, 2>(device, [rows, k], 1.0), Random(4).on::<B, 2>(device, [rows, n], 1.0));
+        check(&format!("over {rows} rows, {k} by {n}"), &numbers(B::matmul_over_rows(a, b)), &numbers(expected));
+    }
+}
+
 #[test]
 fn the_cpu_versions_agree_with_the_references() {
     agrees::<Flex>(&Default::default(), 2e-6);
+    products_agree::<Flex>(&Default::default(), 5e-6);
 }
 
 struct Agrees;
@@ -100,6 +144,7 @@ impl RunOn for Agrees {
 
     fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) {
         agrees::<B>(&device, 2e-6);
+        products_agree::<B>(&device, 5e-6);
     }
 }
 

@@ -106,17 +106,22 @@ pub fn skipped(reason: &str) {
     eprintln!("SKIPPED: {reason}");
 }
 
-/// Whether this machine has a wgpu adapter. Where `ISOGRAD_REQUIRE_WGPU` is set, as in CI, its absence
-/// fails the test; elsewhere the test is skipped with the reason.
-pub fn has_wgpu() -> bool {
+/// The GPUs that this program is built for and that are there, a kind each. Where `ISOGRAD_REQUIRE_WGPU` is set,
+/// as in CI, the absence of a wgpu adapter fails the test, as does that of a CUDA device where
+/// `ISOGRAD_REQUIRE_CUDA` is; elsewhere tests go on without, and say why.
+pub fn gpus() -> Vec<&'static str> {
     let reports = isograd::backends::device::list();
-    let report = reports.iter().find(|report| report.device.starts_with("wgpu")).unwrap();
-    if !report.available {
-        let reason = report.reason.clone().unwrap_or_default();
-        assert!(std::env::var_os("ISOGRAD_REQUIRE_WGPU").is_none(), "no wgpu adapter: {reason}");
-        skipped(&reason);
-    }
-    report.available
+    let there = |kind: &&str| {
+        let report = reports.iter().find(|report| report.device.starts_with(*kind)).unwrap();
+        if !report.available {
+            let reason = report.reason.clone().unwrap_or_default();
+            let required = format!("ISOGRAD_REQUIRE_{}", kind.to_uppercase());
+            assert!(std::env::var_os(required).is_none(), "no {kind} device: {reason}");
+            skipped(&reason);
+        }
+        report.available
+    };
+    ["wgpu", "cuda"].into_iter().filter(there).collect()
 }
 
 /// What ranks train in their tests, after the `[data]` section.

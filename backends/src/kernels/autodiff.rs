@@ -1,5 +1,4 @@
-//! The operations under autodiff. Gathering and summing are each other's derivative; the slope of SiLU
-//! is made of differentiable operations.
+//! The operations under autodiff. Gathering and summing are each other's derivative; those of a product are products.
 
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorPrimitive};
@@ -10,6 +9,34 @@ use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use super::KernelBackend;
 use crate::index::Grouping;
 use crate::primitive::{primitive, tensor};
+
+#[derive(Debug)]
+struct Matmul;
+
+/// What the gradients of a product need: the other factor, where its own is asked for.
+#[derive(Debug, Clone)]
+struct Factors<P> {
+    /// a, where b has a gradient.
+    first: Option<P>,
+    /// b, where a has one.
+    second: Option<P>,
+}
+
+impl<B: KernelBackend> Backward<B, 2> for Matmul {
+    type State = Factors<B::FloatTensorPrimitive>;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient: Tensor<B, 2> = tensor(grads.consume::<B>(&ops.node));
+        let [a, b] = ops.parents;
+        if let Some((a, second)) = a.zip(ops.state.second) {
+            let found = B::matmul(gradient.clone(), tensor::<B, 2>(second).transpose());
+            grads.register::<B>(a.id, primitive(found));
+        }
+        if let Some((b, first)) = b.zip(ops.state.first) {
+            grads.register::<B>(b.id, primitive(B::matmul_over_rows(tensor(first), gradient)));
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Silu<const R: usize>;
@@ -55,6 +82,21 @@ impl<B: KernelBackend> Backward<B, 1> for SumGroups {
 }
 
 impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
+    fn matmul(a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let (a, b) = (primitive(a), primitive(b));
+        let (a_tracked, b_tracked) = (a.is_tracked(), b.is_tracked());
+        let found = primitive(B::matmul(tensor(a.primitive.clone()), tensor(b.primitive.clone())));
+        let found = match Matmul.prepare::<C>([a.node, b.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let factors =
+                    Factors { first: b_tracked.then_some(a.primitive), second: a_tracked.then_some(b.primitive) };
+                prepared.finish(factors, found)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(found),
+        };
+        Tensor::from_primitive(TensorPrimitive::Float(found))
+    }
+
     fn silu<const R: usize>(x: Tensor<Self, R>) -> Tensor<Self, R> {
         let x = primitive(x);
         let found = primitive(B::silu::<R>(tensor(x.primitive.clone())));

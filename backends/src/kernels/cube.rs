@@ -9,12 +9,21 @@ use burn_cubecl::{CubeBackend, CubeRuntime};
 use cubecl::prelude::*;
 
 use super::{AdamwState, AdamwStep, KernelBackend, Rates};
+use crate::cube::products;
 use crate::cube::sum::add_groups;
 use crate::cube::{addresses, buffer, elementwise, empty, owned, sigmoid, silu_slope, vector_size};
 use crate::index::Grouping;
 use crate::primitive::tensor;
 
 impl<R: CubeRuntime, BT: BoolElement> KernelBackend for CubeBackend<R, f32, i32, BT> {
+    fn matmul(a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        products::matmul(a, b)
+    }
+
+    fn matmul_over_rows(a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        products::matmul_over_rows(a, b)
+    }
+
     fn silu<const D: usize>(x: Tensor<Self, D>) -> Tensor<Self, D> {
         let values = x.shape().num_elements();
         if values == 0 {
@@ -67,13 +76,21 @@ impl<R: CubeRuntime, BT: BoolElement> KernelBackend for CubeBackend<R, f32, i32,
     }
 
     fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let [_, columns] = values.dims();
+        if grouping.rows() == 0 || columns == 0 {
+            // CUDA launches nothing that has no units.
+            return Tensor::empty([grouping.rows(), columns], &values.device());
+        }
         // Burn's own is one unit per value too.
         values.select(0, grouping.group_of.clone())
     }
 
     fn sum_groups(grouping: &Grouping<Self>, rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
         let ([_, columns], groups) = (rows.dims(), grouping.groups());
-        if grouping.rows() == 0 || columns == 0 {
+        if groups * columns == 0 {
+            return Tensor::empty([groups, columns], &rows.device());
+        }
+        if grouping.rows() == 0 {
             return Tensor::zeros([groups, columns], &rows.device());
         }
         let (all, groups) = (0..grouping.rows(), 0..groups);

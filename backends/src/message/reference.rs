@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use super::{EdgeIndex, GateInputs, MessageGradients, MessageInputs, MessageOutputs, sizes};
+use crate::kernels::KernelBackend;
 use crate::kernels::reference::{gather, silu, silu_slope, sum_groups};
 
 fn column_sums<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 1> {
@@ -13,11 +14,11 @@ fn column_sums<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 1> {
 }
 
 /// `a1`, `a2` and the messages `m`, each `[E, F]`.
-fn hidden<B: Backend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> [Tensor<B, 2>; 3] {
+fn hidden<B: KernelBackend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> [Tensor<B, 2>; 3] {
     let a1 = gather(&edges.receivers, inputs.receiver.clone())
         + gather(&edges.senders, inputs.sender.clone())
-        + inputs.features.clone().matmul(inputs.edge_weight.clone());
-    let a2 = silu(a1.clone()).matmul(inputs.weight.clone()) + inputs.bias.clone().unsqueeze();
+        + B::matmul(inputs.features.clone(), inputs.edge_weight.clone());
+    let a2 = B::matmul(silu(a1.clone()), inputs.weight.clone()) + inputs.bias.clone().unsqueeze();
     let messages = match &inputs.envelope {
         Some(envelope) => silu(a2.clone()) * envelope.clone(),
         None => silu(a2.clone()),
@@ -25,37 +26,37 @@ fn hidden<B: Backend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> [Tenso
     [a1, a2, messages]
 }
 
-fn gate_hidden<B: Backend>(gate: &GateInputs<B>, messages: Tensor<B, 2>) -> Tensor<B, 2> {
-    messages.matmul(gate.weight.clone()) + gate.bias.clone().unsqueeze()
+fn gate_hidden<B: KernelBackend>(gate: &GateInputs<B>, messages: Tensor<B, 2>) -> Tensor<B, 2> {
+    B::matmul(messages, gate.weight.clone()) + gate.bias.clone().unsqueeze()
 }
 
 /// See [`MessageBackend::message`](super::MessageBackend::message).
-pub fn message<B: Backend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> MessageOutputs<B> {
+pub fn message<B: KernelBackend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> MessageOutputs<B> {
     message_weighted(edges, inputs, |messages| messages)
 }
 
 /// The same with messages `[E, F]` changed on the way, as attention does.
-pub fn message_weighted<B: Backend>(
+pub fn message_weighted<B: KernelBackend>(
     edges: &EdgeIndex<B>,
     inputs: &MessageInputs<B>,
     weigh: impl FnOnce(Tensor<B, 2>) -> Tensor<B, 2>,
 ) -> MessageOutputs<B> {
     let [_, count, ..] = sizes(edges, inputs);
     if count == 0 {
-        let gates = inputs.gate.as_ref().map(|_| Tensor::zeros([0, 1], &inputs.receiver.device()));
-        return MessageOutputs { gathered: inputs.receiver.zeros_like(), gates };
+        let gates = inputs.gate.as_ref().map(|_| Tensor::empty([0, 1], &inputs.receiver.device()));
+        return MessageOutputs { gathered: zeros_like(&inputs.receiver), gates };
     }
     let [_, _, messages] = hidden(edges, inputs);
     let messages = weigh(messages);
     let gates = inputs.gate.as_ref().map(|gate| {
         let a3 = gate_hidden(gate, messages.clone());
-        silu(a3).matmul(gate.readout.clone())
+        B::matmul(silu(a3), gate.readout.clone())
     });
     MessageOutputs { gathered: sum_groups(&edges.receivers, messages), gates }
 }
 
 /// See [`MessageBackend::message_backward`](super::MessageBackend::message_backward).
-pub fn message_backward<B: Backend>(
+pub fn message_backward<B: KernelBackend>(
     edges: &EdgeIndex<B>,
     inputs: &MessageInputs<B>,
     outputs: MessageOutputs<B>,
@@ -69,11 +70,11 @@ pub fn message_backward<B: Backend>(
     let mut to_messages = gather(&edges.receivers, outputs.gathered);
     let gate = inputs.gate.as_ref().zip(outputs.gates).map(|(gate, to_gates)| {
         let a3 = gate_hidden(gate, messages.clone());
-        let to_readout = silu(a3.clone()).transpose().matmul(to_gates.clone());
-        let to_a3 = to_gates.matmul(gate.readout.clone().transpose()) * silu_slope(a3);
-        to_messages = to_messages.clone() + to_a3.clone().matmul(gate.weight.clone().transpose());
+        let to_readout = B::matmul_over_rows(silu(a3.clone()), to_gates.clone());
+        let to_a3 = B::matmul(to_gates, gate.readout.clone().transpose()) * silu_slope(a3);
+        to_messages = to_messages.clone() + B::matmul(to_a3.clone(), gate.weight.clone().transpose());
         GateInputs {
-            weight: messages.clone().transpose().matmul(to_a3.clone()),
+            weight: B::matmul_over_rows(messages.clone(), to_a3.clone()),
             bias: column_sums(to_a3),
             readout: to_readout,
         }
@@ -85,33 +86,38 @@ pub fn message_backward<B: Backend>(
         None => to_messages,
     };
     let to_a2 = to_silu * silu_slope(a2);
-    let to_a1 = to_a2.clone().matmul(inputs.weight.clone().transpose()) * silu_slope(a1.clone());
+    let to_a1 = B::matmul(to_a2.clone(), inputs.weight.clone().transpose()) * silu_slope(a1.clone());
     MessageGradients {
         receiver: sum_groups(&edges.receivers, to_a1.clone()),
         sender: sum_groups(&edges.senders, to_a1.clone()),
-        features: geometry.then(|| to_a1.clone().matmul(inputs.edge_weight.clone().transpose())),
+        features: geometry.then(|| B::matmul(to_a1.clone(), inputs.edge_weight.clone().transpose())),
         envelope,
-        edge_weight: inputs.features.clone().transpose().matmul(to_a1),
-        weight: silu(a1).transpose().matmul(to_a2.clone()),
+        edge_weight: B::matmul_over_rows(inputs.features.clone(), to_a1),
+        weight: B::matmul_over_rows(silu(a1), to_a2.clone()),
         bias: column_sums(to_a2),
         gate,
     }
 }
 
+/// Zeros of the shape of another tensor. CUDA launches nothing that has no units.
+fn zeros_like<B: Backend, const D: usize>(like: &Tensor<B, D>) -> Tensor<B, D> {
+    if like.shape().num_elements() == 0 { like.clone() } else { like.zeros_like() }
+}
+
 /// Gradients where there are no edges.
 fn zeros<B: Backend>(inputs: &MessageInputs<B>, geometry: bool) -> MessageGradients<B> {
     MessageGradients {
-        receiver: inputs.receiver.zeros_like(),
-        sender: inputs.sender.zeros_like(),
-        features: geometry.then(|| inputs.features.zeros_like()),
-        envelope: inputs.envelope.as_ref().filter(|_| geometry).map(Tensor::zeros_like),
-        edge_weight: inputs.edge_weight.zeros_like(),
-        weight: inputs.weight.zeros_like(),
-        bias: inputs.bias.zeros_like(),
+        receiver: zeros_like(&inputs.receiver),
+        sender: zeros_like(&inputs.sender),
+        features: geometry.then(|| inputs.features.clone()),
+        envelope: inputs.envelope.clone().filter(|_| geometry),
+        edge_weight: zeros_like(&inputs.edge_weight),
+        weight: zeros_like(&inputs.weight),
+        bias: zeros_like(&inputs.bias),
         gate: inputs.gate.as_ref().map(|gate| GateInputs {
-            weight: gate.weight.zeros_like(),
-            bias: gate.bias.zeros_like(),
-            readout: gate.readout.zeros_like(),
+            weight: zeros_like(&gate.weight),
+            bias: zeros_like(&gate.bias),
+            readout: zeros_like(&gate.readout),
         }),
     }
 }

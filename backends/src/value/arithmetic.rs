@@ -63,11 +63,6 @@ impl<B: Backend> Value<B> {
         Self::new(self.into_tensor() / other.into_tensor())
     }
 
-    /// The product with weights `[columns, out]`.
-    pub fn matmul(self, weight: Tensor<B, 2>) -> Self {
-        Self::new(self.into_tensor().matmul(weight))
-    }
-
     /// Each row plus the same numbers `[columns]`.
     pub fn add_row(self, bias: Tensor<B, 1>) -> Self {
         Self::new(self.into_tensor() + bias.unsqueeze())
@@ -154,6 +149,11 @@ impl<B: Backend> Value<B> {
 }
 
 impl<B: KernelBackend> Value<B> {
+    /// The product with weights `[columns, out]`.
+    pub fn matmul(self, weight: Tensor<B, 2>) -> Self {
+        Self::new(B::matmul(self.into_tensor(), weight))
+    }
+
     /// `x sigmoid(x)` of each element.
     pub fn silu(self) -> Self {
         Self::new(B::silu(self.into_tensor()))

@@ -113,7 +113,7 @@ pub fn message<B: MessageBackend>(
     };
     let MessageOutputs { gathered, gates } = match (attention, work) {
         (Some((weight, bias)), _) => reference::message_weighted(edges, &inputs, |messages| {
-            let score = messages.clone().matmul(weight) + bias.unsqueeze();
+            let score = B::matmul(messages.clone(), weight) + bias.unsqueeze();
             messages * kernels::reference::sigmoid(score)
         }),
         (None, EdgeWork::Fused) => B::message(edges, &inputs),

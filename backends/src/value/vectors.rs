@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use super::Value;
+use crate::kernels::KernelBackend;
 
 impl<B: Backend> Value<B> {
     /// Of vectors `[rows, D]` and features `[rows, C]` every product, `[rows, D C]`: vector features along one
@@ -24,6 +25,15 @@ impl<B: Backend> Value<B> {
         Self::new((vectors * features).reshape([rows, all]))
     }
 
+    /// The inner product of two rows of vector features in D dimensions, feature by feature: `[rows, C]`.
+    pub fn dot_vectors(self, other: Self, axes: usize) -> Self {
+        let [rows, all] = self.dims();
+        let product: Tensor<B, 3> = (self.into_tensor() * other.into_tensor()).reshape([rows, axes, all / axes]);
+        Self::new(product.sum_dim(1).reshape([rows, all / axes]))
+    }
+}
+
+impl<B: KernelBackend> Value<B> {
     /// The product of vector features `[rows, D C]` with weights `[C, out]`, the same for all axes: `[rows, D out]`.
     ///
     /// # Panics
@@ -33,13 +43,6 @@ impl<B: Backend> Value<B> {
         assert_eq!(all % columns, 0, "matmul_vectors: {all} columns are no vectors of {columns} features");
         let axes = all / columns;
         let flat: Tensor<B, 2> = self.into_tensor().reshape([rows * axes, columns]);
-        Self::new(flat.matmul(weight).reshape([rows, axes * out]))
-    }
-
-    /// The inner product of two rows of vector features in D dimensions, feature by feature: `[rows, C]`.
-    pub fn dot_vectors(self, other: Self, axes: usize) -> Self {
-        let [rows, all] = self.dims();
-        let product: Tensor<B, 3> = (self.into_tensor() * other.into_tensor()).reshape([rows, axes, all / axes]);
-        Self::new(product.sum_dim(1).reshape([rows, all / axes]))
+        Self::new(B::matmul(flat, weight).reshape([rows, axes * out]))
     }
 }

@@ -32,6 +32,10 @@ impl Random {
 }
 
 pub(crate) fn numbers<B: Backend, const R: usize>(tensor: Tensor<B, R>) -> Vec<f64> {
+    if tensor.shape().num_elements() == 0 {
+        // Burn cannot read what is empty from CUDA.
+        return Vec::new();
+    }
     tensor.into_data().convert::<f64>().into_vec().unwrap()
 }
 

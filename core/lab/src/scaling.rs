@@ -70,13 +70,12 @@ pub fn bench_rank<B: Backend>(
         comm.barrier()?;
         let start = Instant::now();
         let (_, gradients) = sharded.gradients(1, |weights, sink| accumulate(&model, weights, &step, device, sink))?;
-        // A failed synchronisation surfaces when the next tensor is read.
-        let _ = B::sync(device);
+        finished::<B>(device)?;
         let middle = start.elapsed().as_secs_f64();
         let squares = sharded.squares(&gradients);
         agree::numbers(&*comm, [squares])?;
         sharded.update(round + 1, 1e-4, gradients, 1.0)?;
-        let _ = B::sync(device);
+        finished::<B>(device)?;
         let end = start.elapsed().as_secs_f64();
         if round >= config.warmup {
             timed += end;
@@ -96,6 +95,11 @@ pub fn bench_rank<B: Backend>(
         held: sharded.held(),
         peak_bytes: B::peak_bytes(device),
     })
+}
+
+/// Waits until the device has done all its work.
+fn finished<B: Backend>(device: &B::Device) -> Result<()> {
+    B::sync(device).map_err(|error| Error::Internal(format!("the device failed at its work: {error:?}")))
 }
 
 /// A random graph with labels, so that there is something to train on.

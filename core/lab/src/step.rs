@@ -186,6 +186,9 @@ pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result
         let backward = clock.lap();
         weights = optimizer.step(weights, 1e-3, sink.gradients(), 1.0);
         let update = clock.lap();
+        if let Some(failure) = clock.failure {
+            return Err(("device", format!("failed at its work: {failure}")));
+        }
         last = value;
         if round >= config.warmup {
             let start = Instant::now();
@@ -263,16 +266,19 @@ fn crystal(config: &StepConfig, rng: &mut ChaCha8Rng) -> (Geometry, f64) {
 struct Clock<'a, B: ModelBackend> {
     device: &'a B::Device,
     start: Instant,
+    /// What the device first reported instead of an end of its work.
+    failure: Option<String>,
 }
 
 impl<'a, B: ModelBackend> Clock<'a, B> {
     fn new(device: &'a B::Device) -> Self {
-        Self { device, start: Instant::now() }
+        Self { device, start: Instant::now(), failure: None }
     }
 
     fn lap(&mut self) -> f64 {
-        // A failed synchronisation surfaces when the loss is read.
-        let _ = B::sync(self.device);
+        if let Err(error) = B::sync(self.device) {
+            self.failure.get_or_insert(format!("{error:?}"));
+        }
         let lap = self.start.elapsed().as_secs_f64();
         self.start = Instant::now();
         lap

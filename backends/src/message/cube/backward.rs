@@ -9,6 +9,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::forward::rowwise;
 use super::{Device, Rows, kernels};
+use crate::cube::products::{matmul, matmul_over_rows};
 use crate::cube::sum::add_groups;
 use crate::cube::{Cube, addresses, buffer, elementwise, empty, owned};
 use crate::message::{GateInputs, MessageGradients, MessageInputs, MessageOutputs};
@@ -34,7 +35,7 @@ pub(super) fn message_backward<R: CubeRuntime, BT: BoolElement>(
     let mut features = Vec::new();
     for tile in device.tiles() {
         let u1 = device.first(&tile);
-        let a2 = buffer(u1.clone().matmul(inputs.weight.clone()));
+        let a2 = buffer(matmul(u1.clone(), inputs.weight.clone()));
         let enveloped = inputs.envelope.is_some();
         let through_gate = match (&inputs.gate, &to_gates) {
             (Some(gate), Some(to_gates)) => {
@@ -56,17 +57,17 @@ pub(super) fn message_backward<R: CubeRuntime, BT: BoolElement>(
         }
         let (to_a2, to_bias) = device.second_backward(&tile, a2, &to_sums, through_gate, enveloped);
         bias = add(bias, to_bias);
-        weight = add(weight, u1.transpose().matmul(to_a2.clone()));
-        let to_u1 = buffer(to_a2.matmul(inputs.weight.clone().transpose()));
+        weight = add(weight, matmul_over_rows(u1, to_a2.clone()));
+        let to_u1 = buffer(matmul(to_a2, inputs.weight.clone().transpose()));
         device.first_backward(&tile, &to_u1);
         let (receivers, senders) = (&device.edges.receivers, &device.edges.senders);
         add_groups(receivers, &to_u1, &tile, &device.receivers_of(&tile), &to_receiver);
         add_groups(senders, &to_u1, &tile, &(0..device.nodes), &to_sender);
         let to_a1 = tensor::<Cube<R, BT>, 2>(to_u1);
         let own = inputs.features.clone().slice([tile]);
-        edge_weight = add(edge_weight, own.transpose().matmul(to_a1.clone()));
+        edge_weight = add(edge_weight, matmul_over_rows(own, to_a1.clone()));
         if geometry {
-            features.push(to_a1.matmul(inputs.edge_weight.clone().transpose()));
+            features.push(matmul(to_a1, inputs.edge_weight.clone().transpose()));
         }
     }
     let zeros = || inputs.weight.zeros_like();
@@ -93,7 +94,7 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
         to_gates: &CubeTensor<R>,
     ) -> (GateInputs<Cube<R, BT>>, CubeTensor<R>) {
         let message: Rows<R, BT> = tensor(self.messages(tile, a2, enveloped));
-        let a3 = owned(buffer(message.clone().matmul(gate.weight.clone())));
+        let a3 = owned(buffer(matmul(message.clone(), gate.weight.clone())));
         let blocks = tile.len().div_ceil(kernels::BLOCK);
         let [to_bias, to_readout] = [(); 2].map(|()| empty(&a3, [blocks, self.width]));
         let units = blocks * self.columns();
@@ -120,11 +121,11 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
         }
         let to_a3 = tensor::<Cube<R, BT>, 2>(a3);
         let gradients = GateInputs {
-            weight: message.transpose().matmul(to_a3.clone()),
+            weight: matmul_over_rows(message, to_a3.clone()),
             bias: column_sums(to_bias),
             readout: column_sums::<R, BT>(to_readout).unsqueeze_dim(1),
         };
-        (gradients, buffer(to_a3.matmul(gate.weight.clone().transpose())))
+        (gradients, buffer(matmul(to_a3, gate.weight.clone().transpose())))
     }
 
     fn envelope_backward(

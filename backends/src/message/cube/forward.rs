@@ -9,6 +9,7 @@ use cubecl::prelude::*;
 use cubecl::{CubeDim, calculate_cube_count_elemwise};
 
 use super::{Device, Rows, kernels};
+use crate::cube::products::matmul;
 use crate::cube::sum::add_groups;
 use crate::cube::{Cube, addresses, buffer, elementwise, empty};
 use crate::message::{GateInputs, MessageInputs, MessageOutputs};
@@ -23,11 +24,11 @@ pub(super) fn message<R: CubeRuntime, BT: BoolElement>(
     let gates = inputs.gate.as_ref().map(|_| empty(&sums, [device.count, 1]));
     for tile in device.tiles() {
         let u1 = device.first(&tile);
-        let a2 = buffer(u1.matmul(inputs.weight.clone()));
+        let a2 = buffer(matmul(u1, inputs.weight.clone()));
         let messages = device.messages(&tile, &a2, inputs.envelope.is_some());
         add_groups(&device.edges.receivers, &messages, &tile, &device.receivers_of(&tile), &sums);
         if let (Some(gate), Some(gates)) = (&inputs.gate, &gates) {
-            let a3 = tensor::<Cube<R, BT>, 2>(messages).matmul(gate.weight.clone());
+            let a3 = matmul(tensor::<Cube<R, BT>, 2>(messages), gate.weight.clone());
             device.gates(&tile, buffer(a3), gate, gates);
         }
     }

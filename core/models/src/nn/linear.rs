@@ -40,7 +40,7 @@ impl Linear {
     }
 
     /// `[rows, in]` to `[rows, out]`.
-    pub fn apply<B: Backend>(&self, weights: &BlockWeights<B>, x: Value<B>) -> Value<B> {
+    pub fn apply<B: KernelBackend>(&self, weights: &BlockWeights<B>, x: Value<B>) -> Value<B> {
         let out = x.matmul(weights.get(self.weight));
         match self.bias {
             Some(bias) => out.add_row(weights.get(bias)),
