@@ -33,7 +33,7 @@ impl Architecture for Filters {
         Invalid::unless_displacement(Self::KIND, inputs)
     }
     fn needs(&self) -> GraphNeeds {
-        GraphNeeds { cutoff: self.cutoff, positions: false }
+        GraphNeeds::within(self.cutoff)
     }
     fn width(&self) -> usize {
         self.width

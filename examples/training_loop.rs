@@ -35,7 +35,7 @@ fn log_cosh<B: Backend>(errors: Tensor<B, 2>) -> Tensor<B, 1> {
 fn main() -> isograd::Result<()> {
     let config = Config::parse(CONFIG, &[], "this example")?;
     let data = prepare(&config, &Registry::default())?;
-    let (device, targets) = (Default::default(), data.training.task().targets());
+    let (device, targets) = (Default::default(), &data.training.task().targets);
     let forces = targets.iter().position(|target| target.name == "forces").unwrap_or_default();
 
     let blocks = data.model.blocks::<Tracked>();

@@ -29,12 +29,14 @@ pub use isograd_structure as structure;
 pub use isograd_tasks as tasks;
 pub use isograd_train as train;
 
+mod model;
 mod potential;
 mod structures;
 mod trainer;
 
+pub use model::{Model, Values};
 pub use potential::{Calculator, Potential, Prediction};
-pub use structures::{Data, Split, SplitData};
+pub use structures::{Data, Graphs, Split, SplitData};
 pub use train::{Error, Result};
 pub use trainer::{Fitted, Trainer};
 
@@ -43,7 +45,9 @@ pub mod prelude {
     pub use crate::backends::device::DeviceName;
     pub use crate::models::{Architecture, Egnn, Gat, Gcn, PaiNN, Registry, SchNet, Study};
     pub use crate::structure::{Cell, Element, Geometry, Structure};
-    pub use crate::tasks::{LossConfig, LossKind, PotentialTask};
+    pub use crate::tasks::{Classes, LossConfig, LossKind, PotentialTask, Property, Task, TaskConfig};
     pub use crate::train::Event;
-    pub use crate::{Calculator, Data, Fitted, Potential, Prediction, Split, SplitData, Trainer};
+    pub use crate::{
+        Calculator, Data, Fitted, Graphs, Model, Potential, Prediction, Split, SplitData, Trainer, Values,
+    };
 }

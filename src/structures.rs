@@ -1,10 +1,10 @@
-//! Labelled structures in memory, and which of them are trained on.
+//! Labelled structures and graphs in memory, and which of them are trained on.
 
 use std::path::Path;
 
-use isograd_data::{Source, SplitBy};
+use isograd_data::{HostGraph, Source, SplitBy};
 use isograd_structure::Structure;
-use isograd_train::{Error, Result};
+use isograd_train::{Error, Result, SampleLabels};
 
 /// Labelled structures, in eV and angstrom, from files or from your own program.
 #[derive(Debug, Clone, Default)]
@@ -110,5 +110,25 @@ impl SplitData {
     /// Those held out.
     pub fn validation(&self) -> &[Structure] {
         &self.validation
+    }
+}
+
+/// Labelled graphs in memory: nodes of some kinds, in space of any number of dimensions or in none, with edges as they are
+/// given.
+#[derive(Debug, Clone)]
+pub struct Graphs {
+    pub(crate) kinds: usize,
+    pub(crate) training: Vec<(HostGraph, SampleLabels)>,
+    pub(crate) validation: Vec<(HostGraph, SampleLabels)>,
+}
+
+impl Graphs {
+    /// Graphs to train on and graphs held out, each with its labels target by target; nodes are of kinds below `kinds`.
+    pub fn new(
+        kinds: usize,
+        training: Vec<(HostGraph, SampleLabels)>,
+        validation: Vec<(HostGraph, SampleLabels)>,
+    ) -> Self {
+        Self { kinds, training, validation }
     }
 }

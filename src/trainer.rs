@@ -7,18 +7,20 @@ use isograd_backends::device::DeviceName;
 use isograd_data::{Keys, SplitBy};
 use isograd_models::{AnyArchitecture, Architecture, Registry};
 use isograd_structure::Units;
-use isograd_tasks::PotentialTask;
+use isograd_tasks::Objective;
 use isograd_train::config::{Config, DataConfig, ModelConfig, ParallelConfig, RunConfig, SourceConfig, TrainConfig};
 use isograd_train::run::{Best, RunDirectory, Summary};
-use isograd_train::{Backend, Error, Event, Finished, Result, RunOn, dispatch, prepare_structures, train_on};
+use isograd_train::{
+    Backend, Error, Event, Finished, Prepared, Result, RunOn, dispatch, prepare_graphs, prepare_structures, train_on,
+};
 use serde_json::Value as Json;
 
-use crate::{Potential, SplitData};
+use crate::{Graphs, Model, Potential, SplitData};
 
 /// What is told of events.
 type OnEvent = Box<dyn FnMut(Event<'_>)>;
 
-/// Trains a potential. Everything that a config file can say is in [`Trainer::config`].
+/// Trains a potential, or a model of anything else. Everything that a config file can say is in [`Trainer::config`].
 pub struct Trainer {
     config: Config,
     registry: Registry,
@@ -27,8 +29,11 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A trainer of an architecture for energies and forces, with the defaults of the config file.
-    pub fn new<A: Architecture>(architecture: A, task: PotentialTask) -> Self {
+    /// A trainer of an architecture with the defaults of the config file. The task is a
+    /// [`PotentialTask`](isograd_tasks::PotentialTask), a list of [properties](isograd_tasks::Property), or what a config
+    /// file can name.
+    pub fn new<A: Architecture>(architecture: A, task: impl Into<Objective>) -> Self {
+        let Objective { task, loss } = task.into();
         let options = match architecture.options() {
             Json::Object(options) => options,
             _ => Default::default(),
@@ -43,7 +48,8 @@ impl Trainer {
         let config = Config {
             data: DataConfig { sources: vec![source], split_by: SplitBy::Frame, ..DataConfig::default() },
             model: ModelConfig { kind: A::KIND.into(), options, ..ModelConfig::default() },
-            loss: task.loss,
+            task,
+            loss,
             train: TrainConfig::default(),
             parallel: ParallelConfig::default(),
             run: RunConfig::default(),
@@ -82,12 +88,30 @@ impl Trainer {
         self
     }
 
-    /// Trains.
+    /// Trains on structures.
     ///
     /// # Errors
     /// [`Error::Config`] for a value out of range, [`Error::Source`] for structures that are not fit for training,
     /// [`Error::Run`] for a run directory that is taken, [`Error::Diverged`] if the loss becomes NaN.
     pub fn fit(self, data: &SplitData) -> Result<Fitted> {
+        self.fit_on(&|config, registry| {
+            let [training, validation] = [data.training(), data.validation()].map(<[_]>::to_vec);
+            prepare_structures(config, registry, training, validation)
+        })
+    }
+
+    /// Trains on graphs.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`], and [`Error::Structure`] where labels do not fit the task.
+    pub fn fit_graphs(self, graphs: &Graphs) -> Result<Fitted> {
+        self.fit_on(&|config, registry| {
+            let Graphs { kinds, training, validation } = graphs.clone();
+            prepare_graphs(config, registry, kinds, training, validation)
+        })
+    }
+
+    fn fit_on(self, prepare: &Prepare<'_>) -> Result<Fitted> {
         let Self { mut config, registry, on_event, out } = self;
         if config.parallel.ranks != 1 {
             let message = format!("is {}; a trainer is one rank, see `train_rank` for several", config.parallel.ranks);
@@ -106,17 +130,20 @@ impl Trainer {
         };
         RunDirectory::check_free(&config.run.out)?;
         let device = config.train.device.clone();
-        let fit = Fit { config: &config, registry: &registry, data, on_event };
+        let fit = Fit { config: &config, registry: &registry, prepare, on_event };
         let finished = dispatch(&device, fit)??;
-        let potential = Potential::load_with(&registry, finished.run.root(), device)?;
-        Ok(Fitted { summary: finished.summary, potential })
+        let model = Model::load_with(&registry, finished.run.root(), device)?;
+        Ok(Fitted { summary: finished.summary, made: Made::of(model) })
     }
 }
+
+/// What makes the data ready.
+type Prepare<'a> = dyn Fn(&Config, &Registry) -> Result<Prepared> + 'a;
 
 struct Fit<'a> {
     config: &'a Config,
     registry: &'a Registry,
-    data: &'a SplitData,
+    prepare: &'a Prepare<'a>,
     on_event: Option<OnEvent>,
 }
 
@@ -124,12 +151,9 @@ impl RunOn for Fit<'_> {
     type Output = Result<Finished>;
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        let Self { config, registry, data, on_event } = self;
+        let Self { config, registry, prepare, on_event } = self;
         let mut on_event = on_event.unwrap_or_else(|| Box::new(|_| ()));
-        train_on::<B>(config, registry, false, &device, &mut on_event, || {
-            let [training, validation] = [data.training(), data.validation()].map(<[_]>::to_vec);
-            prepare_structures(config, registry, training, validation).map(Arc::new)
-        })
+        train_on::<B>(config, registry, false, &device, &mut on_event, || prepare(config, registry).map(Arc::new))
     }
 }
 
@@ -137,7 +161,20 @@ impl RunOn for Fit<'_> {
 #[derive(Debug)]
 pub struct Fitted {
     summary: Summary,
-    potential: Potential,
+    made: Made,
+}
+
+/// A model, which may be a potential.
+#[derive(Debug)]
+enum Made {
+    Potential(Potential),
+    Other(Model),
+}
+
+impl Made {
+    fn of(model: Model) -> Self {
+        if Potential::check(&model).is_ok() { Self::Potential(Potential::new(model)) } else { Self::Other(model) }
+    }
 }
 
 impl Fitted {
@@ -151,8 +188,22 @@ impl Fitted {
         &self.summary
     }
 
-    /// The potential, with the best weights, on the device it was trained on.
+    /// The model, with the best weights, on the device it was trained on.
+    pub fn model(&self) -> &Model {
+        match &self.made {
+            Made::Potential(potential) => potential.model(),
+            Made::Other(model) => model,
+        }
+    }
+
+    /// The same as a potential.
+    ///
+    /// # Panics
+    /// If it was trained for anything but energies and forces.
     pub fn potential(&self) -> &Potential {
-        &self.potential
+        match &self.made {
+            Made::Potential(potential) => potential,
+            Made::Other(model) => panic!("Fitted: trained for `{}`, which makes no potential", model.info().task.kind),
+        }
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use isograd::data::Source;
 use isograd::data::audit::Limits;
+use isograd::data::{Source, split};
 use isograd::models::Registry;
+use isograd::structure::Structure;
 use isograd::train::config::Config;
 use isograd::train::{prepare, survey};
 
@@ -18,10 +19,16 @@ fn molecules_are_many_and_held_out_whole() {
     assert_eq!(summary.elements.len(), 5);
     let (fewest, most) = summary.atoms_per_frame.unwrap();
     assert!(fewest >= 5 && most <= 20);
-    let names = |structures: &[isograd::structure::Structure]| -> BTreeSet<String> {
+    assert_eq!(prepared.training.len() + prepared.validation.len(), summary.frames);
+
+    let data = &config.data;
+    let source = data.sources[0].source(&data.split_by, Vec::new());
+    let (structures, _) = survey(&source, &data.sources[0].files, &data.limits()).unwrap();
+    let (training, validation) = split(structures, &data.split_by, data.validation_fraction, 0, 0).unwrap();
+    let names = |structures: &[Structure]| -> BTreeSet<String> {
         structures.iter().map(|structure| structure.group.clone().unwrap()).collect()
     };
-    let (training, validation) = (names(&prepared.training.structures), names(&prepared.validation.structures));
+    let (training, validation) = (names(&training), names(&validation));
     assert!(training.len() >= 50 && validation.len() >= 10 && training.is_disjoint(&validation));
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use isograd::equivariance::{Regression, Report, Settings};
 use isograd::models::Registry;
 use isograd::train::Backend;
-use isograd::train::check_potential;
-use isograd::train::run::load_potential;
+use isograd::train::check_model;
+use isograd::train::run::load_model;
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
 
@@ -109,7 +109,7 @@ impl RunOn for Check {
     type Output = Result<Report, Error>;
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        let potential = load_potential::<B>(&self.opened.weights, &Registry::default(), &device)?;
-        Ok(check_potential(&potential, &device, &self.settings))
+        let trained = load_model::<B>(&self.opened.weights, &Registry::default(), &device)?;
+        Ok(check_model(&trained, &device, &self.settings))
     }
 }

@@ -52,8 +52,9 @@ pub(crate) fn run(command: Command) -> Result<()> {
     match config {
         Some(path) => {
             let config = Config::load(&path, &[])?;
+            let task = config.task()?;
             for entry in &config.data.sources {
-                let source = entry.source(&config.data.split_by);
+                let source = entry.source(&config.data.split_by, task.columns());
                 sources.push(look(&entry.name, &source, &entry.files, &config.data.limits())?);
             }
         }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use isograd::models::Registry;
-use isograd::tasks::{Metrics, PotentialTask, Task};
+use isograd::tasks::Metrics;
 use isograd::train::Backend;
-use isograd::train::run::load_potential;
+use isograd::train::run::load_model;
 use isograd::train::{Dataset, Predictor, baseline, evaluate, survey};
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
@@ -54,8 +54,8 @@ impl RunOn for Evaluate {
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let Self { args, opened } = self;
-        let potential = load_potential::<B>(&opened.weights, &Registry::default(), &device)?;
-        let (index, source) = potential.info.source(args.options.source.as_deref())?;
+        let trained = load_model::<B>(&opened.weights, &Registry::default(), &device)?;
+        let (index, source) = trained.info.source(args.options.source.as_deref())?;
         let limits = opened.config.data.limits();
         let (structures, summary) = survey(&source, &args.files, &limits)?;
         for warning in summary.warnings() {
@@ -66,13 +66,11 @@ impl RunOn for Evaluate {
             return Err(Error::Structure("no structure with labels is left to evaluate on".into()));
         }
         let sources = vec![index; structures.len()];
-        let task = Arc::new(PotentialTask { loss: opened.config.loss.clone(), info: Some(potential.info.clone()) });
-        let metrics = task.metrics();
-        let dataset = Arc::new(Dataset::new(structures, sources, potential.info.clone(), task)?);
+        let metrics = trained.info.task.metrics();
+        let dataset = Arc::new(Dataset::of_structures(structures, sources, trained.info.clone())?);
         let train = &opened.config.train;
         let all: Vec<usize> = (0..dataset.len()).collect();
-        let tally =
-            evaluate(&Predictor::of_potential(&potential), &dataset, &all, train.budget(), train.workers, &device)?;
+        let tally = evaluate(&Predictor::of_trained(&trained), &dataset, &all, train.budget(), train.workers, &device)?;
         let report = Report {
             structures: dataset.len(),
             atoms: dataset.sizes.iter().map(|sizes| sizes.atoms).sum(),

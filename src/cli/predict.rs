@@ -3,20 +3,16 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use isograd::backends::device::DeviceName;
-use isograd::data::formats::extxyz::{Column, Frame, FrameReader, write_frame};
+use isograd::data::formats::extxyz::{Column, Data, Frame, FrameReader, write_frame};
 use isograd::data::{self, Source, open};
-use isograd::models::Registry;
 use isograd::structure::Structure;
-use isograd::tasks::{Potential, PotentialTask};
-use isograd::train::Backend;
+use isograd::tasks::{Kind, Label, Level, Target};
 use isograd::train::config::Config;
-use isograd::train::run::{RunDirectory, load_potential};
-use isograd::train::{Dataset, Predicted, Predictor, predict};
+use isograd::train::run::RunDirectory;
 use isograd::train::{Error, Result};
-use isograd::train::{RunOn, dispatch};
+use isograd::{Model, Values};
 
 /// Structures that are held and predicted together.
 const CHUNK: usize = 512;
@@ -74,105 +70,114 @@ impl DeviceOption {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let opened = args.options.device.open(&args.run)?;
-    dispatch(&opened.device.clone(), Predict { args, opened })?
-}
-
-struct Predict {
-    args: Args,
-    opened: Opened,
-}
-
-impl RunOn for Predict {
-    type Output = Result<(), Error>;
-
-    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        let Self { args, opened } = self;
-        let potential = load_potential::<B>(&opened.weights, &Registry::default(), &device)?;
-        let (index, source) = potential.info.source(args.options.source.as_deref())?;
-        let name = args.input.display().to_string();
-        let mut frames = FrameReader::new(open(&args.input)?, name.as_str()).peekable();
-        let temporary = args.output.with_extension("partial");
-        let failed = |error| Error::io(&args.output, "write")(error);
-        let mut out = BufWriter::new(File::create(&temporary).map_err(failed)?);
-        let mut count = 0;
-        let written = (|| {
-            while frames.peek().is_some() {
-                let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
-                count += chunk.len();
-                for frame in label(chunk, &potential, index, &source, &opened.config, &name, &device)? {
-                    write_frame(&mut out, &frame).map_err(failed)?;
-                }
+    let model = Model::load(&opened.weights, opened.device)?;
+    let (_, source) = model.info().source(args.options.source.as_deref())?;
+    let model = match &args.options.source {
+        Some(name) => model.of_source(name)?,
+        None => model,
+    };
+    let name = args.input.display().to_string();
+    let mut frames = FrameReader::new(open(&args.input)?, name.as_str()).peekable();
+    let temporary = args.output.with_extension("partial");
+    let failed = |error| Error::io(&args.output, "write")(error);
+    let mut out = BufWriter::new(File::create(&temporary).map_err(failed)?);
+    let mut count = 0;
+    let written = (|| {
+        while frames.peek().is_some() {
+            let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
+            count += chunk.len();
+            for frame in label(chunk, &model, &source, &name)? {
+                write_frame(&mut out, &frame).map_err(failed)?;
             }
-            out.flush().and_then(|()| std::fs::rename(&temporary, &args.output)).map_err(failed)
-        })();
-        if written.is_err() {
-            // The half-written file goes; that this may fail too is no more news.
-            let _ = std::fs::remove_file(&temporary);
         }
-        written?;
-        eprintln!("{count} structures written to {}", args.output.display());
-        Ok(())
+        out.flush().and_then(|()| std::fs::rename(&temporary, &args.output)).map_err(failed)
+    })();
+    if written.is_err() {
+        // The half-written file goes; that this may fail too is no more news.
+        let _ = std::fs::remove_file(&temporary);
     }
+    written?;
+    eprintln!("{count} structures written to {}", args.output.display());
+    Ok(())
 }
 
 /// Frames with predicted labels in them.
-fn label<B: Backend>(
-    mut frames: Vec<Frame>,
-    potential: &Potential<B>,
-    source_index: usize,
-    source: &Source,
-    config: &Config,
-    file: &str,
-    device: &B::Device,
-) -> Result<Vec<Frame>> {
-    let (mut structures, mut sizes) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
+fn label(mut frames: Vec<Frame>, model: &Model, source: &Source, file: &str) -> Result<Vec<Frame>> {
+    let mut structures = Vec::with_capacity(frames.len());
     for frame in &frames {
         let structure = source.structure(frame, file)?;
-        let wrong = |error: Error| data::Error::Frame {
+        // Here, where it can be said which frame it is.
+        model.check(&structure).map_err(|error| data::Error::Frame {
             file: file.to_owned(),
             line: frame.line,
             frame: frame.index,
             message: error.to_string(),
-        };
-        if structure.is_empty() {
-            return Err(wrong(Error::Structure("has no atoms, so there is nothing to predict".into())).into());
-        }
-        sizes.push(potential.info.sizes(&structure).map_err(|error| wrong(error.into()))?);
+        })?;
         structures.push(structure);
     }
-    let dataset = {
-        let task = Arc::new(PotentialTask { loss: config.loss.clone(), info: Some(potential.info.clone()) });
-        Arc::new(Dataset::measured(structures, source_index, sizes, potential.info.clone(), task))
-    };
-    let train = &config.train;
-    let all: Vec<usize> = (0..dataset.len()).collect();
-    predict(&Predictor::of_potential(potential), &dataset, &all, train.budget(), train.workers, device, |predicted| {
-        let structure = &dataset.structures[predicted.index];
-        write_labels(&mut frames[predicted.index], source, structure, &predicted);
-        Ok(())
-    })?;
+    for ((frame, structure), values) in frames.iter_mut().zip(&structures).zip(model.predict(&structures)?) {
+        write_labels(frame, source, structure, model, &values);
+    }
     Ok(frames)
 }
 
 /// Puts predictions where ASE looks for them, and moves labels of the input aside.
-fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, predicted: &Predicted) {
+fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, model: &Model, values: &Values) {
     let keys = &source.keys;
-    for key in [&keys.energy, &keys.stress, &keys.virial] {
-        frame.comment.remove(key);
-    }
-    frame.comment.set("energy", format!("{:.8}", predicted.values[0][0]));
-    if let Some(energy) = structure.energy {
-        frame.comment.set("reference_energy", format!("{energy:.8}"));
+    let targets = &model.info().task.targets;
+    if targets.iter().any(|target| target.label == Label::Energy) {
+        for key in [&keys.energy, &keys.stress, &keys.virial] {
+            frame.comment.remove(key);
+        }
     }
     if let Some(cell) = structure.geometry.cell {
-        let numbers: Vec<String> = cell.0.as_flattened().iter().map(|v| format!("{v:.8}")).collect();
-        frame.comment.set("Lattice", numbers.join(" "));
+        frame.comment.set("Lattice", words(cell.0.as_flattened()));
     }
-    let taken = ["pos", "positions", "forces", keys.forces.as_str()];
-    frame.columns.retain(|column| !taken.contains(&column.name.as_str()));
+    frame.columns.retain(|column| !["pos", "positions"].contains(&column.name.as_str()));
     frame.columns.push(Column::vectors("pos", &structure.geometry.positions));
-    frame.columns.push(Column::vectors("forces", predicted.values[1].as_chunks::<3>().0));
-    if let Some(forces) = &structure.forces {
-        frame.columns.push(Column::vectors("reference_forces", forces));
+    for target in targets {
+        let (name, key) = match &target.label {
+            Label::Energy => ("energy", keys.energy.as_str()),
+            Label::Forces => ("forces", keys.forces.as_str()),
+            Label::Column(key) => (target.name.as_str(), key.as_str()),
+        };
+        let reference = format!("reference_{name}");
+        let found = shown(target, &values[&target.name]);
+        let label = target.label_of(structure);
+        match target.level {
+            Level::Graph => {
+                frame.comment.remove(key);
+                frame.comment.set(name, words(&found));
+                if let Some(label) = label {
+                    frame.comment.set(&reference, words(label));
+                }
+            }
+            Level::Node => {
+                frame.columns.retain(|column| column.name != name && column.name != key);
+                let mut put = |name: &str, numbers: &[f64]| {
+                    let width = numbers.len() / structure.len();
+                    frame.columns.push(Column { name: name.into(), width, data: Data::Real(numbers.to_vec()) });
+                };
+                put(name, &found);
+                if let Some(label) = label {
+                    put(&reference, label);
+                }
+            }
+        }
     }
+}
+
+/// What is written of a prediction: its numbers, or of a class the likeliest one.
+fn shown(target: &Target, numbers: &[f64]) -> Vec<f64> {
+    let Kind::Class(classes) = target.kind else { return numbers.to_vec() };
+    let likeliest = |logits: &[f64]| {
+        let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+        best.unwrap_or_default() as f64
+    };
+    numbers.chunks_exact(classes).map(likeliest).collect()
+}
+
+/// Numbers with eight digits behind the point.
+fn words(numbers: &[f64]) -> String {
+    numbers.iter().map(|number| format!("{number:.8}")).collect::<Vec<_>>().join(" ")
 }

@@ -7,7 +7,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use isograd::backends::profile::Profile;
 use isograd::engine::Recompute;
 use isograd::models::GraphSizes;
-use isograd::tasks::{Measure, Metrics, PotentialTask, Task};
+use isograd::tasks::{Metric, Metrics};
 use isograd::train::{Event, MemoryWorkload, Observer, Prepared, Progress};
 
 use super::plan::host_memory;
@@ -21,6 +21,8 @@ pub(crate) struct Display {
     bar: ProgressBar,
     terminal: bool,
     last: Progress,
+    /// What a validation shows.
+    metrics: Vec<Metric>,
 }
 
 impl Display {
@@ -29,7 +31,7 @@ impl Display {
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("━╸─");
         let bar = ProgressBar::with_draw_target(Some(TICKS), ProgressDrawTarget::stderr_with_hz(8)).with_style(style);
-        Self { bar, terminal: std::io::stderr().is_terminal(), last: Progress::default() }
+        Self { bar, terminal: std::io::stderr().is_terminal(), last: Progress::default(), metrics: Vec::new() }
     }
 
     /// A line above the bar, or a plain one where stderr is no terminal.
@@ -41,10 +43,12 @@ impl Display {
         }
     }
 
-    fn prepared(&self, prepared: &Prepared) {
+    fn prepared(&mut self, prepared: &Prepared) {
+        let metrics = prepared.info.task.metrics();
+        self.metrics = metrics.into_iter().rev().filter(Metric::is_scored).collect();
         for report in &prepared.reports {
             self.say(&summary_table(&report.name, &report.summary).to_string());
-            self.say(&reference_table(report).to_string());
+            report.references.iter().for_each(|own| self.say(&reference_table(own).to_string()));
         }
         for warning in &prepared.warnings {
             self.say(&format!("warning: {warning}"));
@@ -86,9 +90,10 @@ impl Display {
 
     fn validated(&self, epoch: usize, metrics: &Metrics, best: bool) {
         let mut line = format!("epoch {epoch:>4}  step {:>7}", self.last.step);
-        for metric in PotentialTask::default().metrics().iter().rev().filter(|own| own.measure == Measure::Mae) {
-            let value = metrics.get(&metric.key).map_or("-".into(), |value| format!("{value:.1}"));
-            line += &format!("  {} {value:>7} {}", metric.name, metric.unit);
+        for metric in &self.metrics {
+            let digits = metric.digits();
+            let value = metrics.get(&metric.key).map_or("-".into(), |value| format!("{value:.digits$}"));
+            line += format!("  {} {value:>7} {}", metric.name, metric.unit).trim_end();
         }
         if best {
             line += "  best";

@@ -2,8 +2,9 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use isograd::data::audit::Summary;
+use isograd::structure::Element;
 use isograd::tasks::{Metric, Metrics};
-use isograd::train::SourceReport;
+use isograd::train::ReferenceReport;
 
 /// A terminal of fewer columns is none that anyone looks at.
 const NARROWEST: u16 = 20;
@@ -41,6 +42,9 @@ pub(crate) fn summary_table(name: &str, summary: &Summary) -> Table {
         ("with energy".into(), of(summary.with_energy)),
         ("with forces".into(), of(summary.with_forces)),
         ("with stress".into(), of(summary.with_stress)),
+    ];
+    rows.extend(summary.with_columns.iter().map(|(key, &count)| (format!("with {key}"), of(count))));
+    rows.extend([
         ("force RMS".into(), optional(summary.force_rms, "eV/Å")),
         ("force maximum".into(), optional(summary.force_maximum, "eV/Å")),
         ("shortest distance".into(), summary.shortest_distance.map_or("above 4 Å".into(), |d| format!("{d:.3} Å"))),
@@ -48,7 +52,7 @@ pub(crate) fn summary_table(name: &str, summary: &Summary) -> Table {
             "energy per atom".into(),
             summary.energy_per_atom.map_or("-".into(), |(low, high)| format!("{low:.3} to {high:.3} eV")),
         ),
-    ];
+    ]);
     for (fault, count) in &summary.faults {
         rows.push((format!("left out: {}", fault.words()), grouped(*count)));
     }
@@ -56,26 +60,28 @@ pub(crate) fn summary_table(name: &str, summary: &Summary) -> Table {
     table(&["source", name], rows)
 }
 
-/// The reference energies of one source.
-pub(crate) fn reference_table(report: &SourceReport) -> Table {
-    let origin = if report.given { "given" } else { "fitted" };
-    let mut rows: Vec<Vec<String>> = report
-        .fit
-        .references
-        .0
-        .iter()
-        .map(|(element, energy)| vec![element.to_string(), format!("{energy:.4} eV")])
-        .collect();
-    rows.push(vec!["residual RMS".into(), format!("{:.1} meV/atom", 1e3 * report.fit.residual_rms)]);
-    rows.push(vec!["determined".into(), format!("{} of {}", report.fit.rank, report.fit.references.0.len())]);
-    table(&["reference energies", origin], rows)
+/// The reference energies of one source, or what atoms contribute to another target.
+pub(crate) fn reference_table(report: &ReferenceReport) -> Table {
+    let ReferenceReport { target, unit, fit, given } = report;
+    let row = |(element, value): (&Element, &f64)| {
+        vec![element.to_string(), format!("{value:.4} {unit}").trim_end().to_owned()]
+    };
+    let mut rows: Vec<Vec<String>> = fit.references.0.iter().map(row).collect();
+    let (residual, unit) = match unit.as_str() {
+        "eV" => (format!("{:.1}", 1e3 * fit.residual_rms), "meV"),
+        unit => (format!("{:.4}", fit.residual_rms), unit),
+    };
+    rows.push(vec!["residual RMS".into(), format!("{residual} {unit}/atom")]);
+    rows.push(vec!["determined".into(), format!("{} of {}", fit.rank, fit.references.0.len())]);
+    let title = if target == "energy" { "reference energies".into() } else { format!("reference {target}") };
+    table(&[&title, if *given { "given" } else { "fitted" }], rows)
 }
 
 /// What was measured beside the baseline; a dash where there was no label.
 pub(crate) fn metrics_rows(metrics: &[Metric], found: &Metrics, baseline: &Metrics) -> Vec<Vec<String>> {
     let row = |metric: &Metric| {
         let (value, base) = (found.get(&metric.key), baseline.get(&metric.key));
-        let digits = if metric.is_error { 1 } else { 4 };
+        let digits = metric.digits();
         let shown = |value: Option<f64>| {
             value.map_or("-".into(), |value| format!("{value:.digits$} {}", metric.unit).trim_end().to_owned())
         };

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use isograd::backends::device::DeviceName;
-use isograd::tasks::{PotentialTask, Task};
 use isograd::train::config::Config;
 use isograd::train::run::{RankSummary, Summary};
 use isograd::train::{Error, Result};
@@ -96,7 +95,8 @@ fn prepare_config(args: &Args, ranks: &Ranks) -> Result<Config> {
 
 fn print_finished(outcome: &Finished) {
     let summary = &outcome.summary;
-    let rows = metrics_rows(&PotentialTask::default().metrics(), &summary.best.validation, &summary.baseline);
+    let metrics = outcome.details.as_ref().map_or_else(Vec::new, |details| details.info.task.metrics());
+    let rows = metrics_rows(&metrics, &summary.best.validation, &summary.baseline);
     println!("{}", table(&["validation", "model", "baseline", "share"], rows));
     let train = &summary.train;
     let rows = [

@@ -40,7 +40,7 @@ pub enum Fault {
     Empty,
     /// A position, label or cell entry is NaN or infinite.
     NotFinite,
-    /// Neither an energy nor forces.
+    /// Neither an energy nor forces nor any other column that was asked for.
     NoLabels,
     /// Two atoms are closer than the limit.
     Overlap,
@@ -56,12 +56,23 @@ impl Fault {
         match self {
             Self::Empty => "without atoms",
             Self::NotFinite => "with NaN or infinity",
-            Self::NoLabels => "with neither energy nor forces",
+            Self::NoLabels => "without any label",
             Self::Overlap => "with overlapping atoms",
             Self::LargeForce => "with a force above the limit",
             Self::FlatCell => "with a flat or missing periodic cell",
         }
     }
+}
+
+/// Labels without which a source is of no use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Whether energies are needed.
+    pub energies: bool,
+    /// Whether forces are needed.
+    pub forces: bool,
+    /// Other columns that are needed.
+    pub columns: Vec<String>,
 }
 
 /// The first fault of a structure, and its shortest distance (within 4 angstrom) where that could
@@ -74,7 +85,8 @@ pub fn inspect(structure: &Structure, limits: &Limits) -> (Option<Fault>, Option
     let finite = geometry.positions.as_flattened().iter().all(|v| v.is_finite())
         && structure.energy.is_none_or(f64::is_finite)
         && structure.forces.iter().flatten().flatten().all(|v| v.is_finite())
-        && structure.stress.iter().flatten().flatten().all(|v| v.is_finite());
+        && structure.stress.iter().flatten().flatten().all(|v| v.is_finite())
+        && structure.columns.values().flatten().all(|v| v.is_finite());
     if !finite {
         return (Some(Fault::NotFinite), None);
     }
@@ -85,7 +97,7 @@ pub fn inspect(structure: &Structure, limits: &Limits) -> (Option<Fault>, Option
         Some(Fault::Overlap)
     } else if structure.forces.iter().flatten().flatten().any(|v| v.abs() > limits.largest_force) {
         Some(Fault::LargeForce)
-    } else if structure.energy.is_none() && structure.forces.is_none() {
+    } else if structure.energy.is_none() && structure.forces.is_none() && structure.columns.is_empty() {
         Some(Fault::NoLabels)
     } else {
         None
@@ -110,6 +122,9 @@ pub struct Summary {
     pub with_forces: usize,
     /// Kept frames with a stress.
     pub with_stress: usize,
+    /// Kept frames with a column that was asked for, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub with_columns: BTreeMap<String, usize>,
     /// Kept frames that repeat in one direction or more.
     pub periodic: usize,
     /// Root mean square of all force components, eV/angstrom.
@@ -158,6 +173,9 @@ impl Summary {
         }
         self.periodic += usize::from(structure.geometry.periodic.contains(&true));
         self.with_stress += usize::from(structure.stress.is_some());
+        for key in structure.columns.keys() {
+            *self.with_columns.entry(key.clone()).or_default() += 1;
+        }
         self.shortest_distance = minimum(self.shortest_distance, shortest);
         if let Some(energy) = structure.energy {
             self.with_energy += 1;
@@ -182,10 +200,22 @@ impl Summary {
     }
 
     /// What makes the whole source unfit for training on what is needed of it, if anything, with
-    /// the remedy. `filter` says whether single bad frames may be left out.
-    pub fn verdict(&self, on_suspicious: Suspicious, needs_energies: bool, needs_forces: bool) -> Result<(), String> {
+    /// the remedy.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn verdict(&self, on_suspicious: Suspicious, needs: &Needs) -> Result<(), String> {
+        let (needs_energies, needs_forces) = (needs.energies, needs.forces);
         if self.frames == 0 {
             return Err("there is not a single frame in its files".into());
+        }
+        let missing = |key: &String| {
+            format!("no frame has `{key}`; name its comment key, or its column of atoms, with `key` in [task]")
+        };
+        if self.faults.get(&Fault::NoLabels) == Some(&self.frames)
+            && let Some(key) = needs.columns.first()
+        {
+            return Err(missing(key));
         }
         if on_suspicious == Suspicious::Refuse && !self.faults.is_empty() {
             let list: Vec<String> = self
@@ -212,6 +242,9 @@ impl Summary {
                         `loss.energy_weight = 0`"
                 .into());
         }
+        if let Some(key) = needs.columns.iter().find(|key| !self.with_columns.contains_key(*key)) {
+            return Err(missing(key));
+        }
         if needs_energies && self.zero_energies == self.with_energy {
             return Err("every energy is exactly zero; name the right key with `keys.energy`".into());
         }
@@ -228,7 +261,9 @@ impl Summary {
         for (fault, count) in &self.faults {
             out.push(format!("{count} frames {} were left out (first: {})", fault.words(), self.first[fault]));
         }
-        for (what, count) in [("an energy", self.with_energy), ("forces", self.with_forces)] {
+        let columns = self.with_columns.iter().map(|(key, &count)| (key.as_str(), count));
+        for (what, count) in [("an energy", self.with_energy), ("forces", self.with_forces)].into_iter().chain(columns)
+        {
             if count > 0 && count < kept {
                 out.push(format!("{} of {kept} frames are without {what}", kept - count));
             }
@@ -261,6 +296,8 @@ mod tests {
     use super::*;
     use crate::Source;
 
+    const BOTH: Needs = Needs { energies: true, forces: true, columns: Vec::new() };
+
     fn audit(text: &str) -> Summary {
         let mut summary = Summary::default();
         for structure in Source::default().read(text.as_bytes(), "t") {
@@ -285,8 +322,8 @@ mod tests {
         let expected = [(Fault::NotFinite, 1), (Fault::NoLabels, 1), (Fault::Overlap, 1), (Fault::LargeForce, 1)];
         assert_eq!(summary.faults, expected.into());
         assert_eq!((summary.frames, summary.kept()), (5, 1));
-        assert!(summary.verdict(Suspicious::Refuse, true, true).unwrap_err().contains("1 with overlapping atoms"));
-        assert!(summary.verdict(Suspicious::Filter, true, true).is_ok());
+        assert!(summary.verdict(Suspicious::Refuse, &BOTH).unwrap_err().contains("1 with overlapping atoms"));
+        assert!(summary.verdict(Suspicious::Filter, &BOTH).is_ok());
     }
 
     #[test]
@@ -304,7 +341,7 @@ mod tests {
             (String::new(), "not a single frame"),
         ];
         for (text, expected) in cases {
-            let message = audit(&text).verdict(Suspicious::Refuse, true, true).unwrap_err();
+            let message = audit(&text).verdict(Suspicious::Refuse, &BOTH).unwrap_err();
             assert!(message.contains(expected), "{message}");
         }
     }

@@ -39,11 +39,28 @@ pub struct HostGraph {
     pub head: usize,
     /// Positions of its nodes, `[N, D]`, for the one model that is not equivariant; empty for all others.
     pub positions: Vec<f64>,
+    /// Velocities of its nodes, `[N, D]`, for models that read them; empty for others.
+    pub velocities: Vec<f64>,
+}
+
+impl HostGraph {
+    /// Whether an edge is longer than this.
+    pub fn has_edge_beyond(&self, length: f64) -> bool {
+        let squares = self.edges.vectors.chunks(self.dims.max(1)).map(|row| row.iter().map(|x| x * x).sum::<f64>());
+        squares.into_iter().any(|square| square > length * length)
+    }
 }
 
 impl Default for HostGraph {
     fn default() -> Self {
-        Self { dims: 3, species: Vec::new(), edges: HostEdges::default(), head: 0, positions: Vec::new() }
+        Self {
+            dims: 3,
+            species: Vec::new(),
+            edges: HostEdges::default(),
+            head: 0,
+            positions: Vec::new(),
+            velocities: Vec::new(),
+        }
     }
 }
 
@@ -81,6 +98,8 @@ pub struct HostBatch {
     pub vectors: Vec<f64>,
     /// Positions `[N, D]`, or nothing.
     pub positions: Vec<f64>,
+    /// Velocities `[N, D]`, or nothing.
+    pub velocities: Vec<f64>,
     /// The ranges of each head, in order.
     pub heads: Vec<HeadRange>,
 }
@@ -137,6 +156,7 @@ impl HostBatch {
         self.senders.extend(graph.edges.senders.iter().map(|&sender| first_node as u32 + sender));
         self.vectors.extend(&graph.edges.vectors);
         self.positions.extend(&graph.positions);
+        self.velocities.extend(&graph.velocities);
         let (nodes, edges) = (self.nodes(), self.edges());
         match self.heads.last_mut() {
             Some(range) if range.head == graph.head => (range.nodes.end, range.edges.end) = (nodes, edges),

@@ -41,5 +41,5 @@ pub use loader::{BATCHES_OF_WORKER, Loader, MakeBatch};
 pub use radius::radius_graph;
 pub use references::{Fit, References, fit_references};
 pub use sampler::{Budget, Sizes, cut, epoch_order, pack, share};
-pub use source::{Keys, Source};
+pub use source::{ColumnKey, Keys, Source};
 pub use split::{SplitBy, split};

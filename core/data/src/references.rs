@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use isograd_structure::{Element, Structure};
+use isograd_structure::Element;
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
@@ -36,13 +36,13 @@ pub struct Fit {
     pub structures: usize,
 }
 
-/// Fits reference energies to structures by least squares on the energy per atom, in f64. Of
-/// undetermined directions (two elements that only occur in one ratio, say) the solution of smallest
-/// norm is taken. Structures without an energy are passed over.
+/// Fits reference energies to total energies, or what atoms contribute to another extensive number, by least squares on
+/// the energy per atom, in f64. Of undetermined directions (two elements that only occur in one ratio, say) the solution of
+/// smallest norm is taken. Each item is the elements of a structure's atoms and its energy.
 ///
 /// Structures of one composition enter as their mean with its weight, which leaves the solution the
 /// same and the matrix as small as the number of different compositions.
-pub fn fit_references<'a>(structures: impl Iterator<Item = &'a Structure>) -> Fit {
+pub fn fit_references<'a>(labelled: impl Iterator<Item = (&'a [Element], f64)>) -> Fit {
     #[derive(Default)]
     struct Sum {
         count: f64,
@@ -50,14 +50,13 @@ pub fn fit_references<'a>(structures: impl Iterator<Item = &'a Structure>) -> Fi
         squares: f64,
     }
     let mut compositions: BTreeMap<Vec<(Element, usize)>, Sum> = BTreeMap::new();
-    for structure in structures {
-        let Some(energy) = structure.energy.filter(|_| !structure.is_empty()) else { continue };
+    for (atoms, energy) in labelled.filter(|(atoms, _)| !atoms.is_empty()) {
         let mut counts = BTreeMap::new();
-        for &element in &structure.elements {
+        for &element in atoms {
             *counts.entry(element).or_insert(0usize) += 1;
         }
         let sum = compositions.entry(counts.into_iter().collect()).or_default();
-        let per_atom = energy / structure.len() as f64;
+        let per_atom = energy / atoms.len() as f64;
         sum.count += 1.0;
         sum.energy += per_atom;
         sum.squares += per_atom * per_atom;
@@ -111,6 +110,11 @@ fn least_squares(matrix: &DMatrix<f64>, target: &DVector<f64>) -> (DVector<f64>,
 mod tests {
     use super::*;
     use approx::assert_relative_eq;
+    use isograd_structure::Structure;
+
+    fn labelled(data: &[Structure]) -> impl Iterator<Item = (&[Element], f64)> {
+        data.iter().filter_map(|structure| Some((structure.elements.as_slice(), structure.energy?)))
+    }
 
     fn structure(formula: &[(&str, usize)], energy: f64) -> Structure {
         let elements = formula.iter().flat_map(|(s, n)| std::iter::repeat_n(s.parse().unwrap(), *n)).collect();
@@ -126,7 +130,7 @@ mod tests {
                 structure(&[("H", nh), ("C", nc), ("O", no)], nh as f64 * h + nc as f64 * c + no as f64 * o)
             })
             .collect();
-        let fit = fit_references(data.iter());
+        let fit = fit_references(labelled(&data));
         let found: Vec<f64> = fit.references.0.values().copied().collect();
         for (found, expected) in found.iter().zip([h, c, o]) {
             assert_relative_eq!(*found, expected, max_relative = 1e-10);
@@ -138,7 +142,7 @@ mod tests {
     #[test]
     fn undetermined_directions_are_cut_and_the_energy_is_still_right() {
         let data = [structure(&[("Na", 1), ("Cl", 1)], -8.0), structure(&[("Na", 2), ("Cl", 2)], -16.0)];
-        let fit = fit_references(data.iter());
+        let fit = fit_references(labelled(&data));
         assert_eq!(fit.rank, 1);
         assert_relative_eq!(fit.references.energy(&data[1].elements), -16.0, max_relative = 1e-10);
         assert_relative_eq!(fit.references.0[&"Na".parse().unwrap()], -4.0, max_relative = 1e-10);
@@ -147,7 +151,7 @@ mod tests {
     #[test]
     fn the_residual_counts_every_structure() {
         let data = [structure(&[("H", 2)], -2.0), structure(&[("H", 2)], -4.0)];
-        let fit = fit_references(data.iter());
+        let fit = fit_references(labelled(&data));
         assert_relative_eq!(fit.references.0[&"H".parse().unwrap()], -1.5, max_relative = 1e-12);
         assert_relative_eq!(fit.residual_rms, 0.5, max_relative = 1e-9);
     }

@@ -1,6 +1,7 @@
 //! A data source: under which keys its labels stand, in which units, and how a frame of it becomes
 //! a [`Structure`] in eV and angstrom.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
@@ -39,6 +40,15 @@ impl Default for Keys {
     }
 }
 
+/// A column that is read beside energies, forces and stress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnKey {
+    /// The comment key, or of atoms the name in `Properties`.
+    pub key: String,
+    /// Whether it has numbers for each atom.
+    pub of_nodes: bool,
+}
+
 /// How to read the structures of one source.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Source {
@@ -46,6 +56,8 @@ pub struct Source {
     pub keys: Keys,
     /// What the numbers mean.
     pub units: Units,
+    /// What else is read.
+    pub columns: Vec<ColumnKey>,
 }
 
 impl Source {
@@ -102,9 +114,25 @@ impl Source {
             geometry,
             elements: elements(frame)?,
             energy: energy.map(|energy| energy * self.units.energy.in_ev()),
+            columns: self.columns(frame)?,
             forces: forces.map(|f| f.into_iter().map(|f| f.map(|v| v * self.units.force_factor())).collect()),
             group: self.keys.group.as_ref().and_then(|key| frame.comment.get(key)).map(|value| value.text().to_owned()),
         })
+    }
+
+    fn columns(&self, frame: &Frame) -> Result<BTreeMap<String, Vec<f64>>, String> {
+        let mut found = BTreeMap::new();
+        for ColumnKey { key, of_nodes } in &self.columns {
+            let numbers = if *of_nodes {
+                let Some(column) = frame.column(key) else { continue };
+                column.numbers().ok_or_else(|| format!("column `{key}`: expected numbers"))?
+            } else {
+                let Some(value) = frame.comment.get(key) else { continue };
+                value.numbers().ok_or_else(|| not_numbers(key, value.text(), "numbers"))?
+            };
+            found.insert(key.clone(), numbers);
+        }
+        Ok(found)
     }
 
     fn stress(&self, frame: &Frame, geometry: &Geometry) -> Result<Option<[[f64; 3]; 3]>, String> {
@@ -204,7 +232,7 @@ mod tests {
             stress_sign: StressSign::CompressionPositive,
             forces_are_gradients: true,
         };
-        let structure = one(&Source { keys, units }, PERIODIC).unwrap();
+        let structure = one(&Source { keys, units, columns: Vec::new() }, PERIODIC).unwrap();
         assert_relative_eq!(structure.energy.unwrap(), -13.605_693_122_994, max_relative = 1e-12);
         assert_relative_eq!(structure.forces.unwrap()[0][0], -5.142_206_7, max_relative = 1e-7);
         assert_relative_eq!(structure.geometry.positions[0][0], 0.529_177_210_903, max_relative = 1e-12);
@@ -220,6 +248,21 @@ mod tests {
     fn a_virial_becomes_a_stress() {
         let text = "1\nLattice=\"2 0 0 0 2 0 0 0 2\" virial=\"8 0 0 0 8 0 0 0 8\"\nO 0 0 0\n";
         assert_eq!(one(&Source::default(), text).unwrap().stress.unwrap()[1][1], -1.0);
+    }
+
+    #[test]
+    fn columns_are_read_where_they_are_asked_for() {
+        let text = "2\nProperties=species:S:1:pos:R:3:spin:I:1 dipole=\"1 2 3\" gap=0.5\nH 0 0 0 1\nH 1 0 0 -1\n";
+        let column = |key: &str, of_nodes| ColumnKey { key: key.into(), of_nodes };
+        let columns = vec![column("dipole", false), column("spin", true), column("gap", true), column("charge", false)];
+        let found = one(&Source { columns, ..Source::default() }, text).unwrap().columns;
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [("dipole".to_owned(), vec![1.0, 2.0, 3.0]), ("spin".to_owned(), vec![1.0, -1.0]),]
+        );
+        let columns = vec![column("species", true)];
+        let message = one(&Source { columns, ..Source::default() }, text).unwrap_err().to_string();
+        assert!(message.contains("column `species`: expected numbers"), "{message}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use isograd_backends::comm::Communicator;
 use isograd_backends::memory::reset_peak;
 use isograd_engine::OptimizerConfig;
 use isograd_engine::zero::{HeldBytes, Sharded, Train, Zero};
-use isograd_tasks::{HostLabels, LossConfig, PotentialTask, Task};
+use isograd_tasks::{HostLabels, PotentialTask, Task};
 use isograd_train::{Backend, Batch, Error, Result, Step, accumulate, agree};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -50,8 +50,8 @@ pub fn bench_rank<B: Backend>(
     reset_peak();
     comm.barrier()?;
     let mut rng = ChaCha8Rng::seed_from_u64(comm.rank() as u64);
-    let task = PotentialTask { loss: LossConfig::default(), info: None };
-    let (targets, terms) = (task.targets(), task.terms());
+    let task = Task::from(PotentialTask::default());
+    let (targets, terms) = (&task.targets, task.terms());
     let batches = [vec![labelled(config, &task, &mut rng)]];
     let model = config.model().map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })?;
     let train = Train { optimizer: OptimizerConfig::default(), ema_decay: 0.0, zero };
@@ -103,11 +103,11 @@ fn finished<B: Backend>(device: &B::Device) -> Result<()> {
 }
 
 /// A random graph with labels, so that there is something to train on.
-fn labelled(config: &StepConfig, task: &PotentialTask, rng: &mut ChaCha8Rng) -> Batch {
+fn labelled(config: &StepConfig, task: &Task, rng: &mut ChaCha8Rng) -> Batch {
     let graphs = random_graph(config, rng);
     let forces = (0..3 * config.nodes).map(|_| rng.random_range(-1.0..1.0)).collect();
     let labels = [vec![Some(vec![0.0]), Some(forces)]];
-    Batch { labels: HostLabels::new(task.targets(), 3, &graphs.sizes, &[0], &labels), graphs }
+    Batch { labels: HostLabels::new(&task.targets, 3, &graphs.sizes, &[0], &labels), graphs }
 }
 
 /// How fast ranks exchange values, with nothing else to do.

@@ -12,7 +12,7 @@ use isograd_engine::{Collect, Flow, Optimizer, OptimizerConfig, Recompute, Walk,
 use isograd_models::nn::{Basis, Envelope};
 use isograd_models::{Egnn, Graph, GraphSizes, ModelBackend, floats};
 use isograd_structure::{Cell, Element, Geometry, neighbour_list};
-use isograd_tasks::{Forces, Model, Scales, TrunkInfo};
+use isograd_tasks::{Forces, Model, Nodes, TrunkInfo, potential_targets};
 use isograd_train::{Backend, MemoryPlan, MemoryWorkload};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -58,8 +58,8 @@ impl StepConfig {
             ..Egnn::default()
         };
         let elements = (1..=ELEMENTS).filter_map(Element::from_number).collect();
-        let trunk = TrunkInfo::new(&egnn, elements, 1, Forces::Displacement, Scales::default());
-        trunk.model_of(Arc::new(egnn), self.message).map_err(|invalid| {
+        let trunk = TrunkInfo::new(&egnn, Nodes::Elements(elements), 1, Forces::Displacement);
+        trunk.model_of(Arc::new(egnn), potential_targets(), self.message).map_err(|invalid| {
             let key = if invalid.key == "layers" { "layers" } else { "width" };
             (key, invalid.message)
         })

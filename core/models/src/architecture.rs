@@ -102,6 +102,15 @@ pub struct GraphNeeds {
     pub cutoff: f64,
     /// Positions of nodes, which no equivariant model reads.
     pub positions: bool,
+    /// Velocities of nodes.
+    pub velocities: bool,
+}
+
+impl GraphNeeds {
+    /// Edges within a cutoff, and nothing else.
+    pub fn within(cutoff: f64) -> Self {
+        Self { cutoff, positions: false, velocities: false }
+    }
 }
 
 /// What an architecture keeps of its promises, as the equivariance harness is to test it.

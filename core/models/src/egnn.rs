@@ -5,6 +5,7 @@
 //! - m_ij = phi_e(h_i, h_j, g(r_ij)) w(r_ij)
 //! - x_i <- x_i - C_i sum_j r_ij phi_x(m_ij) w(r_ij), C_i = 1 / (1 + sum_j w(r_ij)); without an envelope one over the
 //!   number of neighbours, as in the paper
+//! - with velocities, x_i moves by phi_v(h_i) v_i too
 //! - h_i <- h_i + phi_h(h_i, sum_j m_ij)
 //! - direct vectors are sum_j r_ij / |r_ij| phi_F(m_ij) w(r_ij), of the last layer's messages
 
@@ -38,6 +39,9 @@ pub struct Egnn {
     pub attention: bool,
     /// Whether layers move the coordinates (all but the last, unless displacements are asked for). Default false.
     pub coordinate_updates: bool,
+    /// Whether nodes have velocities v_i: their squared length is among the first features, and a layer that moves
+    /// coordinates moves them along by `phi_v(h_i) v_i` as well (Satorras et al. 2021, eq. 7). Default false.
+    pub velocities: bool,
     /// Share of the first features that is mixed into what each layer reads, for deep models; with it a layer's update
     /// counts `ln(1 + 1 / 2l)` in layer l, from 1 (after Chen et al. 2020, GCNII, arXiv:2007.02133). Default 0: neither.
     pub initial_residual: f64,
@@ -55,6 +59,7 @@ impl Default for Egnn {
             envelope: Envelope::Polynomial,
             attention: false,
             coordinate_updates: false,
+            velocities: false,
             initial_residual: 0.0,
             normalisation: Normalisation::None,
         }
@@ -90,11 +95,14 @@ impl Architecture for Egnn {
         if inputs.vectors == NodeVectors::Displacement && !self.coordinate_updates {
             return Err(Invalid::new("forces", "is \"displacement\", which needs coordinate_updates = true"));
         }
+        if self.velocities && !self.coordinate_updates {
+            return Err(Invalid::new("velocities", "is true, which needs coordinate_updates = true"));
+        }
         Ok(())
     }
 
     fn needs(&self) -> GraphNeeds {
-        GraphNeeds { cutoff: self.cutoff, positions: false }
+        GraphNeeds { velocities: self.velocities, ..GraphNeeds::within(self.cutoff) }
     }
 
     fn width(&self) -> usize {
@@ -107,8 +115,9 @@ impl Architecture for Egnn {
 
     fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
         declare.next_block();
+        let embedding = Embedding::declare(declare, inputs.species.len(), self.width);
         let embedding: Box<dyn Block<B, Graph<B>>> =
-            Box::new(Embedding::declare(declare, inputs.species.len(), self.width));
+            if self.velocities { Box::new(embedding.with_speeds(declare, self.width)) } else { Box::new(embedding) };
         let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
             declare.next_block();
             Box::new(Layer::declare(declare, self, inputs, layer))
@@ -117,7 +126,8 @@ impl Architecture for Egnn {
     }
 
     fn bytes(&self, inputs: &Inputs, layout: &Layout, sizes: GraphSizes, profile: Profile) -> Option<Vec<BlockBytes>> {
-        Some(bytes::blocks(self, inputs, layout, sizes, profile))
+        // What velocities add is not planned for.
+        (!self.velocities).then(|| bytes::blocks(self, inputs, layout, sizes, profile))
     }
 
     fn graph_bytes(&self) -> [u64; 2] {

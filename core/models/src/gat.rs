@@ -58,7 +58,7 @@ impl Architecture for Gat {
     }
 
     fn needs(&self) -> GraphNeeds {
-        GraphNeeds { cutoff: self.cutoff, positions: false }
+        GraphNeeds::within(self.cutoff)
     }
 
     fn width(&self) -> usize {

@@ -42,7 +42,7 @@ impl Architecture for Gcn {
     }
 
     fn needs(&self) -> GraphNeeds {
-        GraphNeeds { cutoff: self.cutoff, positions: false }
+        GraphNeeds::within(self.cutoff)
     }
 
     fn width(&self) -> usize {

@@ -43,6 +43,8 @@ pub struct Graph<B: Backend> {
     pub inverse_sizes: Value<B>,
     /// Positions `[N, D]`, where they were asked for.
     pub positions: Option<Value<B>>,
+    /// Velocities `[N, D]`, where nodes have any.
+    pub velocities: Option<Value<B>>,
     /// The ranges of each head, in order.
     pub heads: Vec<HeadRange>,
     /// D, the dimensions of space.
@@ -75,7 +77,7 @@ impl<B: Backend> Graph<B> {
             let data = TensorData::new(values.to_vec(), [rows, batch.dims]).convert::<B::FloatElem>();
             Value::new(Tensor::from_data(data, device))
         };
-        let positions = (!batch.positions.is_empty()).then(|| doubles(&batch.positions, batch.nodes()));
+        let of_nodes = |values: &[f64]| (!values.is_empty()).then(|| doubles(values, batch.nodes()));
         Self {
             species: grouping(&batch.species, species),
             graph_of_node: grouping(&batch.graph_of_node, batch.graphs()),
@@ -84,7 +86,8 @@ impl<B: Backend> Graph<B> {
             vectors: doubles(&batch.vectors, batch.edges()),
             inverse_degree: Value::new(floats(&inverse_degree, [batch.nodes(), 1], device)),
             inverse_sizes: Value::new(floats(&inverse_sizes, [batch.graphs(), 1], device)),
-            positions,
+            positions: of_nodes(&batch.positions),
+            velocities: of_nodes(&batch.velocities),
             heads: batch.heads.clone(),
             dims: batch.dims,
             graphs: batch.graphs(),

@@ -57,7 +57,7 @@ impl Architecture for PaiNN {
     }
 
     fn needs(&self) -> GraphNeeds {
-        GraphNeeds { cutoff: self.cutoff, positions: false }
+        GraphNeeds::within(self.cutoff)
     }
 
     fn width(&self) -> usize {

@@ -49,7 +49,7 @@ impl Architecture for SchNet {
     }
 
     fn needs(&self) -> GraphNeeds {
-        GraphNeeds { cutoff: self.cutoff, positions: false }
+        GraphNeeds::within(self.cutoff)
     }
 
     fn width(&self) -> usize {

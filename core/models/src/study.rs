@@ -57,7 +57,7 @@ impl Architecture for Study {
     }
 
     fn needs(&self) -> GraphNeeds {
-        GraphNeeds { cutoff: self.cutoff, positions: true }
+        GraphNeeds { positions: true, ..GraphNeeds::within(self.cutoff) }
     }
 
     fn width(&self) -> usize {

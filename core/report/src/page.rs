@@ -1,9 +1,9 @@
 //! The page around the plots.
 
 use isograd_equivariance::Precision;
-use isograd_tasks::{Kind, Measure, Metric, PotentialTask, Target, Task, potential_targets};
-use isograd_train::SourceReport;
+use isograd_tasks::{Kind, Measure, Metric, Target};
 use isograd_train::run::LogLine;
+use isograd_train::{ReferenceReport, SourceReport};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::format::{bytes, grouped};
@@ -56,10 +56,11 @@ pub(super) fn render(report: &Report<'_>) -> Result<String> {
                 @if report.summary.train.ranks.len() > 1 { (ranks(&report.summary.train.ranks)) }
                 h2 { "Equivariance" }
                 (equivariance(&report.details.equivariance))
-                h2 { "Data" }
-                (data(&report.details.sources))
-                h2 { "Reference energies" }
-                (references(&report.details.sources))
+                @if !report.details.sources.is_empty() {
+                    h2 { "Data" }
+                    (data(&report.details.sources))
+                    (references(&report.details.sources))
+                }
                 h2 { "Configuration" }
                 details { summary { "config.toml, complete" } pre { (report.details.config) } }
             }
@@ -98,26 +99,27 @@ fn title(metric: &Metric) -> String {
 fn cards(report: &Report<'_>) -> Markup {
     let summary = report.summary;
     let (best, base) = (&summary.best.validation, &summary.baseline);
-    let metrics = PotentialTask::default().metrics();
+    let metrics = report.details.info.task.metrics();
     let against = |metric: &Metric| {
         let (value, base) = (best.get(&metric.key), base.get(&metric.key));
         let share = value.zip(base).filter(|(_, base)| *base > 0.0).map(|(value, base)| 100.0 * value / base);
         html! {
             div.card {
                 span { (title(metric)) }
-                b { (shown(value, 1)) " " small { (metric.unit) } }
-                span { (shown(share, 1)) " % of the baseline (" (shown(base, 0)) ")" }
+                b { (shown(value, metric.digits())) " " small { (metric.unit) } }
+                span { (shown(share, 1)) " % of the baseline (" (shown(base, metric.digits() - 1)) ")" }
                 @if let Some(share) = share { div.bar { i style=(format!("width:{:.1}%", share.clamp(0.5, 100.0))) {} } }
             }
         }
     };
     let others = metrics.iter().filter(|metric| metric.is_error && metric.measure == Measure::Rmse);
-    let others: Vec<String> =
-        others.map(|metric| format!("{} {} {}", metric.name, shown(best.get(&metric.key), 1), metric.unit)).collect();
+    let others: Vec<String> = others
+        .map(|metric| format!("{} {} {}", metric.name, shown(best.get(&metric.key), metric.digits()), metric.unit))
+        .collect();
     let train = &summary.train;
     html! {
         div.cards {
-            @for metric in metrics.iter().filter(|metric| metric.measure == Measure::Mae).rev() { (against(metric)) }
+            @for metric in metrics.iter().filter(|metric| metric.is_scored()).rev() { (against(metric)) }
             @for metric in metrics.iter().filter(|metric| !metric.is_error) {
                 div.card {
                     span { (title(metric)) }
@@ -149,7 +151,7 @@ fn figure(caption: &str, svg: &str) -> Markup {
 }
 
 fn predictions(report: &Report<'_>) -> Result<Markup> {
-    let targets = potential_targets();
+    let targets = &report.details.info.task.targets;
     let mut figures = Vec::new();
     for (place, target) in targets.iter().enumerate().rev().filter(|(_, target)| !matches!(target.kind, Kind::Class(_)))
     {
@@ -197,9 +199,9 @@ fn course(report: &Report<'_>) -> Result<Markup> {
         series.extend(base.get(&metric.key).map(|level| Series::level("baseline", level, range)));
         lines("epoch", &metric.unit, &series, true)
     };
-    let metrics = PotentialTask::default().metrics();
+    let metrics = report.details.info.task.metrics();
     let mut courses = Vec::new();
-    for metric in metrics.iter().rev().filter(|metric| metric.measure == Measure::Mae) {
+    for metric in metrics.iter().rev().filter(|metric| metric.is_scored()) {
         courses.push(figure(&format!("{} on held-out structures", title(metric)), &validation(metric)?));
     }
     let one = |name, value: &dyn Fn(&LogLine) -> Option<f64>| [Series::new(name, over(value))];
@@ -287,19 +289,26 @@ fn data(sources: &[SourceReport]) -> Markup {
     }
 }
 
+/// What atoms contribute to energies and other extensive targets.
 fn references(sources: &[SourceReport]) -> Markup {
+    let all = sources.iter().flat_map(|source| source.references.iter().map(move |own| (source, own)));
     html! {
-        @for source in sources {
+        @for (source, ReferenceReport { target, unit, fit, given }) in all {
+            h2 { "Reference " (plural(target)) }
             p.sub {
-                (source.name) ": " (if source.given { "given" } else { "least squares on the training part" })
-                (format!(", residual RMS {:.1} meV/atom, rank {} of {}", 1e3 * source.fit.residual_rms, source.fit.rank, source.fit.references.0.len()))
+                (source.name) ": " (if *given { "given" } else { "least squares on the training part" })
+                (format!(", residual RMS {:.4} {unit}/atom, rank {} of {}", fit.residual_rms, fit.rank, fit.references.0.len()))
             }
             table {
-                tr { th { "element" } @for element in source.fit.references.0.keys() { th { (element.symbol()) } } }
-                tr { td { "eV" } @for energy in source.fit.references.0.values() { td { (format!("{energy:.4}")) } } }
+                tr { th { "element" } @for element in fit.references.0.keys() { th { (element.symbol()) } } }
+                tr { td { (unit) } @for value in fit.references.0.values() { td { (format!("{value:.4}")) } } }
             }
         }
     }
+}
+
+fn plural(name: &str) -> String {
+    if name == "energy" { "energies".into() } else { name.to_owned() }
 }
 
 #[cfg(test)]

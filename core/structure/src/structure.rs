@@ -1,5 +1,7 @@
 //! A structure: atoms, cell and labels in this program's units.
 
+use std::collections::BTreeMap;
+
 use crate::{Element, Geometry};
 
 /// One labelled configuration, in eV, angstrom, eV/angstrom and eV/angstrom^3.
@@ -15,6 +17,8 @@ pub struct Structure {
     pub forces: Option<Vec<[f64; 3]>>,
     /// Stress in eV/angstrom^3, tension positive.
     pub stress: Option<[[f64; 3]; 3]>,
+    /// Other numbers that a task or a model asks for, by name: of the whole, or of each atom one row after the other.
+    pub columns: BTreeMap<String, Vec<f64>>,
     /// Which structures must stay on one side of the train/validation split.
     pub group: Option<String>,
 }
@@ -32,7 +36,7 @@ impl Structure {
 
     /// The chemical formula in Hill order: carbon, hydrogen, then by symbol.
     pub fn formula(&self) -> String {
-        let mut counts = std::collections::BTreeMap::new();
+        let mut counts = BTreeMap::new();
         for element in &self.elements {
             *counts.entry(element.symbol()).or_insert(0usize) += 1;
         }

@@ -6,7 +6,7 @@ use isograd_data::batch_order;
 use isograd_models::floats;
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Level, Target};
+use crate::{Kind, Target};
 
 /// How many numbers a batch, or the micro-batches of a step together, have of each target: what losses are divided by.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ impl std::iter::Sum for LabelCounts {
 struct HostColumn {
     /// Numbers of each graph or node, zero where there is no label.
     values: Vec<f32>,
-    /// What errors of each graph or node are multiplied by: one, or of an extensive target one over the number of nodes;
-    /// zero where there is no label.
+    /// What errors of each graph or node are multiplied by: one, or of an extensive target one over the number of nodes, of
+    /// a normalised one over its scale; zero where there is no label.
     weights: Vec<f32>,
     columns: usize,
 }
@@ -42,7 +42,7 @@ pub struct HostLabels {
 
 impl HostLabels {
     /// Joins the labels of graphs with these numbers of nodes and these heads, in the order that a batch holds them.
-    /// `labels` has for each graph what [`Task::labels`](crate::Task::labels) returns.
+    /// `labels` has for each graph what [`ModelInfo::labels`](crate::ModelInfo::labels) returns.
     ///
     /// # Panics
     /// If lengths differ, or a label has another number of entries than its target says.
@@ -60,8 +60,9 @@ impl HostLabels {
             let columns = target.label_columns(dims);
             let mut own = HostColumn { columns, ..Default::default() };
             for &graph in &order {
-                let rows = if target.level == Level::Graph { 1 } else { nodes[graph] };
-                let weight = if target.extensive { 1.0 / nodes[graph] as f32 } else { 1.0 };
+                let rows = target.rows(nodes[graph]);
+                let per = if target.extensive { 1.0 / nodes[graph] as f32 } else { 1.0 };
+                let weight = per * target.share() as f32;
                 match &labels[graph][place] {
                     Some(values) => {
                         assert_eq!(values.len(), rows * columns, "HostLabels: numbers of a label of {}", target.name);
@@ -123,8 +124,8 @@ impl<B: Backend> Labels<B> {
         self.targets[target].values.clone()
     }
 
-    /// What errors of a target are multiplied by, `[graphs or nodes, 1]`: zero where there is no label, else one, or of an
-    /// extensive target one over the number of nodes.
+    /// What errors of a target are multiplied by, `[graphs or nodes, 1]`: zero where there is no label, else one, of an
+    /// extensive target one over the number of nodes, of a normalised one over its scale.
     ///
     /// # Panics
     /// If there is no such target.

@@ -124,13 +124,7 @@ mod tests {
     #[test]
     fn a_class_costs_its_cross_entropy() {
         let device = Default::default();
-        let target = Target {
-            name: "kind".into(),
-            level: Level::Node,
-            kind: Kind::Class(3),
-            unit: String::new(),
-            extensive: false,
-        };
+        let target = Target::new("kind", Level::Node, Kind::Class(3));
         let targets = [target];
         let host = HostLabels::new(&targets, 3, &[2, 1], &[0, 0], &[vec![Some(vec![2.0, 0.0])], vec![None]]);
         let logits = [[0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [5.0, 0.0, 0.0]];

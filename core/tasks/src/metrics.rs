@@ -41,6 +41,18 @@ pub struct Metric {
     pub is_error: bool,
 }
 
+impl Metric {
+    /// Whether models are compared by it: mean absolute errors and cross entropies.
+    pub fn is_scored(&self) -> bool {
+        matches!(self.measure, Measure::Mae | Measure::CrossEntropy)
+    }
+
+    /// Digits behind the point that are worth showing.
+    pub fn digits(&self) -> usize {
+        if self.factor > 1.0 { 1 } else { 4 }
+    }
+}
+
 /// Numbers by the keys of metrics, in their order; `None` where there was no label.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -215,7 +227,7 @@ mod tests {
 
     #[test]
     fn errors_by_hand() {
-        let metrics_of = |tally: &Tally| tally.metrics(&PotentialTask::default().metrics());
+        let metrics_of = |tally: &Tally| tally.metrics(&Task::from(PotentialTask::default()).metrics());
         let mut tally = Tally::new(&[6, 6]);
         add(&mut tally, 0, 2, &[-10.0], &[-9.0]);
         add(&mut tally, 0, 1, &[-4.0], &[-4.1]);
@@ -243,7 +255,7 @@ mod tests {
     fn without_labels_there_is_no_number() {
         let mut tally = Tally::new(&[1, 1]);
         add(&mut tally, 0, 2, &[-10.0], &[-9.0]);
-        let metrics = tally.metrics(&PotentialTask::default().metrics());
+        let metrics = tally.metrics(&Task::from(PotentialTask::default()).metrics());
         assert_eq!(metrics.get("force_mae_mev_per_angstrom"), None);
         let json = serde_json::to_string(&metrics).unwrap();
         assert!(json.contains("\"force_cosine\":null"), "{json}");
@@ -252,13 +264,7 @@ mod tests {
 
     #[test]
     fn classes_by_hand() {
-        let target = Target {
-            name: "kind".into(),
-            level: Level::Node,
-            kind: Kind::Class(2),
-            unit: String::new(),
-            extensive: false,
-        };
+        let target = Target::new("kind", Level::Node, Kind::Class(2));
         let mut tally = Tally::new(&[3]);
         tally.add(0, &target, 3, 3, &[0.0, 1.0, 1.0], &[1.0, 0.0, 0.0, 3.0, 0.0, 0.0]);
         let own = tally.target(0);

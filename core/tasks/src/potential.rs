@@ -1,30 +1,61 @@
 //! Potentials: energies and forces of structures.
 
-mod info;
-mod targets;
-mod task;
+use std::sync::LazyLock;
 
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 
-use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
-use isograd_engine::Layout;
+use crate::{Kind, Label, Level, LossKind, Target, Task};
 
-use crate::Model;
+/// The `[loss]` section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossConfig {
+    /// How errors of numbers count. Default `mae`.
+    pub kind: LossKind,
+    /// Weight of a potential's energy term, whose errors are in eV per atom. Default 1.
+    pub energy_weight: f64,
+    /// Weight of a potential's force term, whose errors are in eV/angstrom per component. Default 10.
+    pub force_weight: f64,
+    /// Where `huber` turns linear, in the unit that errors count in: of potentials eV (per atom) and eV/angstrom.
+    /// Default 0.1.
+    pub huber_delta: f64,
+}
 
-pub use info::{Forces, PotentialInfo, PotentialSource, Scales, TrunkInfo};
-pub use targets::potential_targets;
-pub use task::{LossConfig, PotentialTask};
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self { kind: LossKind::Mae, energy_weight: 1.0, force_weight: 10.0, huber_delta: 0.1 }
+    }
+}
 
-/// A trained model and its description.
-#[derive(Debug, Clone)]
-pub struct Potential<B: Backend> {
-    /// The network.
-    pub model: Model,
-    /// Where its parameters are.
-    pub layout: Layout,
-    /// Its parameters, flat, in the order of their declaration.
-    pub weights: Vec<Tensor<B, 1>>,
-    /// Elements, sources, references.
-    pub info: Arc<PotentialInfo>,
+/// Energies without reference energies, and forces.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PotentialTask {
+    /// How errors count.
+    pub loss: LossConfig,
+}
+
+impl From<PotentialTask> for Task {
+    fn from(task: PotentialTask) -> Self {
+        let LossConfig { kind, energy_weight, force_weight, huber_delta } = task.loss;
+        let [mut energy, mut forces] = potential_targets().clone();
+        (energy.weight, forces.weight) = (energy_weight, force_weight);
+        Self { kind: "potential".into(), targets: vec![energy, forces], loss: kind, huber_delta }
+    }
+}
+
+static TARGETS: LazyLock<[Target; 2]> = LazyLock::new(|| {
+    let energy = Target {
+        label: Label::Energy,
+        unit: "eV".into(),
+        extensive: true,
+        ..Target::new("energy", Level::Graph, Kind::Scalar)
+    };
+    let forces =
+        Target { label: Label::Forces, unit: "eV/Å".into(), ..Target::new("forces", Level::Node, Kind::Vector) };
+    [energy, forces]
+});
+
+/// Energy and forces, in this order.
+pub fn potential_targets() -> &'static [Target; 2] {
+    &TARGETS
 }

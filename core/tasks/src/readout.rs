@@ -40,22 +40,30 @@ pub enum Readout {
         target: String,
         /// What they are multiplied by, in the target's unit; `None` leaves them as they are.
         scale: Option<f64>,
+        /// What becomes of them.
+        pool: Pool,
     },
+}
+
+impl Pool {
+    /// The usual one of a target: sums of what is extensive, and of vectors.
+    pub fn of(target: &Target) -> Self {
+        match (target.level, target.kind, target.extensive) {
+            (Level::Node, ..) => Self::Nodes,
+            (Level::Graph, Kind::Vector, _) | (Level::Graph, _, true) => Self::Sum,
+            (Level::Graph, _, false) => Self::Mean,
+        }
+    }
 }
 
 impl Readout {
     /// The usual readout of a target: perceptrons for scalars and classes, vectors for vectors.
-    pub fn of(target: &Target, scale: f64) -> Self {
-        let name = target.name.clone();
+    pub fn of(target: &Target) -> Self {
+        let (name, pool) = (target.name.clone(), Pool::of(target));
         match target.kind {
-            Kind::Vector => Self::Vectors { target: name, scale: Some(scale) },
+            Kind::Vector => Self::Vectors { target: name, scale: Some(target.scale), pool },
             Kind::Scalar | Kind::Class(_) => {
-                let pool = match (target.level, target.extensive) {
-                    (Level::Node, _) => Pool::Nodes,
-                    (Level::Graph, true) => Pool::Sum,
-                    (Level::Graph, false) => Pool::Mean,
-                };
-                Self::Perceptron { target: name, columns: target.columns(0), pool, scale }
+                Self::Perceptron { target: name, columns: target.columns(0), pool, scale: target.scale }
             }
         }
     }
@@ -113,9 +121,10 @@ impl<B: MessageBackend, T: Block<B, Graph<B>>> Block<B, Graph<B>> for WithReadou
                     let nodes = Value::stack(parts.collect()).mul_scalar(*scale);
                     out.put(target, pooled(*pool, nodes, graph));
                 }
-                Readout::Vectors { target, scale } => {
+                Readout::Vectors { target, scale, pool } => {
                     let vectors = flow.need(VECTORS);
-                    out.put(target, scale.map_or(vectors.clone(), |scale| vectors.mul_scalar(scale)));
+                    let scaled = scale.map_or(vectors.clone(), |scale| vectors.mul_scalar(scale));
+                    out.put(target, pooled(*pool, scaled, graph));
                 }
             }
         }

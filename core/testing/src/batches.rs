@@ -31,6 +31,7 @@ pub fn graphs(subject: &Subject) -> Vec<Labelled> {
             species,
             edges: edges.into(),
             head: k % subject.heads,
+            velocities: if needs.velocities { forces.iter().flatten().map(|x| 0.3 * x).collect() } else { Vec::new() },
             positions: if needs.positions { positions.into_flattened() } else { Vec::new() },
             ..Default::default()
         };

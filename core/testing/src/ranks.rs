@@ -67,7 +67,7 @@ pub fn train<B: ModelBackend>(subject: &Subject, comm: Arc<dyn Communicator<B>>,
     let settings = Train { optimizer: OptimizerConfig::default(), ema_decay: 0.9, zero: way.zero };
     let mut sharded = Sharded::<B>::new(model.layout(comm.size()), 5, comm.clone(), &settings, &device);
     let segments = way.recompute.segments(sharded.layout().blocks());
-    let task = PotentialTask::default();
+    let task = Task::from(PotentialTask::default());
     let terms = task.terms();
     let failed = |error: isograd_train::Error| -> ! { panic!("{}: {error}", subject.name) };
     let mut losses = Vec::new();
@@ -79,7 +79,7 @@ pub fn train<B: ModelBackend>(subject: &Subject, comm: Arc<dyn Communicator<B>>,
             cut(&own, &sizes, way.parts).iter().map(|part| batch(&graphs, part)).collect::<Vec<Batch>>()
         };
         let batches: Vec<Vec<Batch>> = pair.iter().map(own).collect();
-        let (targets, counts) = (task.targets(), &counts);
+        let (targets, counts) = (&task.targets, &counts);
         let step = Step { targets, terms: &terms, batches: &batches, counts, segments: &segments };
         let found = sharded.gradients(2, |weights, sink| accumulate(&model, weights, &step, &device, sink));
         let (loss, gradients) = found.unwrap_or_else(|error| failed(error));

@@ -22,9 +22,9 @@ fn course(subject: &Subject, segments: &[Segment]) -> (Vec<f64>, Vec<TensorData>
     let graphs = graphs(subject);
     let batches: [Vec<Batch>; 2] = [vec![batch(&graphs, &[1, 2, 5])], vec![batch(&graphs, &[7, 3])]];
     let counts = batches.iter().flatten().map(|batch| batch.labels.counts()).sum();
-    let task = PotentialTask::default();
+    let task = Task::from(PotentialTask::default());
     let terms = task.terms();
-    let step = Step { targets: task.targets(), terms: &terms, batches: &batches, counts: &counts, segments };
+    let step = Step { targets: &task.targets, terms: &terms, batches: &batches, counts: &counts, segments };
     let mut weights = layout.whole::<CpuBackend>(5, &device);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let mut average = Average::<CpuBackend>::new(0.9);

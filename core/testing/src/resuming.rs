@@ -45,11 +45,11 @@ fn step(subject: &Subject, sharded: &mut Sharded<CpuBackend>, number: usize) -> 
     let device = Default::default();
     let model = subject.model();
     let batches: [Vec<Batch>; 1] = [vec![batch(&graphs(subject), &[1, 2, 5])]];
-    let task = PotentialTask::default();
+    let task = Task::from(PotentialTask::default());
     let terms = task.terms();
     let counts = batches[0][0].labels.counts();
     let segments = Recompute::None.segments(sharded.layout().blocks());
-    let step = Step { targets: task.targets(), terms: &terms, batches: &batches, counts: &counts, segments: &segments };
+    let step = Step { targets: &task.targets, terms: &terms, batches: &batches, counts: &counts, segments: &segments };
     let found = sharded.gradients(1, |weights, sink| accumulate(&model, weights, &step, &device, sink));
     let (loss, gradients) = found.unwrap_or_else(|error: isograd_train::Error| panic!("{}: {error}", subject.name));
     sharded.update(number, 2e-3, gradients, 1.0).unwrap_or_else(|error| panic!("{}: {error}", subject.name));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use isograd_backends::value::EdgeWork;
 use isograd_models::nn::{Basis, Envelope, Normalisation};
 use isograd_models::{AnyArchitecture, Architecture, Egnn, Gat, Gcn, PaiNN, Registry, SchNet, Study};
-use isograd_tasks::{Forces, Model, Scales, TrunkInfo};
+use isograd_tasks::{Forces, Model, Nodes, PotentialTask, Task, TrunkInfo};
 
 /// An architecture, and what it is asked for.
 #[derive(Debug, Clone)]
@@ -61,9 +61,11 @@ impl Subject {
     /// If there is no such model.
     pub fn model(&self) -> Model {
         let elements = [1, 6, 8].map(isograd_structure::Element::from_number).into_iter().flatten().collect();
-        let scales = Scales { energy: 0.4, force: 1.3 };
-        let trunk = TrunkInfo::new(&*self.architecture, elements, self.heads, self.forces, scales);
-        let model = trunk.model_of(self.architecture.clone(), self.work).and_then(|model| model.with_dims(self.dims));
+        let task = Task::from(PotentialTask::default()).scaled(&[0.4, 1.3]);
+        let trunk = TrunkInfo::new(&*self.architecture, Nodes::Elements(elements), self.heads, self.forces);
+        let model = trunk
+            .model_of(self.architecture.clone(), &task.targets, self.work)
+            .and_then(|model| model.with_dims(self.dims));
         model.unwrap_or_else(|invalid| panic!("{}: {invalid}", self.name))
     }
 }
@@ -85,6 +87,7 @@ pub fn every_subject() -> Vec<Subject> {
         Subject::new("egnn, moving", moving.clone()),
         Subject::new("egnn, squared", Egnn { basis: Basis::SquaredDistance, ..moving.clone() }),
         Subject::new("egnn, displacement", moving.clone()).forces(Forces::Displacement),
+        Subject::new("egnn, velocities", Egnn { velocities: true, ..moving.clone() }).forces(Forces::Displacement),
         Subject::new("egnn, deep", Egnn { layers: 4, ..deep.clone() }),
         Subject::new("egnn, everything", Egnn { attention: true, coordinate_updates: true, ..deep }).heads(2),
         Subject::new("schnet", SchNet { width: 8, layers: 2, cutoff: 3.0, gaussians: 8 }),

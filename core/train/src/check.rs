@@ -1,15 +1,15 @@
-//! A potential under the equivariance harness: what it claims, and how the harness evaluates it.
+//! A model under the equivariance harness: what it claims, and how the harness evaluates it.
 
 use burn::tensor::backend::BackendTypes;
 use burn::tensor::{DType, Element as _, Tensor};
 use isograd_data::{HostBatch, HostEdges, HostGraph, radius_graph};
 use isograd_engine::{Layout, forward};
 use isograd_equivariance::{
-    Description, Failure, Model as Checkable, Outputs, Precision, Report, Settings, System, check,
+    Description, Failure, Model as Checkable, Outputs, Precision, Report, Rows, Settings, System, check,
 };
 use isograd_models::{Graph, GraphBackend, GraphBlocks};
 use isograd_structure::{Cell, Geometry, neighbour_list};
-use isograd_tasks::{Kind, Level, Model, Potential, Target};
+use isograd_tasks::{Kind, Level, Model, Nodes, Target, Trained};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -20,15 +20,17 @@ const SPACING: f64 = 0.8;
 /// Cases per property after every training run.
 pub const CASES_AFTER_TRAINING: usize = 32;
 
-/// The battery of [`isograd_equivariance`] on a trained potential.
-pub fn check_potential<B: GraphBackend>(potential: &Potential<B>, device: &B::Device, settings: &Settings) -> Report {
-    let Potential { model, layout, weights, info } = potential;
+/// The battery of [`isograd_equivariance`] on a trained model.
+pub fn check_model<B: GraphBackend>(trained: &Trained<B>, device: &B::Device, settings: &Settings) -> Report {
+    let Trained { model, layout, weights, info } = trained;
     let heads = (0..model.inputs().heads).map(|head| {
         let source = info.sources.iter().find(|source| source.head == head);
         source.map_or_else(|| head.to_string(), |source| source.name.clone())
     });
-    let targets = isograd_tasks::potential_targets();
-    check(&Checked::new(model, layout, weights, targets, heads.collect(), device), settings)
+    let mut checked = Checked::new(model, layout, weights, &info.task.targets, heads.collect(), device);
+    // Only structures have cells.
+    checked.periodic &= matches!(info.model.nodes, Nodes::Elements(_));
+    check(&checked, settings)
 }
 
 /// A model as the harness sees it: species are rows of its embedding; energies are without
@@ -41,6 +43,8 @@ pub struct Checked<'a, B: GraphBackend> {
     targets: &'a [Target],
     heads: Vec<String>,
     device: &'a B::Device,
+    /// Whether systems may repeat in space.
+    periodic: bool,
 }
 
 impl<'a, B: GraphBackend> Checked<'a, B> {
@@ -57,7 +61,8 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
         device: &'a B::Device,
     ) -> Self {
         assert_eq!(heads.len(), model.inputs().heads, "Checked: one name per head");
-        Self { model, layout, weights, blocks: model.blocks(), targets, heads, device }
+        let periodic = model.inputs().dims == 3;
+        Self { model, layout, weights, blocks: model.blocks(), targets, heads, device, periodic }
     }
 
     fn run(&self, batch: &[System], reorder: impl Fn(&mut HostEdges)) -> Result<Vec<Outputs>, Failure> {
@@ -67,7 +72,7 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
         for system in batch {
             let mut edges = match dims {
                 3 => neighbour_list(&geometry(system), needs.cutoff)?.into(),
-                _ => radius_graph(&flat(system), dims, needs.cutoff),
+                _ => radius_graph(&flat(&system.positions), dims, needs.cutoff),
             };
             reorder(&mut edges);
             lists.push(edges);
@@ -78,7 +83,8 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
                 species: system.species.clone(),
                 edges: edges.clone(),
                 head,
-                positions: if needs.positions { flat(system) } else { Vec::new() },
+                positions: if needs.positions { flat(&system.positions) } else { Vec::new() },
+                velocities: if needs.velocities { flat(&system.vectors[0]) } else { Vec::new() },
                 dims,
             };
             let graphs: Vec<HostGraph> = batch.iter().zip(&lists).map(graph).collect();
@@ -90,8 +96,7 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
                 let values: Vec<f64> = flow.need(&target.name).into_tensor().into_data().iter::<f64>().collect();
                 let mut rest = values.as_slice();
                 for (answer, system) in answers.iter_mut().zip(batch) {
-                    let rows = if target.level == Level::Graph { 1 } else { system.len() };
-                    let (own, others) = rest.split_at(rows * target.columns(dims));
+                    let (own, others) = rest.split_at(target.rows(system.len()) * target.columns(dims));
                     rest = others;
                     answer.push(own.to_vec());
                 }
@@ -101,9 +106,9 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
     }
 }
 
-/// Positions row by row.
-fn flat(system: &System) -> Vec<f64> {
-    system.positions.iter().flatten().copied().collect()
+/// Rows one after the other.
+fn flat(rows: &Rows) -> Vec<f64> {
+    rows.iter().flatten().copied().collect()
 }
 
 fn geometry(system: &System) -> Geometry {
@@ -139,8 +144,11 @@ impl<B: GraphBackend> Checkable for Checked<'_, B> {
             .nodes(2, 7)
             .translations(&[1.0, 100.0, 10_000.0])
             .batched();
-        if dims == 3 {
+        if self.periodic {
             description = description.periodic();
+        }
+        if self.model.architecture().needs().velocities {
+            description = description.vectors(1);
         }
         for head in &self.heads {
             let named = |output: &str| match self.heads.len() {

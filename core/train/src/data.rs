@@ -1,19 +1,19 @@
 //! From the `[data]` section to data sets: reading, auditing, splitting, reference energies, sizes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use isograd_data::audit::{Limits, Summary, inspect};
-use isograd_data::{Fit, References, Sizes, Source, fit_references, split};
+use isograd_data::audit::{Limits, Needs, Summary, inspect};
+use isograd_data::{Fit, HostGraph, References, Sizes, Source, fit_references, split};
 use isograd_models::Registry;
 use isograd_structure::{Element, Structure};
-use isograd_tasks::{Model, PotentialInfo, PotentialSource, PotentialTask, Scales, TrunkInfo};
+use isograd_tasks::{Kind, Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Target, Task, TrunkInfo};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::config::{Config, Elements, HeadSharing, OverBudget, SourceConfig};
-use crate::{Dataset, Error, Result};
+use crate::{Dataset, Error, Result, SampleLabels};
 
 /// Frames that are inspected together, in parallel.
 const CHUNK: usize = 1024;
@@ -29,9 +29,20 @@ pub struct SourceReport {
     pub training: usize,
     /// Frames held out.
     pub validation: usize,
-    /// Its reference energies and how well they fit.
+    /// What atoms of each element contribute to extensive targets: reference energies, of a potential.
+    pub references: Vec<ReferenceReport>,
+}
+
+/// What atoms contribute to a target, as it was found or given.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReferenceReport {
+    /// The target's name.
+    pub target: String,
+    /// Its unit.
+    pub unit: String,
+    /// The contributions and how well they fit.
     pub fit: Fit,
-    /// Whether the reference energies were given rather than fitted.
+    /// Whether they were given rather than fitted.
     pub given: bool,
 }
 
@@ -39,8 +50,8 @@ pub struct SourceReport {
 pub struct Prepared {
     /// The model, without its weights.
     pub model: Model,
-    /// What the potential will say of itself.
-    pub info: Arc<PotentialInfo>,
+    /// What the model will say of itself.
+    pub info: Arc<ModelInfo>,
     /// To train on.
     pub training: Arc<Dataset>,
     /// Held out.
@@ -97,9 +108,16 @@ struct Part<'a> {
 }
 
 /// Refuses a source that is not fit for training.
-fn judge(config: &Config, source: &SourceConfig, summary: &Summary) -> Result<()> {
-    let [energies, forces] = [config.loss.energy_weight, config.loss.force_weight].map(|weight| weight > 0.0);
-    let verdict = summary.verdict(config.data.suspicious, energies, forces);
+fn judge(config: &Config, task: &Task, source: &SourceConfig, summary: &Summary) -> Result<()> {
+    let mut needs = Needs::default();
+    for target in task.targets.iter().filter(|target| target.weight > 0.0) {
+        match &target.label {
+            Label::Energy => needs.energies = true,
+            Label::Forces => needs.forces = true,
+            Label::Column(key) => needs.columns.push(key.clone()),
+        }
+    }
+    let verdict = summary.verdict(config.data.suspicious, &needs);
     verdict.map_err(|message| Error::Source { name: source.name.clone(), message })
 }
 
@@ -110,19 +128,21 @@ fn judge(config: &Config, source: &SourceConfig, summary: &Summary) -> Result<()
 /// [`Error::Config`] where config and data do not fit.
 pub fn prepare(config: &Config, registry: &Registry) -> Result<Prepared> {
     let data = &config.data;
+    let task = config.task()?;
     let mut parts = Vec::new();
     for (index, source) in data.sources.iter().enumerate() {
         if source.files.is_empty() {
             let message = "has no files; name them in `files`".into();
             return Err(Error::Source { name: source.name.clone(), message });
         }
-        let (kept, summary) = survey(&source.source(&data.split_by), &source.files, &data.limits())?;
-        judge(config, source, &summary)?;
+        let how = source.source(&data.split_by, task.columns());
+        let (kept, summary) = survey(&how, &source.files, &data.limits())?;
+        judge(config, &task, source, &summary)?;
         let (training, validation) = split(kept, &data.split_by, data.validation_fraction, config.train.seed, index)
             .map_err(|message| Error::Source { name: source.name.clone(), message })?;
         parts.push(Part { source, summary, training, validation });
     }
-    measure(config, registry, parts)
+    measure(config, registry, task, parts)
 }
 
 /// As [`prepare`], from structures at hand, to train on and held out, which are of the first source of the config.
@@ -139,88 +159,174 @@ pub fn prepare_structures(
     let Some(source) = config.data.sources.first() else {
         return Err(Error::Config { place: "data.sources".into(), message: "is empty, expected one source".into() });
     };
+    let task = config.task()?;
     let mut summary = Summary::default();
     let mut keep = |structures: Vec<Structure>, of: &str| {
         let numbered = structures.into_iter().enumerate().collect();
         audit(numbered, &config.data.limits(), &mut summary, |index| format!("{of} structure {index}"))
     };
     let (training, validation) = (keep(training, "training"), keep(validation, "validation"));
-    judge(config, source, &summary)?;
+    judge(config, &task, source, &summary)?;
     for (structures, use_of_them) in [(&training, "train on"), (&validation, "validate on")] {
         if structures.is_empty() {
             let message = format!("there is not a single structure to {use_of_them}");
             return Err(Error::Source { name: source.name.clone(), message });
         }
     }
-    measure(config, registry, vec![Part { source, summary, training, validation }])
+    measure(config, registry, task, vec![Part { source, summary, training, validation }])
 }
 
-/// Fits reference energies, and measures the structures.
-fn measure(config: &Config, registry: &Registry, parts: Vec<Part<'_>>) -> Result<Prepared> {
+/// Fits what is known without the model, and measures the structures.
+fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part<'_>>) -> Result<Prepared> {
     let mut warnings = Vec::new();
-    let mut fits = Vec::new();
+    let mut known = Vec::new();
     for Part { source, summary, training, validation } in &parts {
         warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
-        let fit = references(source, training);
-        warnings.extend(reference_warnings(source, &fit, validation));
-        fits.push(fit);
+        let mut own = Vec::new();
+        for target in &task.targets {
+            let (offset, report) = offset(target, source, training);
+            warnings.extend(report.iter().flat_map(|report| reference_warnings(source, report, validation)));
+            own.push((offset, report));
+        }
+        known.push(own);
     }
 
     let elements = elements(config, parts.iter().flat_map(|part| part.summary.elements.keys().copied()).collect())?;
-    let scales = scales(parts.iter().flat_map(|part| &part.training), &fits);
     let per_source = config.model.heads == HeadSharing::PerSource;
-    let sources = parts.iter().zip(&fits).enumerate().map(|(index, (Part { source, .. }, fit))| PotentialSource {
+    let sources = parts.iter().zip(&known).enumerate().map(|(index, (Part { source, .. }, known))| SourceInfo {
         name: source.name.clone(),
         keys: source.keys.clone(),
         units: source.units,
-        references: fit.references.clone(),
+        offsets: known.iter().map(|(offset, _)| offset.clone()).collect(),
         head: if per_source { index } else { 0 },
     });
-    let (trunk, model) = trunk(config, registry, elements, scales)?;
-    let info = Arc::new(PotentialInfo { model: trunk, sources: sources.collect() });
-    let task = Arc::new(PotentialTask { loss: config.loss.clone(), info: Some(info.clone()) });
+    let sources: Vec<SourceInfo> = sources.collect();
+    let trainings = parts
+        .iter()
+        .zip(&sources)
+        .flat_map(|(part, source)| part.training.iter().map(|structure| (structure, source.offsets.as_slice())));
+    task = scaled(task, trainings);
+    let (trunk, model) = trunk(config, registry, Nodes::Elements(elements), &task)?;
+    let info = Arc::new(ModelInfo { model: trunk, task, sources });
 
     let mut reports = Vec::new();
     let (mut training, mut validation) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-    for (index, (part, fit)) in parts.into_iter().zip(fits).enumerate() {
+    for (index, (part, known)) in parts.into_iter().zip(known).enumerate() {
         let Part { source, summary, training: train, validation: held_out } = part;
         reports.push(SourceReport {
             name: source.name.clone(),
             summary,
             training: train.len(),
             validation: held_out.len(),
-            fit,
-            given: source.references.is_some(),
+            references: known.into_iter().filter_map(|(_, report)| report).collect(),
         });
         for (target, structures) in [(&mut training, train), (&mut validation, held_out)] {
             target.1.extend(std::iter::repeat_n(index, structures.len()));
             target.0.extend(structures);
         }
     }
-    let training = Arc::new(Dataset::new(training.0, training.1, info.clone(), task.clone())?);
-    let validation = Arc::new(Dataset::new(validation.0, validation.1, info.clone(), task)?);
+    let training = Arc::new(Dataset::of_structures(training.0, training.1, info.clone())?);
+    let validation = Arc::new(Dataset::of_structures(validation.0, validation.1, info.clone())?);
     warnings.extend(over_budget(config, &[&training, &validation])?);
     Ok(Prepared { model, info, training, validation, reports, warnings })
 }
 
-/// Given references with their residual on the training part, or fitted ones.
-fn references(source: &SourceConfig, training: &[Structure]) -> Fit {
-    let Some(given) = &source.references else {
-        return fit_references(training.iter());
+/// As [`prepare`], from graphs at hand with their labels, of which nodes have `kinds` kinds.
+///
+/// # Errors
+/// [`Error::Structure`] where labels do not fit the task, or a part is empty; [`Error::Config`] where config and graphs do
+/// not fit.
+pub fn prepare_graphs(
+    config: &Config,
+    registry: &Registry,
+    kinds: usize,
+    training: Vec<(HostGraph, SampleLabels)>,
+    validation: Vec<(HostGraph, SampleLabels)>,
+) -> Result<Prepared> {
+    for (graphs, use_of_them) in [(&training, "train on"), (&validation, "validate on")] {
+        if graphs.is_empty() {
+            return Err(Error::Structure(format!("there is not a single graph to {use_of_them}")));
+        }
+    }
+    let task = config.task()?;
+    let dims = training[0].0.dims;
+    let (trunk, model) = trunk(config, registry, Nodes::Kinds { count: kinds, dims }, &task)?;
+    let velocities = model.architecture().needs().velocities;
+    let shared = Arc::new(task.clone());
+    let mut warnings = Vec::new();
+    let mut made = |graphs: Vec<(HostGraph, SampleLabels)>, what: &str| {
+        let long = graphs.iter().filter(|(graph, _)| graph.has_edge_beyond(trunk.cutoff)).count();
+        if long > 0 {
+            let cutoff = trunk.cutoff;
+            warnings.push(format!(
+                "{long} {what} graphs have an edge longer than model.cutoff = {cutoff}: it fades to nothing"
+            ));
+        }
+        let without = |(graph, _): &(HostGraph, SampleLabels)| graph.velocities.len() != dims * graph.species.len();
+        if velocities && graphs.iter().any(without) {
+            return Err(Error::Structure(format!("a {what} graph has no velocities, {dims} numbers for each node")));
+        }
+        if let Some(kind) = graphs.iter().flat_map(|(graph, _)| &graph.species).find(|kind| **kind as usize >= kinds) {
+            return Err(Error::Structure(format!("a {what} graph has a node of kind {kind}, of {kinds} (from 0)")));
+        }
+        Ok(Arc::new(Dataset::of_graphs(graphs, shared.clone())?))
+    };
+    let (training, validation) = (made(training, "training")?, made(validation, "validation")?);
+    warnings.extend(over_budget(config, &[&training, &validation])?);
+    let source = SourceInfo {
+        name: "graphs".into(),
+        keys: Default::default(),
+        units: Default::default(),
+        offsets: vec![Offset::None; task.targets.len()],
+        head: 0,
+    };
+    let info = Arc::new(ModelInfo { model: trunk, task, sources: vec![source] });
+    Ok(Prepared { model, info, training, validation, reports: Vec::new(), warnings })
+}
+
+/// The labels of a target in some structures, with the elements of the atoms that each belongs to.
+fn labelled<'a>(
+    target: &'a Target,
+    structures: &'a [Structure],
+) -> impl Iterator<Item = (&'a [Element], &'a [f64])> + use<'a> {
+    structures.iter().filter_map(|structure| Some((structure.elements.as_slice(), target.label_of(structure)?)))
+}
+
+/// What is known of a target without the model.
+fn offset(target: &Target, source: &SourceConfig, training: &[Structure]) -> (Offset, Option<ReferenceReport>) {
+    let (graph, scalar) = (target.level == Level::Graph, target.kind == Kind::Scalar);
+    if scalar && graph && target.extensive {
+        let given = source.references.as_ref().filter(|_| target.label == Label::Energy);
+        let fit = references(target, given, training);
+        let (name, unit) = (target.name.clone(), target.unit.clone());
+        let offset = Offset::Elements(fit.references.clone());
+        return (offset, Some(ReferenceReport { target: name, unit, fit, given: given.is_some() }));
+    }
+    if !scalar {
+        return (Offset::None, None);
+    }
+    let values = labelled(target, training).flat_map(|(_, values)| values);
+    let (count, sum) = values.fold((0usize, 0.0), |(count, sum), value| (count + 1, sum + value));
+    (Offset::Constant(sum / count.max(1) as f64), None)
+}
+
+/// Given contributions of atoms with their residual on the training part, or fitted ones.
+fn references(target: &Target, given: Option<&BTreeMap<Element, f64>>, training: &[Structure]) -> Fit {
+    let values = labelled(target, training).map(|(elements, values)| (elements, values[0]));
+    let Some(given) = given else {
+        return fit_references(values);
     };
     let references = References(given.clone());
-    let residuals = training.iter().filter_map(|structure| {
-        let energy = structure.energy? - references.energy(&structure.elements);
-        Some((energy / structure.len() as f64).powi(2))
-    });
+    let residuals =
+        values.map(|(elements, value)| ((value - references.energy(elements)) / elements.len() as f64).powi(2));
     let (count, sum) = residuals.fold((0usize, 0.0), |(count, sum), square| (count + 1, sum + square));
     Fit { rank: given.len(), structures: count, residual_rms: (sum / count.max(1) as f64).sqrt(), references }
 }
 
-fn reference_warnings(source: &SourceConfig, fit: &Fit, validation: &[Structure]) -> Vec<String> {
+fn reference_warnings(source: &SourceConfig, report: &ReferenceReport, validation: &[Structure]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let name = &source.name;
-    if source.references.is_none() && fit.rank < fit.references.0.len() {
+    let (name, fit) = (&source.name, &report.fit);
+    if !report.given && fit.rank < fit.references.0.len() {
         warnings.push(format!(
             "source `{name}`: its compositions determine {} of {} reference energies; the others are the smallest that fit",
             fit.rank,
@@ -253,17 +359,30 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
     }
 }
 
-/// The root mean square of what the references leave of the energy per atom, and of the force
-/// components. One stands in for the other where a kind of label is missing.
-fn scales<'a>(training: impl Iterator<Item = &'a Structure>, fits: &[Fit]) -> Scales {
-    let rms = |sum: f64, count: usize| (sum / count.max(1) as f64).sqrt();
-    let components = training.flat_map(|structure| structure.forces.iter().flatten().flatten());
-    let (count, squares) = components.fold((0, 0.0), |(count, sum), force| (count + 1, sum + force * force));
-    let force = rms(squares, count);
-    let structures = fits.iter().map(|fit| fit.structures).sum();
-    let energy = rms(fits.iter().map(|fit| fit.residual_rms.powi(2) * fit.structures as f64).sum(), structures);
-    let first_of = |a: f64, b: f64| [a, b].into_iter().find(|scale| *scale > 1e-6).unwrap_or(1.0);
-    Scales { energy: first_of(energy, force), force: first_of(force, energy) }
+/// A task whose outputs are scaled by the root mean square of its labels, of extensive ones per atom, after what is known
+/// without the model was taken off. One stands in for another where a kind of label is missing.
+fn scaled<'a>(task: Task, training: impl Iterator<Item = (&'a Structure, &'a [Offset])>) -> Task {
+    let mut sums = vec![(0usize, 0.0); task.targets.len()];
+    for (structure, offsets) in training {
+        for ((target, offset), (count, sum)) in task.targets.iter().zip(offsets).zip(&mut sums) {
+            let per = if target.extensive { structure.len() as f64 } else { 1.0 };
+            for value in target.shifted(structure, offset).into_iter().flatten() {
+                *count += 1;
+                *sum += (value / per).powi(2);
+            }
+        }
+    }
+    let rms: Vec<f64> = sums.into_iter().map(|(count, sum)| (sum / count.max(1) as f64).sqrt()).collect();
+    let usable = |place: usize| rms[place] > 1e-6 && !matches!(task.targets[place].kind, Kind::Class(_));
+    let scale = |place: usize| {
+        let chosen = std::iter::once(place).chain(0..rms.len()).find(|&place| usable(place));
+        match task.targets[place].kind {
+            Kind::Class(_) => 1.0,
+            Kind::Scalar | Kind::Vector => chosen.map_or(1.0, |place| rms[place]),
+        }
+    };
+    let scales: Vec<f64> = (0..rms.len()).map(scale).collect();
+    task.scaled(&scales)
 }
 
 /// The model that a config asks for; its scales, which only data can tell, are one. Where the elements are left to the
@@ -276,15 +395,19 @@ pub fn model_of(config: &Config, registry: &Registry, unknown: usize) -> Result<
         Elements::List(listed) => listed.clone(),
         Elements::Word(_) => (1..=unknown as i64).filter_map(Element::from_number).collect(),
     };
-    trunk(config, registry, elements, Scales::default()).map(|(_, model)| model)
+    trunk(config, registry, Nodes::Elements(elements), &config.task()?).map(|(_, model)| model)
 }
 
-fn trunk(config: &Config, registry: &Registry, elements: Vec<Element>, scales: Scales) -> Result<(TrunkInfo, Model)> {
+fn trunk(config: &Config, registry: &Registry, nodes: Nodes, task: &Task) -> Result<(TrunkInfo, Model)> {
     let architecture = config.model.architecture(registry)?;
+    if architecture.needs().velocities && matches!(nodes, Nodes::Elements(_)) {
+        let message = "is true; structures have no velocities that a model could read".into();
+        return Err(Error::Config { place: "model.velocities".into(), message });
+    }
     let per_source = config.model.heads == HeadSharing::PerSource;
     let heads = if per_source { config.data.sources.len() } else { 1 };
-    let trunk = TrunkInfo::new(&*architecture, elements, heads, config.model.forces, scales);
-    let model = trunk.model_of(architecture, config.train.message).map_err(Error::model)?;
+    let trunk = TrunkInfo::new(&*architecture, nodes, heads, config.model.forces);
+    let model = trunk.model_of(architecture, &task.targets, config.train.message).map_err(Error::model)?;
     Ok((trunk, model))
 }
 

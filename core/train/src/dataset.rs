@@ -1,13 +1,16 @@
-//! A data set: labelled structures, their sizes, and what turns them into batches.
+//! A data set: labelled samples, their sizes, and what turns them into batches.
 
 use std::sync::Arc;
 
 use isograd_data::{HostBatch, HostGraph, Sizes};
 use isograd_structure::Structure;
-use isograd_tasks::{HostLabels, LabelCounts, PotentialInfo, Target, Task};
+use isograd_tasks::{HostLabels, Kind, LabelCounts, ModelInfo, Target, Task};
 use rayon::prelude::*;
 
-use crate::Result;
+use crate::{Error, Result};
+
+/// The labels of a sample, target by target; `None` where there is none.
+pub type SampleLabels = Vec<Option<Vec<f64>>>;
 
 /// A batch in host memory: graphs, and their labels apart from them.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +26,7 @@ impl Batch {
     ///
     /// # Panics
     /// If lengths differ, or a label has another number of entries than its target says.
-    pub fn new(members: &[usize], graphs: &[HostGraph], targets: &[Target], labels: &[Vec<Option<Vec<f64>>>]) -> Self {
+    pub fn new(members: &[usize], graphs: &[HostGraph], targets: &[Target], labels: &[SampleLabels]) -> Self {
         let nodes: Vec<usize> = graphs.iter().map(|graph| graph.species.len()).collect();
         let heads: Vec<usize> = graphs.iter().map(|graph| graph.head).collect();
         let dims = graphs.first().map_or(3, |graph| graph.dims);
@@ -31,86 +34,140 @@ impl Batch {
     }
 }
 
-/// Labelled structures and all that it takes to turn one into a graph.
+/// Where a data set has its samples from.
+pub trait Samples: Send + Sync {
+    /// The graph of a sample.
+    ///
+    /// # Errors
+    /// Where there is none.
+    fn graph(&self, index: usize) -> Result<HostGraph>;
+
+    /// Its labels, without what is known without the model.
+    fn labels(&self, index: usize) -> SampleLabels;
+
+    /// How many numbers its labels have, target by target; zero where there is none.
+    fn label_sizes(&self, index: usize) -> Vec<usize>;
+
+    /// Turns what the model says of it, one entry per target, into what a user wants to know.
+    fn complete(&self, index: usize, prediction: &mut [Vec<f64>]);
+
+    /// Everything that training sees of it, as numbers.
+    fn numbers(&self, index: usize) -> Vec<f64>;
+}
+
+/// Labelled samples, and what is predicted of them.
 pub struct Dataset {
-    /// The structures.
-    pub structures: Vec<Structure>,
-    /// Source of each structure, an index into the potential's sources.
-    pub sources: Vec<usize>,
-    /// Atoms and edges of each structure.
+    samples: Box<dyn Samples>,
+    task: Arc<Task>,
+    /// Nodes and edges of each sample.
     pub sizes: Vec<Sizes>,
-    info: Arc<PotentialInfo>,
-    task: Arc<dyn Task>,
+    /// D, the dimensions of space.
+    pub dims: usize,
 }
 
 impl Dataset {
-    /// Measures structures, in parallel, and checks that the potential knows their elements.
+    /// Measures structures, in parallel, and checks that the model knows their elements. `sources` has for each structure
+    /// the position of its source.
     ///
     /// # Errors
-    /// [`Error::Structure`](crate::Error::Structure) for an unknown element or an impossible cell.
-    pub fn new(
-        structures: Vec<Structure>,
-        sources: Vec<usize>,
-        info: Arc<PotentialInfo>,
-        task: Arc<dyn Task>,
-    ) -> Result<Self> {
-        let sizes: Result<_> = structures.par_iter().map(|structure| Ok(info.sizes(structure)?)).collect();
-        Ok(Self { structures, sources, sizes: sizes?, info, task })
+    /// [`Error::Structure`] for an unknown element, an impossible cell, or a label of another size than its target.
+    pub fn of_structures(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<ModelInfo>) -> Result<Self> {
+        let measure = |structure: &Structure| -> Result<Sizes> {
+            for target in &info.task.targets {
+                if let Some(values) = target.label_of(structure) {
+                    fits(target, values, structure.len(), 3).map_err(|message| {
+                        Error::Structure(format!("a structure {} {message}", structure.formula()))
+                    })?;
+                }
+            }
+            Ok(info.sizes(structure)?)
+        };
+        let sizes: Result<_> = structures.par_iter().map(measure).collect();
+        Ok(Self { sizes: sizes?, ..Self::unmeasured(structures, sources, info) })
     }
 
-    /// Structures of one source that [`PotentialInfo::sizes`] has measured.
+    /// Structures of one source that [`ModelInfo::sizes`] has measured.
     ///
     /// # Panics
     /// If `structures` and `sizes` differ in length.
-    pub fn measured(
-        structures: Vec<Structure>,
-        source: usize,
-        sizes: Vec<Sizes>,
-        info: Arc<PotentialInfo>,
-        task: Arc<dyn Task>,
-    ) -> Self {
+    pub fn measured(structures: Vec<Structure>, source: usize, sizes: Vec<Sizes>, info: Arc<ModelInfo>) -> Self {
         assert_eq!(structures.len(), sizes.len(), "Dataset: structures and their sizes");
-        Self { sources: vec![source; structures.len()], structures, sizes, info, task }
+        let sources = vec![source; structures.len()];
+        Self { sizes, ..Self::unmeasured(structures, sources, info) }
     }
 
-    /// Number of structures.
-    pub fn len(&self) -> usize {
-        self.structures.len()
+    fn unmeasured(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<ModelInfo>) -> Self {
+        let task = Arc::new(info.task.clone());
+        Self { samples: Box::new(Structures { structures, sources, info }), task, sizes: Vec::new(), dims: 3 }
     }
 
-    /// Whether there are no structures.
-    pub fn is_empty(&self) -> bool {
-        self.structures.is_empty()
-    }
-
-    /// What is predicted of the structures.
-    pub fn task(&self) -> &dyn Task {
-        &*self.task
-    }
-
-    /// The labels of one structure, target by target.
-    pub fn labels(&self, index: usize) -> Vec<Option<Vec<f64>>> {
-        self.task.labels(&self.structures[index], self.sources[index])
-    }
-
-    /// A batch of graphs with their labels, neighbour lists made on the way.
+    /// Graphs with their labels.
     ///
     /// # Errors
-    /// As [`Dataset::new`], which has already checked every structure.
-    pub fn batch(&self, members: &[usize]) -> Result<Batch> {
-        let graph = |&index: &usize| self.info.graph(&self.structures[index], self.sources[index]);
-        let graphs: Vec<HostGraph> = members.iter().map(graph).collect::<Result<_, _>>()?;
-        let labels: Vec<_> = members.iter().map(|&index| self.labels(index)).collect();
-        Ok(Batch::new(members, &graphs, self.task.targets(), &labels))
+    /// [`Error::Structure`] naming the position of a graph whose labels do not fit the task, or that lies in a space of
+    /// other dimensions than the first.
+    pub fn of_graphs(graphs: Vec<(HostGraph, SampleLabels)>, task: Arc<Task>) -> Result<Self> {
+        let dims = graphs.first().map_or(3, |(graph, _)| graph.dims);
+        for (place, (graph, labels)) in graphs.iter().enumerate() {
+            let wrong = |message: String| Error::Structure(format!("graph {place} (from 0) {message}"));
+            if graph.dims != dims {
+                return Err(wrong(format!("has {} dimensions, the first one {dims}", graph.dims)));
+            }
+            if labels.len() != task.targets.len() {
+                return Err(wrong(format!("has labels of {} targets, expected {}", labels.len(), task.targets.len())));
+            }
+            for (target, label) in task.targets.iter().zip(labels) {
+                if let Some(values) = label {
+                    fits(target, values, graph.species.len(), dims).map_err(wrong)?;
+                }
+            }
+        }
+        let sizes = |(graph, _): &(HostGraph, SampleLabels)| Sizes {
+            atoms: graph.species.len(),
+            edges: graph.edges.senders.len(),
+        };
+        Ok(Self { sizes: graphs.iter().map(sizes).collect(), dims, samples: Box::new(Graphs(graphs)), task })
     }
 
-    /// How many numbers some structures have of each target.
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.sizes.is_empty()
+    }
+
+    /// What is predicted.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// The labels of one sample, target by target.
+    pub fn labels(&self, index: usize) -> SampleLabels {
+        self.samples.labels(index)
+    }
+
+    /// Turns what the model says of a sample, one entry per target, into what a user wants to know.
+    pub fn complete(&self, index: usize, prediction: &mut [Vec<f64>]) {
+        self.samples.complete(index, prediction);
+    }
+
+    /// A batch of graphs with their labels; neighbour lists of structures are made on the way.
+    ///
+    /// # Errors
+    /// Where a sample has no graph, which was checked when the data set was made.
+    pub fn batch(&self, members: &[usize]) -> Result<Batch> {
+        let graphs: Vec<HostGraph> =
+            members.iter().map(|&index| self.samples.graph(index)).collect::<Result<_, _>>()?;
+        let labels: Vec<_> = members.iter().map(|&index| self.labels(index)).collect();
+        Ok(Batch::new(members, &graphs, &self.task.targets, &labels))
+    }
+
+    /// How many numbers some samples have of each target.
     pub fn label_counts(&self, members: &[usize]) -> LabelCounts {
-        let of = |&index: &usize| {
-            let labels = self.task.label_sizes(&self.structures[index]);
-            LabelCounts(labels)
-        };
-        members.iter().map(of).sum()
+        members.iter().map(|&index| LabelCounts(self.samples.label_sizes(index))).sum()
     }
 
     /// How many numbers there may be of each target.
@@ -119,7 +176,7 @@ impl Dataset {
         self.label_counts(&all).0
     }
 
-    /// Atoms and edges of some structures together.
+    /// Nodes and edges of some samples together.
     pub fn total(&self, members: &[usize]) -> Sizes {
         members.iter().fold(Sizes::default(), |sum, &index| Sizes {
             atoms: sum.atoms + self.sizes[index].atoms,
@@ -127,28 +184,106 @@ impl Dataset {
         })
     }
 
-    /// A hash of everything that training sees of the structures.
+    /// A hash of everything that training sees of the samples.
     pub fn hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
-        let mut numbers = |values: &[f64]| {
-            hasher.update(&(values.len() as u64).to_le_bytes());
-            values.iter().for_each(|value| {
+        for index in 0..self.len() {
+            let numbers = self.samples.numbers(index);
+            hasher.update(&(numbers.len() as u64).to_le_bytes());
+            numbers.iter().for_each(|value| {
                 hasher.update(&value.to_le_bytes());
             });
-        };
-        for (structure, &source) in self.structures.iter().zip(&self.sources) {
-            let elements = structure.elements.iter().map(|element| f64::from(element.number()));
-            numbers(&[source as f64, structure.energy.unwrap_or(f64::NAN)]);
-            numbers(&elements.collect::<Vec<_>>());
-            numbers(structure.geometry.positions.as_flattened());
-            numbers(structure.forces.as_deref().unwrap_or_default().as_flattened());
-            numbers(structure.geometry.cell.as_ref().map_or(&[][..], |cell| cell.0.as_flattened()));
         }
         hasher.finalize()
     }
+}
 
-    /// What the potential says of itself.
-    pub fn info(&self) -> &PotentialInfo {
-        &self.info
+/// Whether the numbers of a label are as many as its target says, and classes are classes.
+///
+/// # Errors
+/// A sentence without its subject.
+pub(crate) fn fits(target: &Target, values: &[f64], nodes: usize, dims: usize) -> Result<(), String> {
+    let (expected, name) = (target.rows(nodes) * target.label_columns(dims), &target.name);
+    if values.len() != expected {
+        return Err(format!("has {} numbers of `{name}`, expected {expected}", values.len()));
+    }
+    if let Kind::Class(classes) = target.kind
+        && let Some(value) = values.iter().find(|value| !(0..classes).any(|class| class as f64 == **value))
+    {
+        return Err(format!("has the class {value} of `{name}`, expected whole numbers from 0 to {}", classes - 1));
+    }
+    Ok(())
+}
+
+/// Structures of several sources, and all that it takes to turn one into a graph.
+struct Structures {
+    structures: Vec<Structure>,
+    /// Source of each structure.
+    sources: Vec<usize>,
+    info: Arc<ModelInfo>,
+}
+
+impl Samples for Structures {
+    fn graph(&self, index: usize) -> Result<HostGraph> {
+        Ok(self.info.graph(&self.structures[index], self.sources[index])?)
+    }
+
+    fn labels(&self, index: usize) -> SampleLabels {
+        self.info.labels(&self.structures[index], self.sources[index])
+    }
+
+    fn label_sizes(&self, index: usize) -> Vec<usize> {
+        let structure = &self.structures[index];
+        self.info.task.targets.iter().map(|target| target.label_of(structure).map_or(0, <[f64]>::len)).collect()
+    }
+
+    fn complete(&self, index: usize, prediction: &mut [Vec<f64>]) {
+        self.info.complete(&self.structures[index], self.sources[index], prediction);
+    }
+
+    fn numbers(&self, index: usize) -> Vec<f64> {
+        let Structure { geometry, elements, .. } = &self.structures[index];
+        let mut numbers = vec![self.sources[index] as f64, elements.len() as f64];
+        numbers.extend(elements.iter().map(|element| f64::from(element.number())));
+        numbers.extend(geometry.positions.as_flattened());
+        numbers.extend(geometry.cell.iter().flat_map(|cell| cell.0).flatten());
+        for target in &self.info.task.targets {
+            let label = target.label_of(&self.structures[index]);
+            numbers.push(label.map_or(-1.0, |values| values.len() as f64));
+            numbers.extend(label.into_iter().flatten());
+        }
+        numbers
+    }
+}
+
+/// Graphs in memory.
+struct Graphs(Vec<(HostGraph, SampleLabels)>);
+
+impl Samples for Graphs {
+    fn graph(&self, index: usize) -> Result<HostGraph> {
+        Ok(self.0[index].0.clone())
+    }
+
+    fn labels(&self, index: usize) -> SampleLabels {
+        self.0[index].1.clone()
+    }
+
+    fn label_sizes(&self, index: usize) -> Vec<usize> {
+        self.0[index].1.iter().map(|label| label.as_ref().map_or(0, Vec::len)).collect()
+    }
+
+    fn complete(&self, _index: usize, _prediction: &mut [Vec<f64>]) {}
+
+    fn numbers(&self, index: usize) -> Vec<f64> {
+        let (graph, labels) = &self.0[index];
+        let HostGraph { dims, species, edges, head, positions, velocities } = graph;
+        let mut numbers = vec![*dims as f64, *head as f64, species.len() as f64];
+        numbers.extend(species.iter().chain(&edges.offsets).chain(&edges.senders).map(|&number| f64::from(number)));
+        numbers.extend(edges.vectors.iter().chain(positions).chain(velocities));
+        for label in labels {
+            numbers.push(label.as_ref().map_or(-1.0, |values| values.len() as f64));
+            numbers.extend(label.iter().flatten());
+        }
+        numbers
     }
 }

@@ -9,7 +9,7 @@ use isograd_data::{Budget, Loader, pack};
 use isograd_engine::zero::View;
 use isograd_engine::{WeightSource, forward, forward_idle};
 use isograd_models::{Graph, GraphBackend, GraphBlocks};
-use isograd_tasks::{Level, Model, Potential, Tally, Target};
+use isograd_tasks::{Model, Tally, Target, Trained};
 
 use crate::{Batch, Dataset, Error, Result};
 
@@ -34,9 +34,9 @@ impl<'a, B: GraphBackend> Predictor<'a, B> {
         Self { blocks: model.blocks(), species: model.inputs().species.len(), weights: Weights::View(view) }
     }
 
-    /// With those of a trained potential.
-    pub fn of_potential(potential: &'a Potential<B>) -> Self {
-        let Potential { model, layout, weights, .. } = potential;
+    /// With those of a trained model.
+    pub fn of_trained(trained: &'a Trained<B>) -> Self {
+        let Trained { model, layout, weights, .. } = trained;
         let weights = Weights::Whole(Box::new(layout.view(weights)));
         Self { blocks: model.blocks(), species: model.inputs().species.len(), weights }
     }
@@ -57,8 +57,7 @@ impl<'a, B: GraphBackend> Predictor<'a, B> {
             let columns = target.columns(batch.graphs.dims);
             let mut rest = values.as_slice();
             for (found, &nodes) in found.iter_mut().zip(&batch.graphs.sizes) {
-                let rows = if target.level == Level::Graph { 1 } else { nodes };
-                let (own, others) = rest.split_at(rows * columns);
+                let (own, others) = rest.split_at(target.rows(nodes) * columns);
                 rest = others;
                 found.push(own.to_vec());
             }
@@ -83,17 +82,17 @@ fn numbers<B: BurnBackend>(tensor: Tensor<B, 2>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-/// What a model says about one structure.
+/// What a model says about one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicted {
-    /// Position of the structure in the data set.
+    /// Position of the sample in the data set.
     pub index: usize,
     /// What was predicted, an entry per target; of a potential the total energy in eV, reference energies included, and
     /// forces in eV/angstrom.
     pub values: Vec<Vec<f64>>,
 }
 
-/// Predicts structures of a data set, in the order they are named in, and hands each to `found`, without what the task adds
+/// Predicts samples of a data set, in the order they are named in, and hands each to `found`, without what the task adds
 /// to what the model says.
 ///
 /// # Errors
@@ -112,7 +111,7 @@ fn predict_raw<B: GraphBackend>(
     let make = Arc::new(move |members: &[usize]| source.batch(members));
     for batch in Loader::<_, Error>::new(make, pack(members, &dataset.sizes, budget), workers) {
         let batch = batch?;
-        let values = model.predict(&batch, dataset.task().targets(), device)?;
+        let values = model.predict(&batch, &dataset.task().targets, device)?;
         let predicted = batch.graphs.members.iter().zip(values).map(|(&index, values)| Predicted { index, values });
         let mut predicted: Vec<Predicted> = predicted.collect();
         // Graphs of a batch are ordered by head; give them back in the order that was asked for.
@@ -122,7 +121,7 @@ fn predict_raw<B: GraphBackend>(
     Ok(())
 }
 
-/// Predicts structures of a data set, in the order they are named in, and hands each to `found`.
+/// Predicts samples of a data set, in the order they are named in, and hands each to `found`.
 ///
 /// # Errors
 /// Those of the data set and of the model, and what `found` returns.
@@ -137,12 +136,12 @@ pub fn predict<B: GraphBackend>(
 ) -> Result<()> {
     predict_raw(model, dataset, members, budget, workers, device, |mut predicted| {
         let index = predicted.index;
-        dataset.task().complete(&dataset.structures[index], dataset.sources[index], &mut predicted.values);
+        dataset.complete(index, &mut predicted.values);
         found(predicted)
     })
 }
 
-/// The errors of a model on labelled structures of a data set.
+/// The errors of a model on labelled samples of a data set.
 ///
 /// # Errors
 /// Those of the data set and of the model.
@@ -162,16 +161,14 @@ pub fn evaluate<B: GraphBackend>(
     Ok(tally)
 }
 
-/// The errors of predicting zero for whatever the model has to learn: reference energies and zero forces.
+/// The errors of predicting zero for whatever the model has to learn: reference energies and zero forces, means, all
+/// classes alike.
 pub fn baseline(dataset: &Dataset) -> Tally {
     let mut tally = Tally::new(&dataset.label_room());
     for index in 0..dataset.len() {
-        let nodes = dataset.structures[index].len();
-        let zeros = |target: &Target| {
-            let rows = if target.level == Level::Graph { 1 } else { nodes };
-            vec![0.0; rows * target.columns(3)]
-        };
-        let values = dataset.task().targets().iter().map(zeros).collect();
+        let nodes = dataset.sizes[index].atoms;
+        let zeros = |target: &Target| vec![0.0; target.rows(nodes) * target.columns(dataset.dims)];
+        let values = dataset.task().targets.iter().map(zeros).collect();
         add(&mut tally, dataset, &Predicted { index, values });
     }
     tally
@@ -179,12 +176,12 @@ pub fn baseline(dataset: &Dataset) -> Tally {
 
 /// Adds a prediction beside its labels; both are without what is known without the model.
 fn add(tally: &mut Tally, dataset: &Dataset, predicted: &Predicted) {
-    let nodes = dataset.structures[predicted.index].len();
+    let nodes = dataset.sizes[predicted.index].atoms;
     let labels = dataset.labels(predicted.index);
-    let pairs = dataset.task().targets().iter().zip(labels).zip(&predicted.values).enumerate();
+    let pairs = dataset.task().targets.iter().zip(labels).zip(&predicted.values).enumerate();
     for (place, ((target, label), found)) in pairs {
         if let Some(label) = label {
-            tally.add(place, target, nodes, 3, &label, found);
+            tally.add(place, target, nodes, dataset.dims, &label, found);
         }
     }
 }

@@ -3,13 +3,13 @@
 use isograd_data::{pack, share};
 use isograd_equivariance::{Report, Settings};
 use isograd_models::Registry;
-use isograd_tasks::{PotentialInfo, Tally};
+use isograd_tasks::{ModelInfo, Tally};
 
 use crate::config::Config;
-use crate::run::{Best, EquivarianceSummary, RunDirectory, Summary, TrainSummary, load_potential};
+use crate::run::{Best, EquivarianceSummary, RunDirectory, Summary, TrainSummary, load_model};
 use crate::{
     Backend, CASES_AFTER_TRAINING, Error, Predictor, Prepared, RankContext, Result, SourceReport, agree, baseline,
-    check_potential, evaluate,
+    check_model, evaluate,
 };
 
 /// What a finished run has to show.
@@ -32,8 +32,8 @@ pub struct Details {
     pub sources: Vec<SourceReport>,
     /// What the user was warned of.
     pub warnings: Vec<String>,
-    /// The potential.
-    pub info: PotentialInfo,
+    /// What the model says of itself.
+    pub info: ModelInfo,
     /// The resolved config.
     pub config: String,
 }
@@ -73,20 +73,20 @@ pub(crate) fn finish<B: Backend>(
     best: Best,
     train: TrainSummary,
 ) -> Result<Finished> {
-    let potential = load_potential::<B>(&run.best_weights(), registry, device)?;
-    let tally = evaluate_shared(&Predictor::of_potential(&potential), prepared, config, ranks, device)?;
+    let trained = load_model::<B>(&run.best_weights(), registry, device)?;
+    let tally = evaluate_shared(&Predictor::of_trained(&trained), prepared, config, ranks, device)?;
     if ranks.comm.rank() > 0 {
         let summary = agree::first(&*ranks.comm, &None)?.ok_or_else(no_summary)?;
         return Ok(Finished { run: run.clone(), summary, details: None });
     }
     let settings = Settings { cases: CASES_AFTER_TRAINING, ..Settings::default() };
-    let equivariance = check_potential(&potential, device, &settings);
+    let equivariance = check_model(&trained, device, &settings);
     let validation = &prepared.validation;
     let summary = Summary {
         best,
         baseline: baseline(validation).metrics(&validation.task().metrics()),
         train,
-        parameters: potential.layout.count(),
+        parameters: trained.layout.count(),
         device: config.train.device.to_string(),
         equivariance: EquivarianceSummary { passed: equivariance.passed, worst: equivariance.worst.clone() },
     };

@@ -30,10 +30,12 @@ mod step;
 mod window;
 
 pub use backend::{Backend, RunOn, dispatch};
-pub use check::{CASES_AFTER_TRAINING, Checked, check_potential};
+pub use check::{CASES_AFTER_TRAINING, Checked, check_model};
 pub use context::RankContext;
-pub use data::{Prepared, SourceReport, model_of, prepare, prepare_structures, survey};
-pub use dataset::{Batch, Dataset};
+pub use data::{
+    Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,
+};
+pub use dataset::{Batch, Dataset, SampleLabels, Samples};
 pub use error::{Error, Result};
 pub use evaluate::{Predicted, Predictor, baseline, evaluate, predict};
 pub use events::{Event, Observer, Progress};

@@ -12,4 +12,4 @@ pub use directory::RunDirectory;
 pub use log::{LogLine, MetricsLog};
 pub use snapshot::{State, load_latest, save_snapshot};
 pub use summary::{Best, EquivarianceSummary, RankSummary, Summary, TrainSummary};
-pub use weights::{load_potential, save_potential};
+pub use weights::{load_model, save_model};

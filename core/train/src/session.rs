@@ -14,8 +14,7 @@ use isograd_tasks::{Metrics, Term};
 use crate::config::Config;
 use crate::finish::{evaluate_shared, finish};
 use crate::run::{
-    Best, LogLine, MetricsLog, RankSummary, RunDirectory, State, TrainSummary, load_latest, save_potential,
-    save_snapshot,
+    Best, LogLine, MetricsLog, RankSummary, RunDirectory, State, TrainSummary, load_latest, save_model, save_snapshot,
 };
 use crate::window::Window;
 use crate::{
@@ -212,7 +211,7 @@ impl<'a, B: Backend> Session<'a, B> {
         let train = &self.config.train;
         let dataset = &self.prepared.training;
         let counts = dataset.label_counts(members);
-        let targets = dataset.task().targets();
+        let targets = &dataset.task().targets;
         let step = Step { targets, terms: &self.terms, batches, counts: &counts, segments: &self.segments };
         let (model, device) = (&self.prepared.model, self.device);
         let (loss, gradients) =
@@ -310,7 +309,7 @@ impl<'a, B: Backend> Session<'a, B> {
         let score = self.prepared.validation.task().score(&metrics);
         let best = self.state.best.as_ref().is_none_or(|best| score < best.score);
         if best {
-            save_potential(&self.run.best_weights(), &averaged.unwrap_or(latest), &self.prepared.info)?;
+            save_model(&self.run.best_weights(), &averaged.unwrap_or(latest), &self.prepared.info)?;
             self.state.best = Some(Best { step: self.state.step, score, validation: metrics.clone() });
             self.state.stale = 0;
         } else {

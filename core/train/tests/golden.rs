@@ -52,9 +52,9 @@ fn losses(case: &Case, work: EdgeWork) -> Vec<f64> {
     let layout = model.layout(1);
     let batches: Vec<Vec<Batch>> = micro_batches(case).into_iter().map(|batch| vec![batch]).collect();
     let counts = batches.iter().flatten().map(|batch| batch.labels.counts()).sum();
-    let task = PotentialTask::default();
+    let task = Task::from(PotentialTask::default());
     let segments = Recompute::None.segments(5);
-    let (targets, terms) = (task.targets(), task.terms());
+    let (targets, terms) = (&task.targets, task.terms());
     let step = Step { targets, terms: &terms, batches: &batches, counts: &counts, segments: &segments };
     let mut weights = weights(&layout);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());

@@ -8,7 +8,7 @@ use isograd_backends::value::{EdgeWork, Gate, Messages, Value, message};
 use isograd_engine::{Block, BlockWeights, Declare, Flow, Init, Slot};
 
 use super::Egnn;
-use crate::nn::{Edges, GatePerceptron, LayerNorm, Linear, Radial};
+use crate::nn::{Edges, GatePerceptron, LayerNorm, Linear, Mlp, Radial};
 use crate::{Graph, Inputs, NODES, NodeVectors, VECTORS};
 
 /// The flow entry of how far coordinate updates have moved each node, `[N, D]`; none before the first update.
@@ -47,6 +47,8 @@ pub(super) struct Layer {
     attention: Option<Attention>,
     /// phi_x, where the layer moves coordinates.
     coordinate: Option<GatePerceptron>,
+    /// phi_v, where it moves them along velocities.
+    velocity: Option<Mlp>,
     /// The half of phi_h's first linear map that reads the node, `[F, F]` with bias.
     node: Linear,
     /// The half that reads the sum of messages, `[F, F]`.
@@ -89,6 +91,8 @@ impl Layer {
         });
         let moves = config.moves(layer, inputs.vectors);
         let coordinate = moves.then(|| GatePerceptron::declare(&mut own, "coordinate", width));
+        let velocity =
+            (moves && config.velocities).then(|| Mlp::declare(&mut own, "velocity", [width, width, 1], true));
         let node = Linear::part(&mut own, "node", [width, width], 2 * width, true);
         let gathered = Linear::part(&mut own, "gathered", [width, width], 2 * width, false);
         let update = Linear::declare(&mut own, "update", [width, width], true);
@@ -105,6 +109,7 @@ impl Layer {
             message,
             attention,
             coordinate,
+            velocity,
             node,
             gathered,
             update,
@@ -235,6 +240,13 @@ impl<B: MessageBackend> Block<B, Graph<B>> for Layer {
             displacement = Some(match displacement {
                 Some(displacement) => displacement - moved,
                 None => -moved,
+            });
+        }
+        if let Some((phi, velocities)) = self.velocity.zip(graph.velocities.clone()) {
+            let moved = velocities * phi.apply(weights, read.clone());
+            displacement = Some(match displacement {
+                Some(displacement) => displacement + moved,
+                None => moved,
             });
         }
         let update = self.updated(weights, read, gathered);

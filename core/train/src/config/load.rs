@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use isograd_models::{Invalid, Registry};
-use isograd_tasks::LossConfig;
+use isograd_tasks::{LossConfig, TaskConfig};
 use serde::Serialize;
 
 use super::{Config, ModelConfig, SourceConfig};
@@ -93,12 +93,12 @@ impl Config {
     /// long, or on which device.
     pub fn training_hash(&self) -> String {
         #[derive(Serialize)]
-        struct Course<'a>(&'a super::DataConfig, &'a ModelConfig, &'a LossConfig, super::TrainConfig);
+        struct Course<'a>(&'a super::DataConfig, &'a TaskConfig, &'a ModelConfig, &'a LossConfig, super::TrainConfig);
         let mut train = self.train.clone();
         train.device = isograd_backends::device::DeviceName::Cpu;
         train.workers = 0;
         (train.epochs, train.seconds) = (None, None);
-        let course = Course(&self.data, &self.model, &self.loss, train);
+        let course = Course(&self.data, &self.task, &self.model, &self.loss, train);
         let text = serde_json::to_string(&course).unwrap_or_default();
         blake3::hash(text.as_bytes()).to_hex().to_string()
     }
@@ -150,7 +150,10 @@ impl Config {
         between("loss.energy_weight", self.loss.energy_weight, 0.0, 1e9)?;
         between("loss.force_weight", self.loss.force_weight, 0.0, 1e9)?;
         between("loss.huber_delta", self.loss.huber_delta, 1e-9, 1e9)?;
-        if self.loss.energy_weight == 0.0 && self.loss.force_weight == 0.0 {
+        if let Err(isograd_models::Invalid { key, message }) = self.task.task(&self.loss) {
+            return Err(("task", format!("{key} {message}")));
+        }
+        if self.task().is_ok_and(|task| task.targets.iter().all(|target| target.weight == 0.0)) {
             return Err(("loss", "has no weight on energies and none on forces: nothing to train".into()));
         }
         let train = &self.train;

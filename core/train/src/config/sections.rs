@@ -7,12 +7,12 @@ use std::sync::Arc;
 use isograd_backends::device::DeviceName;
 use isograd_backends::value::EdgeWork;
 use isograd_data::audit::{Limits, Suspicious};
-use isograd_data::{Budget, Keys, Source, SplitBy};
+use isograd_data::{Budget, ColumnKey, Keys, Source, SplitBy};
 use isograd_engine::zero::Zero;
 use isograd_engine::{OptimizerConfig, Recompute};
 use isograd_models::{AnyArchitecture, Architecture, Egnn, Invalid, Registry};
 use isograd_structure::{Element, Units};
-use isograd_tasks::{Forces, LossConfig};
+use isograd_tasks::{Forces, LossConfig, Task, TaskConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -24,6 +24,9 @@ use crate::{Error, Result, ScheduleConfig};
 pub struct Config {
     /// Where structures come from.
     pub data: DataConfig,
+    /// What it is trained for.
+    #[serde(default)]
+    pub task: TaskConfig,
     /// What is trained.
     #[serde(default)]
     pub model: ModelConfig,
@@ -39,6 +42,18 @@ pub struct Config {
     /// Where results go.
     #[serde(default)]
     pub run: RunConfig,
+}
+
+impl Config {
+    /// What is predicted, and how errors count.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key of `[task]`.
+    pub fn task(&self) -> Result<Task> {
+        self.task
+            .task(&self.loss)
+            .map_err(|invalid| Error::Config { place: format!("task.{}", invalid.key), message: invalid.message })
+    }
 }
 
 /// The `[data]` section.
@@ -118,13 +133,13 @@ pub struct SourceConfig {
 }
 
 impl SourceConfig {
-    /// How its structures are read; `split_by` may add a grouping key.
-    pub fn source(&self, split_by: &SplitBy) -> Source {
+    /// How its structures are read; `split_by` may add a grouping key, a task asks for columns.
+    pub fn source(&self, split_by: &SplitBy, columns: Vec<ColumnKey>) -> Source {
         let mut keys = self.keys.clone();
         if let SplitBy::Key(key) = split_by {
             keys.group = Some(key.clone());
         }
-        Source { keys, units: self.units }
+        Source { keys, units: self.units, columns }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Weights as safetensors, readable from Python: one f32 tensor per parameter under its module path,
-//! and the potential's description as JSON under `isograd` in the header.
+//! and the model's description as JSON under `isograd` in the header.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use isograd_backends::value::EdgeWork;
 use isograd_engine::Spec;
 use isograd_engine::zero::View;
 use isograd_models::{GraphBackend, Registry};
-use isograd_tasks::{Potential, PotentialInfo};
+use isograd_tasks::{ModelInfo, Trained};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, View as TensorView, serialize_to_file};
 
@@ -137,12 +137,12 @@ impl TensorFile {
     }
 }
 
-/// Writes a potential, weights and description in one file. All ranks call it, and the first one writes; weights of
+/// Writes a model, weights and description in one file. All ranks call it, and the first one writes; weights of
 /// which ranks have pieces are gathered a block at a time.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Ranks`].
-pub fn save_potential<B: Backend>(path: &Path, weights: &View<'_, B>, info: &PotentialInfo) -> Result<()> {
+pub fn save_model<B: Backend>(path: &Path, weights: &View<'_, B>, info: &ModelInfo) -> Result<()> {
     let layout = weights.layout();
     let order = layout.by_path();
     let mut blocks: Vec<usize> = order.iter().map(|&parameter| layout.block_of(parameter)).collect();
@@ -153,7 +153,7 @@ pub fn save_potential<B: Backend>(path: &Path, weights: &View<'_, B>, info: &Pot
         return taken.into_iter().try_for_each(|block| Ok(weights.block(block).map(|_| ())?));
     }
     let header =
-        serde_json::to_string(info).map_err(|error| Error::Internal(format!("describing a potential: {error}")))?;
+        serde_json::to_string(info).map_err(|error| Error::Internal(format!("describing a model: {error}")))?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
     }
@@ -202,21 +202,21 @@ impl<B: Backend> Fetch<'_, B> {
     }
 }
 
-/// Reads a potential to a device.
+/// Reads a trained model to a device.
 ///
 /// # Errors
-/// [`Error::Run`] if the file is damaged or not a potential, [`Error::Io`] if it cannot be read.
-pub fn load_potential<B: GraphBackend>(path: &Path, registry: &Registry, device: &B::Device) -> Result<Potential<B>> {
+/// [`Error::Run`] if the file is damaged or not a model, [`Error::Io`] if it cannot be read.
+pub fn load_model<B: GraphBackend>(path: &Path, registry: &Registry, device: &B::Device) -> Result<Trained<B>> {
     let mut file = TensorFile::open(path)?;
-    let header =
-        file.header().ok_or_else(|| Error::run(path, "has no `isograd` entry in its header: it is not a potential"))?;
-    let info: PotentialInfo = serde_json::from_str(header)
+    let header = file
+        .header()
+        .ok_or_else(|| Error::run(path, "has no `isograd` entry in its header: it is no trained model"))?;
+    let info: ModelInfo = serde_json::from_str(header)
         .map_err(|error| Error::run(path, format!("has a description that cannot be read: {error}")))?;
     let model = info
-        .model
-        .model(registry, EdgeWork::default())
+        .build(registry, EdgeWork::default())
         .map_err(|invalid| Error::run(path, format!("describes a model whose {invalid}")))?;
     let layout = model.layout(1);
     let weights = layout.parameters().iter().map(|spec| file.parameter(spec, device)).collect::<Result<_>>()?;
-    Ok(Potential { model, layout, weights, info: Arc::new(info) })
+    Ok(Trained { model, layout, weights, info: Arc::new(info) })
 }

@@ -8,7 +8,7 @@ use isograd_data::HostGraph;
 use isograd_models::Egnn;
 use isograd_models::nn::{Basis, Envelope};
 use isograd_structure::{Geometry, neighbour_list};
-use isograd_tasks::{Forces, Model, Scales, TrunkInfo, potential_targets};
+use isograd_tasks::{Forces, Model, Nodes, PotentialTask, Task, TrunkInfo, potential_targets};
 use isograd_train::Batch;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -25,9 +25,9 @@ pub struct Case {
 impl Case {
     pub fn model(&self, work: EdgeWork) -> Model {
         let elements = ["H", "C", "O"].map(|symbol| symbol.parse().unwrap()).to_vec();
-        let scales = Scales { energy: 0.4, force: 1.3 };
-        let trunk = TrunkInfo::new(&self.egnn, elements, self.heads, self.forces, scales);
-        trunk.model_of(Arc::new(self.egnn.clone()), work).unwrap()
+        let task = Task::from(PotentialTask::default()).scaled(&[0.4, 1.3]);
+        let trunk = TrunkInfo::new(&self.egnn, Nodes::Elements(elements), self.heads, self.forces);
+        trunk.model_of(Arc::new(self.egnn.clone()), &task.targets, work).unwrap()
     }
 }
 

@@ -60,17 +60,19 @@ impl Column {
         Self { name: name.into(), width: 3, data: Data::Real(vectors.as_flattened().to_vec()) }
     }
 
-    /// The column as vectors, if it is numeric with three values per atom.
-    pub fn as_vectors(&self) -> Option<Vec<[f64; 3]>> {
-        if self.width != 3 {
-            return None;
-        }
-        let triples = |values: &[f64]| values.as_chunks::<3>().0.to_vec();
+    /// The column's numbers, row by row, if it has numbers.
+    pub fn numbers(&self) -> Option<Vec<f64>> {
         match &self.data {
-            Data::Real(values) => Some(triples(values)),
-            Data::Integer(values) => Some(triples(&values.iter().map(|&v| v as f64).collect::<Vec<_>>())),
+            Data::Real(values) => Some(values.clone()),
+            Data::Integer(values) => Some(values.iter().map(|&value| value as f64).collect()),
             Data::Text(_) | Data::Logical(_) => None,
         }
+    }
+
+    /// The column as vectors, if it is numeric with three values per atom.
+    pub fn as_vectors(&self) -> Option<Vec<[f64; 3]>> {
+        let numbers = self.numbers().filter(|_| self.width == 3)?;
+        Some(numbers.as_chunks::<3>().0.to_vec())
     }
 }
 

@@ -1,0 +1,305 @@
+//! What a trained model says of itself; it travels in the header of the weights file.
+
+use std::sync::Arc;
+
+use isograd_backends::value::EdgeWork;
+use isograd_data::{HostGraph, Keys, References, Sizes, Source};
+use isograd_models::{AnyArchitecture, Inputs, Invalid, NodeVectors, Registry};
+use isograd_structure::{Element, Structure, Units, count_edges, neighbour_list};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::{Error, Kind, Label, Level, Model, Pool, Readout, Target, Task};
+
+/// Where vectors per node come from: forces, or another vector that is predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forces {
+    /// Vectors of the last block: equivariant, but not the gradient of the energy.
+    #[default]
+    Direct,
+    /// How far the coordinate updates moved the node; needs `coordinate_updates`.
+    Displacement,
+}
+
+/// What nodes are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nodes {
+    /// Atoms, in space of three dimensions, of these elements, in the order of the embedding's rows.
+    Elements(Vec<Element>),
+    /// Anything else.
+    Kinds {
+        /// How many kinds of nodes there are.
+        count: usize,
+        /// D, the dimensions of space.
+        dims: usize,
+    },
+}
+
+/// The network, without its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrunkInfo {
+    /// `[model] kind`.
+    pub kind: String,
+    /// Its hyper-parameters, by key.
+    pub options: Json,
+    /// What nodes are.
+    pub nodes: Nodes,
+    /// Number of heads: readouts over one trunk.
+    pub heads: usize,
+    /// Where vectors come from.
+    pub forces: Forces,
+    /// Cutoff of the neighbour list in angstrom.
+    pub cutoff: f64,
+    /// Whether the model reads positions, as no equivariant model does.
+    #[serde(default)]
+    pub positions: bool,
+}
+
+impl TrunkInfo {
+    /// Describes an architecture.
+    pub fn new(architecture: &dyn AnyArchitecture, nodes: Nodes, heads: usize, forces: Forces) -> Self {
+        let needs = architecture.needs();
+        Self {
+            kind: architecture.kind().to_owned(),
+            options: architecture.options(),
+            nodes,
+            heads,
+            forces,
+            cutoff: needs.cutoff,
+            positions: needs.positions,
+        }
+    }
+
+    /// The model of an architecture that this describes, with readouts of some targets.
+    ///
+    /// # Errors
+    /// The key of `[model]` and what was expected.
+    pub fn model_of(
+        &self,
+        architecture: Arc<dyn AnyArchitecture>,
+        targets: &[Target],
+        edge_work: EdgeWork,
+    ) -> Result<Model, Invalid> {
+        let (species, dims) = match &self.nodes {
+            Nodes::Elements(elements) => (rows_of(elements)?, 3),
+            Nodes::Kinds { count, dims } => ((0..*count as u32).collect(), *dims),
+        };
+        for target in targets {
+            if !(target.scale.is_finite() && target.scale > 0.0) {
+                let message = format!("is {} for {}, expected a positive number", target.scale, target.name);
+                return Err(Invalid::new("scale", message));
+            }
+        }
+        let vectors = match self.forces {
+            _ if targets.iter().all(|target| target.kind != Kind::Vector) => NodeVectors::None,
+            Forces::Direct => NodeVectors::Direct,
+            Forces::Displacement => NodeVectors::Displacement,
+        };
+        let readout = |target: &Target| match (target.kind, self.forces) {
+            (Kind::Vector, Forces::Displacement) => {
+                Readout::Vectors { target: target.name.clone(), scale: None, pool: Pool::of(target) }
+            }
+            _ => Readout::of(target),
+        };
+        let inputs = Inputs { species, dims, heads: self.heads, vectors, edge_work };
+        Model::new(architecture, inputs, targets.iter().map(readout).collect())
+    }
+
+    /// The row of the embedding of each atom.
+    ///
+    /// # Errors
+    /// [`Error::Element`].
+    pub fn species(&self, elements: &[Element]) -> Result<Vec<u32>, Error> {
+        let known: &[Element] = match &self.nodes {
+            Nodes::Elements(known) => known,
+            Nodes::Kinds { .. } => &[],
+        };
+        let row = |element: &Element| {
+            let row = known.iter().position(|known| known == element);
+            row.map(|row| row as u32).ok_or_else(|| {
+                let known: Vec<&str> = known.iter().map(|element| element.symbol()).collect();
+                Error::Element { element: element.to_string(), known: known.join(", ") }
+            })
+        };
+        elements.iter().map(row).collect()
+    }
+}
+
+/// The atomic numbers of a model's elements.
+fn rows_of(elements: &[Element]) -> Result<Vec<u32>, Invalid> {
+    if elements.is_empty() {
+        return Err(Invalid::new("elements", "is empty, expected symbols as in [\"H\", \"C\"]"));
+    }
+    let mut sorted = elements.to_vec();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Invalid::new("elements", format!("names {} twice", pair[0])));
+    }
+    Ok(elements.iter().map(|element| u32::from(element.number())).collect())
+}
+
+/// What is known of a scalar without the model, and taken off its labels.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Offset {
+    /// Nothing.
+    #[default]
+    None,
+    /// What atoms of each element contribute.
+    Elements(References),
+    /// The same for all.
+    Constant(f64),
+}
+
+impl Offset {
+    /// Of a graph or node with these atoms in it.
+    pub fn of(&self, elements: &[Element]) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Elements(references) => references.energy(elements),
+            Self::Constant(value) => *value,
+        }
+    }
+}
+
+/// What a trained model says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// The network.
+    pub model: TrunkInfo,
+    /// What it was trained for.
+    pub task: Task,
+    /// The sources it was trained on, in order.
+    pub sources: Vec<SourceInfo>,
+}
+
+/// One source as a model remembers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// Its name.
+    pub name: String,
+    /// Where its labels stand.
+    pub keys: Keys,
+    /// Its units.
+    pub units: Units,
+    /// What is known without the model, target by target.
+    pub offsets: Vec<Offset>,
+    /// The head that predicts it.
+    pub head: usize,
+}
+
+impl ModelInfo {
+    /// The model that is described.
+    ///
+    /// # Errors
+    /// The key of `[model]` and what was expected.
+    pub fn build(&self, registry: &Registry, edge_work: EdgeWork) -> Result<Model, Invalid> {
+        let architecture = registry.make(&self.model.kind, self.model.options.clone())?;
+        self.model.model_of(architecture, &self.task.targets, edge_work)
+    }
+
+    /// The source called `name`, or the first.
+    ///
+    /// # Errors
+    /// [`Error::Source`] if there is none of that name.
+    pub fn source(&self, name: Option<&str>) -> Result<(usize, Source), Error> {
+        let index = match name {
+            None => 0,
+            Some(name) => self.sources.iter().position(|source| source.name == name).ok_or_else(|| {
+                let known: Vec<&str> = self.sources.iter().map(|source| source.name.as_str()).collect();
+                Error::Source { name: name.to_owned(), known: known.join(", ") }
+            })?,
+        };
+        let source = &self.sources[index];
+        Ok((index, Source { keys: source.keys.clone(), units: source.units, columns: self.task.columns() }))
+    }
+
+    /// How many atoms and edges the graph of a structure has.
+    ///
+    /// # Errors
+    /// [`Error::Element`] for an unknown element, [`Error::Structure`] for an impossible cell.
+    pub fn sizes(&self, structure: &Structure) -> Result<Sizes, Error> {
+        self.model.species(&structure.elements)?;
+        Ok(Sizes { atoms: structure.len(), edges: count_edges(&structure.geometry, self.model.cutoff)? })
+    }
+
+    /// The graph of a structure of source `source`.
+    ///
+    /// # Errors
+    /// [`Error::Element`] for an unknown element, [`Error::Structure`] for an impossible cell.
+    pub fn graph(&self, structure: &Structure, source: usize) -> Result<HostGraph, Error> {
+        let positions = if self.model.positions { structure.geometry.positions.as_flattened() } else { &[] };
+        Ok(HostGraph {
+            dims: 3,
+            species: self.model.species(&structure.elements)?,
+            edges: neighbour_list(&structure.geometry, self.model.cutoff)?.into(),
+            head: self.sources[source].head,
+            positions: positions.to_vec(),
+            velocities: Vec::new(),
+        })
+    }
+
+    /// The labels of a structure of a source, one entry per target, `None` where there is none. They are what the model is
+    /// to predict: what is known without it, as reference energies are, is taken off.
+    pub fn labels(&self, structure: &Structure, source: usize) -> Vec<Option<Vec<f64>>> {
+        let offsets = &self.sources[source].offsets;
+        self.task.targets.iter().zip(offsets).map(|(target, offset)| target.shifted(structure, offset)).collect()
+    }
+
+    /// Turns what the model says, one entry per target, into what a user wants to know: adds what was taken off labels.
+    pub fn complete(&self, structure: &Structure, source: usize, prediction: &mut [Vec<f64>]) {
+        for ((target, offset), values) in
+            self.task.targets.iter().zip(&self.sources[source].offsets).zip(prediction.iter_mut())
+        {
+            shift(target, offset, structure, values, 1.0);
+        }
+    }
+}
+
+/// Adds what is known without the model, `sign` times.
+fn shift(target: &Target, offset: &Offset, structure: &Structure, values: &mut [f64], sign: f64) {
+    if target.kind != Kind::Scalar || *offset == Offset::None {
+        return;
+    }
+    match target.level {
+        Level::Graph => values.iter_mut().for_each(|value| *value += sign * offset.of(&structure.elements)),
+        Level::Node => {
+            for (value, element) in values.iter_mut().zip(&structure.elements) {
+                *value += sign * offset.of(std::slice::from_ref(element));
+            }
+        }
+    }
+}
+
+impl Target {
+    /// What a structure says of this target, as it stands in the data; `None` where it says nothing.
+    pub fn label_of<'a>(&self, structure: &'a Structure) -> Option<&'a [f64]> {
+        match &self.label {
+            Label::Energy => structure.energy.as_ref().map(std::slice::from_ref),
+            Label::Forces => structure.forces.as_ref().map(|forces| forces.as_flattened()),
+            Label::Column(key) => structure.columns.get(key).map(Vec::as_slice),
+        }
+    }
+
+    /// The same, without what is known of it without the model.
+    pub fn shifted(&self, structure: &Structure, offset: &Offset) -> Option<Vec<f64>> {
+        let mut values = self.label_of(structure)?.to_vec();
+        shift(self, offset, structure, &mut values, -1.0);
+        Some(values)
+    }
+}
+
+impl Task {
+    /// The columns that labels stand in, beside energies and forces.
+    pub fn columns(&self) -> Vec<isograd_data::ColumnKey> {
+        let column = |target: &Target| match &target.label {
+            Label::Column(key) => {
+                Some(isograd_data::ColumnKey { key: key.clone(), of_nodes: target.level == Level::Node })
+            }
+            Label::Energy | Label::Forces => None,
+        };
+        self.targets.iter().filter_map(column).collect()
+    }
+}
