@@ -1,16 +1,14 @@
-//! Training by hand, each step: batch, graph, walk, loss, gradients, update. The loss is your own as well: log-cosh of the
-//! errors of forces.
+//! Training by hand, each step: batch, graph, walk, loss, gradients, update.
 //!
 //!     cargo run --release --example training_loop
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use burn::backend::Autodiff;
-use burn::tensor::{Tensor, backend::Backend};
 use isograd::backends::device::CpuBackend;
 use isograd::data::{epoch_order, pack};
 use isograd::engine::{Collect, Optimizer, OptimizerConfig, Recompute, Walk, clip_scale, squares, value_and_grad};
 use isograd::models::{Graph, Registry};
-use isograd::tasks::Labels;
+use isograd::tasks::{Labels, loss};
 use isograd::train::{config::Config, prepare};
 
 type Tracked = Autodiff<CpuBackend>;
@@ -26,17 +24,11 @@ layers = 2
 batch_graphs = 32
 "#;
 
-/// `log cosh x = |x| + log(1 + exp(-2 |x|)) - log 2`, which overflows nowhere.
-fn log_cosh<B: Backend>(errors: Tensor<B, 2>) -> Tensor<B, 1> {
-    let size = errors.abs();
-    (size.clone() + size.mul_scalar(-2.0).exp().log1p()).sub_scalar(2f64.ln()).sum()
-}
-
 fn main() -> isograd::Result<()> {
     let config = Config::parse(CONFIG, &[], "this example")?;
     let data = prepare(&config, &Registry::default())?;
-    let (device, targets) = (Default::default(), &data.training.task().targets);
-    let forces = targets.iter().position(|target| target.name == "forces").unwrap_or_default();
+    let task = data.training.task();
+    let (device, targets, terms) = (Default::default(), &task.targets, task.terms());
 
     let blocks = data.model.blocks::<Tracked>();
     let layout = data.model.layout(1);
@@ -55,21 +47,12 @@ fn main() -> isograd::Result<()> {
             let labels = Labels::<Tracked>::new(targets, &batch.labels, &device);
             let mut sink = Collect::new(blocks.len());
             let walk = Walk { segments: &segments, random: None };
-            let loss = value_and_grad(
-                &blocks,
-                &layout.view(&weights),
-                &graph,
-                walk,
-                |mut found| {
-                    let errors = found.need("forces").into_tensor() - labels.values(forces);
-                    log_cosh(errors * labels.weights(forces)).div_scalar(batch.labels.counts().0[forces] as f64)
-                },
-                &mut sink,
-            )?;
+            let counts = batch.labels.counts();
+            let objective = |found| loss(&terms, targets, found, &labels, &counts);
+            total += value_and_grad(&blocks, &layout.view(&weights), &graph, walk, objective, &mut sink)?;
             let gradients = sink.gradients();
             let scale = clip_scale(squares(&gradients).sqrt(), 10.0);
             weights = optimizer.step(weights, 2e-3, gradients, scale);
-            total += loss;
         }
         means.push(total / batches.len() as f64);
         println!("epoch {}: loss {:.4}", epoch + 1, means[epoch]);

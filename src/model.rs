@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use isograd_backends::device::DeviceName;
-use isograd_data::{Budget, HostBatch, HostGraph};
+use isograd_data::{Budget, HostBatch, HostGraph, Measured};
 use isograd_engine::forward;
 use isograd_models::{Graph, GraphBlocks, Registry};
 use isograd_structure::Structure;
@@ -121,10 +121,15 @@ impl Model {
     pub fn predict(&self, structures: &[Structure]) -> Result<Vec<Values>> {
         let measure = |(place, structure): (usize, &Structure)| {
             let sizes = sound(structure).and_then(|()| Ok(self.info.sizes(structure)?));
-            sizes.map_err(|error| Error::Structure(format!("structure {place} (from 0): {error}")))
+            let sizes = sizes.map_err(|error| Error::Structure(format!("structure {place} (from 0): {error}")))?;
+            // What is to be predicted is not read.
+            let geometry = structure.geometry.clone();
+            let structure = Structure { geometry, elements: structure.elements.clone(), ..Structure::default() };
+            Ok(Measured { structure, sizes })
         };
-        let sizes = structures.iter().enumerate().map(measure).collect::<Result<_>>()?;
-        let dataset = Dataset::measured(structures.to_vec(), self.source, sizes, self.info.clone());
+        let measured: Vec<Measured> = structures.iter().enumerate().map(measure).collect::<Result<_>>()?;
+        let sources = vec![self.source; measured.len()];
+        let dataset = Dataset::of_structures(measured, sources, self.info.clone())?;
         self.on.predict(&Arc::new(dataset)).map(|found| self.values(found))
     }
 

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use isograd::data::audit::Limits;
-use isograd::data::{Source, split};
+use isograd::data::{Measured, Source, split};
 use isograd::models::Registry;
-use isograd::structure::Structure;
 use isograd::train::config::Config;
 use isograd::train::{prepare, survey};
 
@@ -23,10 +22,10 @@ fn molecules_are_many_and_held_out_whole() {
 
     let data = &config.data;
     let source = data.sources[0].source(&data.split_by, Vec::new());
-    let (structures, _) = survey(&source, &data.sources[0].files, &data.limits()).unwrap();
+    let (structures, _) = survey(&source, &data.sources[0].files, &data.limits(), 1.0).unwrap();
     let (training, validation) = split(structures, &data.split_by, data.validation_fraction, 0, 0).unwrap();
-    let names = |structures: &[Structure]| -> BTreeSet<String> {
-        structures.iter().map(|structure| structure.group.clone().unwrap()).collect()
+    let names = |structures: &[Measured]| -> BTreeSet<String> {
+        structures.iter().map(|own| own.structure.group.clone().unwrap()).collect()
     };
     let (training, validation) = (names(&training), names(&validation));
     assert!(training.len() >= 50 && validation.len() >= 10 && training.is_disjoint(&validation));
@@ -35,7 +34,7 @@ fn molecules_are_many_and_held_out_whole() {
 #[test]
 fn metals_are_periodic_with_stresses_for_bulk() {
     let files = [Path::new("examples/data/metals.extxyz.xz")];
-    let (structures, summary) = survey(&Source::default(), &files, &Limits::default()).unwrap();
+    let (structures, summary) = survey(&Source::default(), &files, &Limits::default(), 1.0).unwrap();
     assert_eq!(summary.periodic, structures.len());
     assert!(summary.with_stress > 100 && summary.with_stress < summary.frames);
     assert!(summary.elements.len() >= 8);

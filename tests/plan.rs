@@ -71,7 +71,7 @@ fn steps_on_the_cpu_take_what_was_planned() {
 #[test]
 #[cfg(feature = "wgpu")]
 fn steps_on_wgpu_take_what_was_planned() {
-    if !common::has_wgpu() {
+    if !common::gpus().contains(&"wgpu") {
         return;
     }
     let cases = [
@@ -196,7 +196,7 @@ fn running_out_of_memory_says_what_would_fit() {
 #[cfg(feature = "wgpu")]
 fn a_buffer_too_large_for_the_gpu_says_so() {
     use isograd::backends::{device::profile, profile::Profile};
-    if !common::has_wgpu() {
+    if !common::gpus().contains(&"wgpu") {
         return;
     }
     let Profile::Gpu { largest } = profile(&"wgpu".parse().unwrap()).unwrap() else { panic!("wgpu is a GPU") };

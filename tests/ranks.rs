@@ -91,12 +91,11 @@ fn a_damaged_snapshot_is_refused_on_all_ranks() {
 
 #[test]
 fn ranks_on_one_gpu_train_alike() {
-    #[cfg(feature = "wgpu")]
-    if common::has_wgpu() {
+    for device in common::gpus() {
         let space = Workspace::new(40, CONFIG);
         let train = |out: &str, ranks: &str, zero: &str| {
             let arguments =
-                ["train", "config.toml", "--device", "wgpu", "--out", out, "--ranks", ranks, "--zero", zero];
+                ["train", "config.toml", "--device", device, "--out", out, "--ranks", ranks, "--zero", zero];
             space.succeed(&[&arguments[..], &["--set", "train.epochs=2"]].concat());
         };
         train("one", "1", "0");

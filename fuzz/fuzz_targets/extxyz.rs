@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(structure) = Source::default().structure(frame, "fuzz")
             && structure.len() < 64
         {
-            inspect(&structure, &Limits::default());
+            inspect(&structure, &Limits::default(), 5.0);
         }
     }
 });

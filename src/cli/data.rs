@@ -78,7 +78,8 @@ pub(crate) fn run(command: Command) -> Result<()> {
 }
 
 fn look(name: &str, source: &Source, files: &[PathBuf], limits: &Limits) -> Result<Entry, Error> {
-    let (_, summary) = survey(source, files, limits)?;
+    // Nobody asks for edges here.
+    let (_, summary) = survey(source, files, limits, 1.0)?;
     let warnings = summary.warnings();
     Ok(Entry { name: name.to_owned(), summary, warnings })
 }

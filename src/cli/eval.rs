@@ -57,7 +57,7 @@ impl RunOn for Evaluate {
         let trained = load_model::<B>(&opened.weights, &Registry::default(), &device)?;
         let (index, source) = trained.info.source(args.options.source.as_deref())?;
         let limits = opened.config.data.limits();
-        let (structures, summary) = survey(&source, &args.files, &limits)?;
+        let (structures, summary) = survey(&source, &args.files, &limits, trained.info.model.cutoff)?;
         for warning in summary.warnings() {
             eprintln!("warning: {warning}");
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use isograd_structure::{Element, Structure, shortest_distance};
+use isograd_structure::{Element, Pairs, Structure, pairs};
 use serde::{Deserialize, Serialize};
 
 /// What to do with a frame that cannot be trusted.
@@ -75,11 +75,24 @@ pub struct Needs {
     pub columns: Vec<String>,
 }
 
-/// The first fault of a structure, and its shortest distance (within 4 angstrom) where that could
-/// be measured.
-pub fn inspect(structure: &Structure, limits: &Limits) -> (Option<Fault>, Option<f64>) {
+/// Distances above this are not looked at, in angstrom.
+const FAR: f64 = 4.0;
+
+/// What a look at one structure finds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Inspection {
+    /// Its first fault.
+    pub fault: Option<Fault>,
+    /// Its pairs of atoms: edges within the cutoff, and the shortest distance below 4 angstrom; nothing where they could not
+    /// be searched for.
+    pub pairs: Pairs,
+}
+
+/// Looks at a structure, whose edges are those shorter than `cutoff` angstrom: one search for neighbours.
+pub fn inspect(structure: &Structure, limits: &Limits, cutoff: f64) -> Inspection {
+    let faulty = |fault| Inspection { fault: Some(fault), pairs: Pairs::default() };
     if structure.is_empty() {
-        return (Some(Fault::Empty), None);
+        return faulty(Fault::Empty);
     }
     let geometry = &structure.geometry;
     let finite = geometry.positions.as_flattened().iter().all(|v| v.is_finite())
@@ -88,12 +101,12 @@ pub fn inspect(structure: &Structure, limits: &Limits) -> (Option<Fault>, Option
         && structure.stress.iter().flatten().flatten().all(|v| v.is_finite())
         && structure.columns.values().flatten().all(|v| v.is_finite());
     if !finite {
-        return (Some(Fault::NotFinite), None);
+        return faulty(Fault::NotFinite);
     }
-    let Ok(shortest) = shortest_distance(geometry) else {
-        return (Some(Fault::FlatCell), None);
+    let Ok(pairs) = pairs(geometry, cutoff, FAR) else {
+        return faulty(Fault::FlatCell);
     };
-    let fault = if shortest.is_some_and(|distance| distance < limits.shortest_distance) {
+    let fault = if pairs.shortest.is_some_and(|distance| distance < limits.shortest_distance) {
         Some(Fault::Overlap)
     } else if structure.forces.iter().flatten().flatten().any(|v| v.abs() > limits.largest_force) {
         Some(Fault::LargeForce)
@@ -102,7 +115,7 @@ pub fn inspect(structure: &Structure, limits: &Limits) -> (Option<Fault>, Option
     } else {
         None
     };
-    (fault, shortest)
+    Inspection { fault, pairs }
 }
 
 /// The numbers of the table that is printed for each source before training.
@@ -152,15 +165,9 @@ pub struct Summary {
 
 impl Summary {
     /// Takes one inspected frame into account; `place` is its file and frame.
-    pub fn add(
-        &mut self,
-        structure: &Structure,
-        fault: Option<Fault>,
-        shortest: Option<f64>,
-        place: impl Fn() -> String,
-    ) {
+    pub fn add(&mut self, structure: &Structure, found: &Inspection, place: impl Fn() -> String) {
         self.frames += 1;
-        if let Some(fault) = fault {
+        if let Some(fault) = found.fault {
             *self.faults.entry(fault).or_default() += 1;
             self.first.entry(fault).or_insert_with(place);
             return;
@@ -176,7 +183,7 @@ impl Summary {
         for key in structure.columns.keys() {
             *self.with_columns.entry(key.clone()).or_default() += 1;
         }
-        self.shortest_distance = minimum(self.shortest_distance, shortest);
+        self.shortest_distance = minimum(self.shortest_distance, found.pairs.shortest);
         if let Some(energy) = structure.energy {
             self.with_energy += 1;
             self.zero_energies += usize::from(energy == 0.0);
@@ -302,8 +309,8 @@ mod tests {
         let mut summary = Summary::default();
         for structure in Source::default().read(text.as_bytes(), "t") {
             let structure = structure.unwrap();
-            let (fault, shortest) = inspect(&structure, &Limits::default());
-            summary.add(&structure, fault, shortest, || "t: frame 0".into());
+            let found = inspect(&structure, &Limits::default(), 5.0);
+            summary.add(&structure, &found, || "t: frame 0".into());
         }
         summary
     }

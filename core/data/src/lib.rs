@@ -40,6 +40,6 @@ pub use error::{Error, Result};
 pub use loader::{BATCHES_OF_WORKER, Loader, MakeBatch};
 pub use radius::radius_graph;
 pub use references::{Fit, References, fit_references};
-pub use sampler::{Budget, Sizes, cut, epoch_order, pack, share};
+pub use sampler::{Budget, Measured, Sizes, cut, epoch_order, pack, share};
 pub use source::{ColumnKey, Keys, Source};
 pub use split::{SplitBy, split};

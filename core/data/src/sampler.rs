@@ -3,6 +3,7 @@
 //! Both are pure functions of the seed and the epoch, so that the sampler's whole state is a pair
 //! of numbers (epoch, batch) in the snapshot.
 
+use isograd_structure::Structure;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -25,6 +26,21 @@ pub struct Sizes {
     pub atoms: usize,
     /// Edges.
     pub edges: usize,
+}
+
+/// A structure whose neighbours have been searched for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The structure.
+    pub structure: Structure,
+    /// Its atoms and edges.
+    pub sizes: Sizes,
+}
+
+impl AsRef<Structure> for Measured {
+    fn as_ref(&self) -> &Structure {
+        &self.structure
+    }
 }
 
 impl Budget {

@@ -48,16 +48,16 @@ impl From<SplitBy> for String {
 ///
 /// # Errors
 /// A sentence about what is missing: a second group, or the comment key that groups are told by.
-pub fn split(
-    structures: Vec<Structure>,
+pub fn split<T: AsRef<Structure>>(
+    structures: Vec<T>,
     by: &SplitBy,
     validation_fraction: f64,
     seed: u64,
     source: usize,
-) -> Result<(Vec<Structure>, Vec<Structure>), String> {
+) -> Result<(Vec<T>, Vec<T>), String> {
     let mut group_of = Vec::with_capacity(structures.len());
     let mut numbers: HashMap<String, usize> = HashMap::new();
-    for (index, structure) in structures.iter().enumerate() {
+    for (index, structure) in structures.iter().map(AsRef::as_ref).enumerate() {
         let name = match by {
             SplitBy::Frame => {
                 group_of.push(index);

@@ -28,6 +28,6 @@ mod units;
 pub use cell::{Cell, Geometry};
 pub use element::Element;
 pub use error::{Error, Result};
-pub use neighbours::{NeighbourList, count_edges, neighbour_list, shortest_distance};
+pub use neighbours::{NeighbourList, Pairs, neighbour_list, pairs};
 pub use structure::Structure;
 pub use units::{EnergyUnit, LengthUnit, StressSign, StressUnit, Units};

@@ -100,37 +100,41 @@ pub fn neighbour_list(geometry: &Geometry, cutoff: f64) -> Result<NeighbourList>
     Ok(NeighbourList::from_rows(rows))
 }
 
-/// The number of edges shorter than `cutoff` angstrom: that of [`neighbour_list`], without the memory of it.
-///
-/// # Errors
-/// As [`neighbour_list`].
-pub fn count_edges(geometry: &Geometry, cutoff: f64) -> Result<usize> {
-    let bins = Bins::new(geometry, cutoff)?;
-    let degree = |i: usize| {
-        let mut degree = 0usize;
-        bins.visit(i, |_| degree += 1);
-        degree
-    };
-    let atoms = geometry.positions.len();
-    Ok(if atoms < PARALLEL_FROM {
-        (0..atoms).map(degree).sum()
-    } else {
-        (0..atoms).into_par_iter().with_min_len(PARALLEL_CHUNK).map(degree).sum()
-    })
+/// What one search says of a structure before its graph is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pairs {
+    /// Number of edges shorter than the cutoff: that of [`neighbour_list`], without the memory of it.
+    pub edges: usize,
+    /// The shortest distance between two atoms, or an atom and an image, in angstrom, if any is below the limit.
+    pub shortest: Option<f64>,
 }
 
-/// The shortest distance between two atoms or an atom and an image, in angstrom, if any is shorter
-/// than 4 angstrom.
+/// Counts the edges shorter than `cutoff` angstrom, and finds the shortest distance below `near` angstrom.
 ///
 /// # Errors
-/// As [`neighbour_list`].
-pub fn shortest_distance(geometry: &Geometry) -> Result<Option<f64>> {
-    let bins = Bins::new(geometry, 4.0)?;
-    let mut shortest = f64::INFINITY;
-    for i in 0..geometry.positions.len() {
-        bins.visit(i, |edge| shortest = shortest.min(Vector3::from(edge.vector).norm_squared()));
+/// As [`neighbour_list`], of the larger of the two.
+pub fn pairs(geometry: &Geometry, cutoff: f64, near: f64) -> Result<Pairs> {
+    if !(cutoff > 0.0 && near > 0.0) {
+        return Err(Error::Cutoff(cutoff.min(near)));
     }
-    Ok(shortest.is_finite().then(|| shortest.sqrt()))
+    let bins = Bins::new(geometry, cutoff.max(near))?;
+    let of = |i: usize| {
+        let (mut edges, mut shortest) = (0usize, f64::INFINITY);
+        bins.visit(i, |edge| {
+            let square = Vector3::from(edge.vector).norm_squared();
+            edges += usize::from(square < cutoff * cutoff);
+            shortest = shortest.min(square);
+        });
+        (edges, shortest)
+    };
+    let both = |a: (usize, f64), b: (usize, f64)| (a.0 + b.0, a.1.min(b.1));
+    let (atoms, nothing) = (geometry.positions.len(), (0, f64::INFINITY));
+    let (edges, square) = if atoms < PARALLEL_FROM {
+        (0..atoms).map(of).fold(nothing, both)
+    } else {
+        (0..atoms).into_par_iter().with_min_len(PARALLEL_CHUNK).map(of).reduce(|| nothing, both)
+    };
+    Ok(Pairs { edges, shortest: (square < near * near).then(|| square.sqrt()) })
 }
 
 /// Atoms sorted into the bins of a lattice.
@@ -358,7 +362,8 @@ mod tests {
             periodic: [true; 3],
         };
         assert!(neighbour_list(&thin, 5.0).unwrap_err().to_string().contains("a million"));
-        assert_eq!(count_edges(&thin, 5.0), neighbour_list(&thin, 5.0).map(|list| list.len()));
+        let found = pairs(&thin, 5.0, 1.0).map(|found| found.edges);
+        assert_eq!(found, neighbour_list(&thin, 5.0).map(|list| list.len()));
     }
 
     #[test]
@@ -368,6 +373,6 @@ mod tests {
             cell: Some(Cell([[10.0, 0.0, 0.0], [0.0, 10.0, 0.0], [0.0, 0.0, 10.0]])),
             periodic: [true, false, false],
         };
-        assert!((shortest_distance(&geometry).unwrap().unwrap() - 0.3).abs() < 1e-12);
+        assert!((pairs(&geometry, 1.0, 4.0).unwrap().shortest.unwrap() - 0.3).abs() < 1e-12);
     }
 }

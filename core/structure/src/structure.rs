@@ -23,6 +23,12 @@ pub struct Structure {
     pub group: Option<String>,
 }
 
+impl AsRef<Self> for Structure {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Structure {
     /// Number of atoms.
     pub fn len(&self) -> usize {

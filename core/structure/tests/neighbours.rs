@@ -3,7 +3,7 @@
 mod brute_force;
 
 use brute_force::brute_force;
-use isograd_structure::{Cell, Geometry, NeighbourList, count_edges, neighbour_list};
+use isograd_structure::{Cell, Geometry, NeighbourList, neighbour_list, pairs};
 use proptest::prelude::*;
 
 /// Edges as comparable numbers: receiver, sender, shift.
@@ -30,7 +30,18 @@ proptest! {
     #[test]
     fn equals_brute_force(geometry in geometries(), cutoff in 0.5..6.5f64) {
         let list = neighbour_list(&geometry, cutoff).unwrap();
-        prop_assert_eq!(count_edges(&geometry, cutoff).unwrap(), list.len());
+        for near in [0.5 * cutoff, 2.0 * cutoff] {
+            let found = pairs(&geometry, cutoff, near).unwrap();
+            prop_assert_eq!(found.edges, list.len());
+            let lengths = neighbour_list(&geometry, near).unwrap().vectors.into_iter();
+            let squares = lengths.map(|r| r.iter().map(|x| x * x).sum::<f64>());
+            let shortest = squares.reduce(f64::min).map(f64::sqrt);
+            let same = match (found.shortest, shortest) {
+                (Some(a), Some(b)) => (a - b).abs() <= 1e-12 * b,
+                (a, b) => a == b,
+            };
+            prop_assert!(same, "{:?}, {shortest:?} by the list", found.shortest);
+        }
         let expected = keys(&brute_force(&geometry, cutoff).unwrap());
         let found = keys(&list);
         // The two round differently: a pair may be on either side only where it is at the cutoff.
@@ -111,5 +122,5 @@ fn large_structures_take_the_parallel_path_to_the_same_list() {
     let geometry = Geometry { positions, cell, periodic: [true, false, true] };
     let expected = keys(&brute_force(&geometry, 3.0).unwrap());
     assert_eq!(keys(&neighbour_list(&geometry, 3.0).unwrap()), expected);
-    assert_eq!(count_edges(&geometry, 3.0).unwrap(), expected.len());
+    assert_eq!(pairs(&geometry, 3.0, 1.0).unwrap().edges, expected.len());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use isograd_backends::value::EdgeWork;
 use isograd_data::{HostGraph, Keys, References, Sizes, Source};
 use isograd_models::{AnyArchitecture, Inputs, Invalid, NodeVectors, Registry};
-use isograd_structure::{Element, Structure, Units, count_edges, neighbour_list};
+use isograd_structure::{Element, Structure, Units, neighbour_list, pairs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -222,7 +222,8 @@ impl ModelInfo {
     /// [`Error::Element`] for an unknown element, [`Error::Structure`] for an impossible cell.
     pub fn sizes(&self, structure: &Structure) -> Result<Sizes, Error> {
         self.model.species(&structure.elements)?;
-        Ok(Sizes { atoms: structure.len(), edges: count_edges(&structure.geometry, self.model.cutoff)? })
+        let cutoff = self.model.cutoff;
+        Ok(Sizes { atoms: structure.len(), edges: pairs(&structure.geometry, cutoff, cutoff)?.edges })
     }
 
     /// The graph of a structure of source `source`.

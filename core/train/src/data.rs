@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use isograd_data::audit::{Limits, Needs, Summary, inspect};
-use isograd_data::{Fit, HostGraph, References, Sizes, Source, fit_references, split};
+use isograd_data::{Fit, HostGraph, Measured, References, Sizes, Source, fit_references, split};
 use isograd_models::Registry;
 use isograd_structure::{Element, Structure};
 use isograd_tasks::{Kind, Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Target, Task, TrunkInfo};
@@ -62,11 +62,17 @@ pub struct Prepared {
     pub warnings: Vec<String>,
 }
 
-/// Reads and checks one source; used by training and by `data info`.
+/// Reads and checks one source, and counts the edges of each structure that are shorter than `cutoff` angstrom; used by
+/// training and by `data info`.
 ///
 /// # Errors
 /// [`Error::Data`] where a file cannot be read.
-pub fn survey<P: AsRef<Path>>(source: &Source, files: &[P], limits: &Limits) -> Result<(Vec<Structure>, Summary)> {
+pub fn survey<P: AsRef<Path>>(
+    source: &Source,
+    files: &[P],
+    limits: &Limits,
+    cutoff: f64,
+) -> Result<(Vec<Measured>, Summary)> {
     let mut kept = Vec::new();
     let mut summary = Summary::default();
     for file in files {
@@ -75,7 +81,9 @@ pub fn survey<P: AsRef<Path>>(source: &Source, files: &[P], limits: &Limits) -> 
         while frames.peek().is_some() {
             let chunk = frames.by_ref().take(CHUNK).map(|(index, frame)| Ok((index, frame?)));
             let chunk: Vec<(usize, Structure)> = chunk.collect::<Result<_>>()?;
-            kept.extend(audit(chunk, limits, &mut summary, |index| format!("{}: frame {index}", file.display())));
+            kept.extend(audit(chunk, limits, cutoff, &mut summary, |index| {
+                format!("{}: frame {index}", file.display())
+            }));
         }
     }
     Ok((kept, summary))
@@ -85,15 +93,17 @@ pub fn survey<P: AsRef<Path>>(source: &Source, files: &[P], limits: &Limits) -> 
 fn audit(
     numbered: Vec<(usize, Structure)>,
     limits: &Limits,
+    cutoff: f64,
     summary: &mut Summary,
     place: impl Fn(usize) -> String,
-) -> Vec<Structure> {
-    let findings: Vec<_> = numbered.par_iter().map(|(_, structure)| inspect(structure, limits)).collect();
+) -> Vec<Measured> {
+    let findings: Vec<_> = numbered.par_iter().map(|(_, structure)| inspect(structure, limits, cutoff)).collect();
     let mut kept = Vec::new();
-    for ((index, structure), (fault, shortest)) in numbered.into_iter().zip(findings) {
-        summary.add(&structure, fault, shortest, || place(index));
-        if fault.is_none() {
-            kept.push(structure);
+    for ((index, structure), found) in numbered.into_iter().zip(findings) {
+        summary.add(&structure, &found, || place(index));
+        if found.fault.is_none() {
+            let sizes = Sizes { atoms: structure.len(), edges: found.pairs.edges };
+            kept.push(Measured { structure, sizes });
         }
     }
     kept
@@ -103,8 +113,8 @@ fn audit(
 struct Part<'a> {
     source: &'a SourceConfig,
     summary: Summary,
-    training: Vec<Structure>,
-    validation: Vec<Structure>,
+    training: Vec<Measured>,
+    validation: Vec<Measured>,
 }
 
 /// Refuses a source that is not fit for training.
@@ -129,6 +139,7 @@ fn judge(config: &Config, task: &Task, source: &SourceConfig, summary: &Summary)
 pub fn prepare(config: &Config, registry: &Registry) -> Result<Prepared> {
     let data = &config.data;
     let task = config.task()?;
+    let cutoff = config.model.architecture(registry)?.needs().cutoff;
     let mut parts = Vec::new();
     for (index, source) in data.sources.iter().enumerate() {
         if source.files.is_empty() {
@@ -136,7 +147,7 @@ pub fn prepare(config: &Config, registry: &Registry) -> Result<Prepared> {
             return Err(Error::Source { name: source.name.clone(), message });
         }
         let how = source.source(&data.split_by, task.columns());
-        let (kept, summary) = survey(&how, &source.files, &data.limits())?;
+        let (kept, summary) = survey(&how, &source.files, &data.limits(), cutoff)?;
         judge(config, &task, source, &summary)?;
         let (training, validation) = split(kept, &data.split_by, data.validation_fraction, config.train.seed, index)
             .map_err(|message| Error::Source { name: source.name.clone(), message })?;
@@ -160,10 +171,11 @@ pub fn prepare_structures(
         return Err(Error::Config { place: "data.sources".into(), message: "is empty, expected one source".into() });
     };
     let task = config.task()?;
+    let cutoff = config.model.architecture(registry)?.needs().cutoff;
     let mut summary = Summary::default();
     let mut keep = |structures: Vec<Structure>, of: &str| {
         let numbered = structures.into_iter().enumerate().collect();
-        audit(numbered, &config.data.limits(), &mut summary, |index| format!("{of} structure {index}"))
+        audit(numbered, &config.data.limits(), cutoff, &mut summary, |index| format!("{of} structure {index}"))
     };
     let (training, validation) = (keep(training, "training"), keep(validation, "validation"));
     judge(config, &task, source, &summary)?;
@@ -204,7 +216,7 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part
     let trainings = parts
         .iter()
         .zip(&sources)
-        .flat_map(|(part, source)| part.training.iter().map(|structure| (structure, source.offsets.as_slice())));
+        .flat_map(|(part, source)| part.training.iter().map(|own| (&own.structure, source.offsets.as_slice())));
     task = scaled(task, trainings);
     let (trunk, model) = trunk(config, registry, Nodes::Elements(elements), &task)?;
     let info = Arc::new(ModelInfo { model: trunk, task, sources });
@@ -287,13 +299,14 @@ pub fn prepare_graphs(
 /// The labels of a target in some structures, with the elements of the atoms that each belongs to.
 fn labelled<'a>(
     target: &'a Target,
-    structures: &'a [Structure],
+    structures: &'a [Measured],
 ) -> impl Iterator<Item = (&'a [Element], &'a [f64])> + use<'a> {
-    structures.iter().filter_map(|structure| Some((structure.elements.as_slice(), target.label_of(structure)?)))
+    let structures = structures.iter().map(|own| &own.structure);
+    structures.filter_map(|structure| Some((structure.elements.as_slice(), target.label_of(structure)?)))
 }
 
 /// What is known of a target without the model.
-fn offset(target: &Target, source: &SourceConfig, training: &[Structure]) -> (Offset, Option<ReferenceReport>) {
+fn offset(target: &Target, source: &SourceConfig, training: &[Measured]) -> (Offset, Option<ReferenceReport>) {
     let (graph, scalar) = (target.level == Level::Graph, target.kind == Kind::Scalar);
     if scalar && graph && target.extensive {
         let given = source.references.as_ref().filter(|_| target.label == Label::Energy);
@@ -311,7 +324,7 @@ fn offset(target: &Target, source: &SourceConfig, training: &[Structure]) -> (Of
 }
 
 /// Given contributions of atoms with their residual on the training part, or fitted ones.
-fn references(target: &Target, given: Option<&BTreeMap<Element, f64>>, training: &[Structure]) -> Fit {
+fn references(target: &Target, given: Option<&BTreeMap<Element, f64>>, training: &[Measured]) -> Fit {
     let values = labelled(target, training).map(|(elements, values)| (elements, values[0]));
     let Some(given) = given else {
         return fit_references(values);
@@ -323,7 +336,7 @@ fn references(target: &Target, given: Option<&BTreeMap<Element, f64>>, training:
     Fit { rank: given.len(), structures: count, residual_rms: (sum / count.max(1) as f64).sqrt(), references }
 }
 
-fn reference_warnings(source: &SourceConfig, report: &ReferenceReport, validation: &[Structure]) -> Vec<String> {
+fn reference_warnings(source: &SourceConfig, report: &ReferenceReport, validation: &[Measured]) -> Vec<String> {
     let mut warnings = Vec::new();
     let (name, fit) = (&source.name, &report.fit);
     if !report.given && fit.rank < fit.references.0.len() {
@@ -335,7 +348,7 @@ fn reference_warnings(source: &SourceConfig, report: &ReferenceReport, validatio
     }
     let missing: BTreeSet<&str> = validation
         .iter()
-        .flat_map(|structure| &structure.elements)
+        .flat_map(|own| &own.structure.elements)
         .filter(|element| !fit.references.0.contains_key(element))
         .map(|element| element.symbol())
         .collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use isograd_data::{HostBatch, HostGraph, Sizes};
+use isograd_data::{HostBatch, HostGraph, Measured, Sizes};
 use isograd_structure::Structure;
 use isograd_tasks::{HostLabels, Kind, LabelCounts, ModelInfo, Target, Task};
 use rayon::prelude::*;
@@ -66,13 +66,16 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Measures structures, in parallel, and checks that the model knows their elements. `sources` has for each structure
-    /// the position of its source.
+    /// Structures whose labels and elements are checked. `sources` has for each structure the position of its source.
     ///
     /// # Errors
-    /// [`Error::Structure`] for an unknown element, an impossible cell, or a label of another size than its target.
-    pub fn of_structures(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<ModelInfo>) -> Result<Self> {
-        let measure = |structure: &Structure| -> Result<Sizes> {
+    /// [`Error::Structure`] for an unknown element, or a label of another size than its target.
+    ///
+    /// # Panics
+    /// If `structures` and `sources` differ in length.
+    pub fn of_structures(structures: Vec<Measured>, sources: Vec<usize>, info: Arc<ModelInfo>) -> Result<Self> {
+        assert_eq!(structures.len(), sources.len(), "Dataset: structures and their sources");
+        let check = |Measured { structure, .. }: &Measured| -> Result<()> {
             for target in &info.task.targets {
                 if let Some(values) = target.label_of(structure) {
                     fits(target, values, structure.len(), 3).map_err(|message| {
@@ -80,25 +83,14 @@ impl Dataset {
                     })?;
                 }
             }
-            Ok(info.sizes(structure)?)
+            info.model.species(&structure.elements)?;
+            Ok(())
         };
-        let sizes: Result<_> = structures.par_iter().map(measure).collect();
-        Ok(Self { sizes: sizes?, ..Self::unmeasured(structures, sources, info) })
-    }
-
-    /// Structures of one source that [`ModelInfo::sizes`] has measured.
-    ///
-    /// # Panics
-    /// If `structures` and `sizes` differ in length.
-    pub fn measured(structures: Vec<Structure>, source: usize, sizes: Vec<Sizes>, info: Arc<ModelInfo>) -> Self {
-        assert_eq!(structures.len(), sizes.len(), "Dataset: structures and their sizes");
-        let sources = vec![source; structures.len()];
-        Self { sizes, ..Self::unmeasured(structures, sources, info) }
-    }
-
-    fn unmeasured(structures: Vec<Structure>, sources: Vec<usize>, info: Arc<ModelInfo>) -> Self {
+        structures.par_iter().try_for_each(check)?;
+        let (structures, sizes) =
+            structures.into_iter().map(|Measured { structure, sizes }| (structure, sizes)).unzip();
         let task = Arc::new(info.task.clone());
-        Self { samples: Box::new(Structures { structures, sources, info }), task, sizes: Vec::new(), dims: 3 }
+        Ok(Self { samples: Box::new(Structures { structures, sources, info }), task, sizes, dims: 3 })
     }
 
     /// Graphs with their labels.
