@@ -66,7 +66,8 @@ pub(crate) fn matmul_over_rows<R: CubeRuntime, BT: BoolElement>(
     }
     let part = rows / parts;
     let cut = |x: Tensor<Cube<R, BT>, 2>, columns: usize| -> Tensor<Cube<R, BT>, 3> {
-        x.slice([0..parts * part]).reshape([parts, part, columns])
+        let rows = 0..parts * part;
+        x.slice([rows]).reshape([parts, part, columns])
     };
     let sums = matmul(cut(a.clone(), k).swap_dims(1, 2), cut(b.clone(), columns));
     let sum = sums.sum_dim(0).reshape([k, columns]);
