@@ -94,7 +94,10 @@ impl RunOn for Bench {
     type Output = Result<StepReport, Error>;
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        bench_step::<B>(&self.0, &device).map_err(|(key, message)| Error::Config { place: format!("--{key}"), message })
+        bench_step::<B>(&self.0, &device).map_err(|(key, message)| match key {
+            "device" => Error::Internal(format!("the device {message}")),
+            key => Error::Config { place: format!("--{key}"), message },
+        })
     }
 }
 

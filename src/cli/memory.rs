@@ -54,8 +54,10 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let outcome = panic::catch_unwind(AssertUnwindSafe(work));
     let _ = panic::take_hook();
     match (outcome, REFUSAL.lock().unwrap_or_else(PoisonError::into_inner).take()) {
-        (Ok(outcome), _) => outcome,
-        (Err(_), Some(refusal)) => {
+        (Ok(Ok(done)), _) => Ok(done),
+        (Ok(outcome), None) => outcome,
+        // An error after a refusal follows from it.
+        (Ok(Err(_)) | Err(_), Some(refusal)) => {
             let refusal = refusal.rsplit("Err` value: ").next().unwrap_or_default().to_owned();
             Err(Error::Memory(format!("{refusal}; {}", advice())))
         }

@@ -26,6 +26,10 @@ const FAILURE: u8 = 1;
 const PROBE: Duration = Duration::from_secs(5);
 const PROBES: u32 = 4;
 
+/// How long the reason of a failure may take after a connection has ended for it: each connection has a reader of its own,
+/// and a rank that was told why may end before another one has read it.
+const REASON: Duration = Duration::from_millis(300);
+
 /// What a connection has brought.
 enum Arrival {
     Message(Message),
@@ -86,7 +90,18 @@ impl Tcp {
         while !self.ended.contains(&to) {
             self.take(Instant::now() + PROBE, &[to])?;
         }
-        Err(CommError::Lost(self.ended[0]))
+        Err(self.lost())
+    }
+
+    /// Why a rank is gone: what one of them says, or that the first one ended. Those that ended later did so for want of it.
+    fn lost(&mut self) -> CommError {
+        let deadline = Instant::now() + REASON;
+        while let Ok((from, arrival)) = self.arrivals.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if let Err(told) = self.keep(from, arrival) {
+                return told;
+            }
+        }
+        CommError::Lost(self.ended[0])
     }
 
     fn silent(&self, silent: Vec<usize>) -> CommError {
@@ -174,8 +189,7 @@ impl Transport for Tcp {
                 return Ok(self.early.iter_mut().filter_map(VecDeque::pop_front).collect());
             }
             if waiting.iter().any(|other| self.ended.contains(other)) {
-                // Those that ended later did so for want of the first.
-                return Err(CommError::Lost(self.ended[0]));
+                return Err(self.lost());
             }
             self.take(deadline, &waiting)?;
         }
@@ -185,7 +199,7 @@ impl Transport for Tcp {
         while let Ok((from, arrival)) = self.arrivals.try_recv() {
             self.keep(from, arrival)?;
         }
-        self.ended.first().map_or(Ok(()), |&lost| Err(CommError::Lost(lost)))
+        if self.ended.is_empty() { Ok(()) } else { Err(self.lost()) }
     }
 
     fn fail(&mut self, failure: &Failure) {

@@ -13,12 +13,13 @@
 //! use burn::backend::Autodiff;
 //! use burn::tensor::Tensor;
 //! use burn_flex::Flex;
+//! use isograd_backends::kernels::KernelBackend;
 //! use isograd_backends::value::Value;
 //! use isograd_engine::{Block, BlockWeights, Collect, Declare, Flow, Init, Layout, Recompute, Slot, Walk, value_and_grad};
 //!
 //! /// `x W`, where x is the context of the first block.
 //! struct Linear(Slot<2>);
-//! impl<B: burn::tensor::backend::Backend> Block<B, Tensor<B, 2>> for Linear {
+//! impl<B: KernelBackend> Block<B, Tensor<B, 2>> for Linear {
 //!     fn forward(&self, weights: &BlockWeights<B>, x: &Tensor<B, 2>, mut flow: Flow<B>) -> Flow<B> {
 //!         let x = flow.take("x").unwrap_or_else(|| Value::new(x.clone()));
 //!         flow.put("x", x.matmul(weights.get(self.0)));
