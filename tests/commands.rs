@@ -123,6 +123,8 @@ fn wrong_input_is_one_message_and_exit_code_2() {
         (vec!["predict", "run", "far.xyz", "-o", "out.xyz"], vec!["far.xyz:1: frame 0", "does not know Xe"]),
         (vec!["predict", "run", "empty.xyz", "-o", "out.xyz"], vec!["empty.xyz:1: frame 0", "no atoms"]),
         (vec!["bench", "step", "--nodes", "0"], vec!["--nodes"]),
+        (vec!["bench", "step", "--kind", "egn"], vec!["--kind", "`egn`", "painn"]),
+        (vec!["bench", "step", "--kind", "gcn", "--forces", "displacement"], vec!["--forces", "\"direct\""]),
     ];
     for (arguments, expected) in cases {
         let (code, _, message) = space.run(&arguments);
@@ -207,12 +209,18 @@ fn bench_step_has_the_keys_that_scripts_read() {
     let report = json(&space.succeed(&arguments.split(' ').collect::<Vec<_>>()));
     for key in
         "framework device threads dtype nodes edges width layers parameters step_seconds_median step_seconds_min \
-                edges_per_second peak_bytes loss message recompute"
+                edges_per_second peak_bytes loss message recompute kind forces gemm_flops plan"
             .split_whitespace()
     {
         assert!(report.get(key).is_some_and(|value| !value.is_null()), "{key}: {report}");
     }
     assert_eq!((&report["edges"], &report["layers"]), (&serde_json::json!(128), &serde_json::json!(2)));
+    for kind in isograd::models::Registry::default().kinds() {
+        let step = format!("{arguments} --kind {kind}");
+        let report = json(&space.succeed(&step.split(' ').collect::<Vec<_>>()));
+        assert_eq!((&report["kind"], report["gemm_flops"].is_null()), (&kind.into(), kind != "egnn"), "{report}");
+        assert!(report["loss"].as_f64().is_some_and(f64::is_finite), "{report}");
+    }
     assert!(json(&space.succeed(&["devices", "--json"]))["devices"].as_array().is_some_and(|all| all.len() >= 3));
     assert!(space.succeed(&["completions", "bash"]).contains("isograd"));
 }

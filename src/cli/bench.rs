@@ -4,6 +4,8 @@ use isograd::backends::device::DeviceName;
 use isograd::backends::value::EdgeWork;
 use isograd::engine::Recompute;
 use isograd::lab::{NeighbourRate, StepConfig, StepReport, bench_step, neighbour_rates};
+use isograd::models::{Architecture, Egnn};
+use isograd::tasks::Forces;
 use isograd::train::Backend;
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
@@ -35,6 +37,12 @@ pub(crate) enum Command {
 
 #[derive(clap::Args)]
 pub(crate) struct StepArgs {
+    /// Kind of the model, as in [model] kind
+    #[arg(long, default_value = "egnn")]
+    kind: String,
+    /// Where forces come from; by default displacements of an egnn, direct ones of other kinds
+    #[arg(long)]
+    forces: Option<ForceSource>,
     /// Nodes
     #[arg(long, default_value_t = 1024)]
     nodes: usize,
@@ -65,6 +73,12 @@ pub(crate) struct StepArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ForceSource {
+    Direct,
+    Displacement,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -107,7 +121,14 @@ fn step(args: &StepArgs) -> Result<()> {
         Message::Fused => EdgeWork::Fused,
         Message::Composed => EdgeWork::Composed,
     };
-    let config = StepConfig { nodes, degree, width, layers, steps, warmup, message, recompute };
+    let forces = match args.forces {
+        Some(ForceSource::Direct) => Forces::Direct,
+        Some(ForceSource::Displacement) => Forces::Displacement,
+        None if args.kind == Egnn::KIND => Forces::Displacement,
+        None => Forces::Direct,
+    };
+    let kind = args.kind.clone();
+    let config = StepConfig { kind, forces, nodes, degree, width, layers, steps, warmup, message, recompute };
     let mut report = dispatch(&args.device, Bench(config))??;
     report.device = args.device.to_string();
     if args.json {
@@ -118,7 +139,13 @@ fn step(args: &StepArgs) -> Result<()> {
         ("graph", format!("{} nodes, {} edges", grouped(report.nodes), grouped(report.edges))),
         (
             "model",
-            format!("width {}, {} layers, {} parameters", report.width, report.layers, grouped(report.parameters)),
+            format!(
+                "{}, width {}, {} layers, {} parameters",
+                report.kind,
+                report.width,
+                report.layers,
+                grouped(report.parameters)
+            ),
         ),
         ("step, median", seconds(report.step_seconds_median)),
         ("step, fastest", seconds(report.step_seconds_min)),
@@ -127,7 +154,12 @@ fn step(args: &StepArgs) -> Result<()> {
         ("backward", seconds(report.parts.backward)),
         ("optimizer", seconds(report.parts.optimizer)),
         ("edges per second", rate(report.edges_per_second)),
-        ("matrix products", format!("{} GFLOP/s", grouped((report.gemm_flops_per_second / 1e9) as usize))),
+        (
+            "matrix products",
+            report
+                .gemm_flops_per_second
+                .map_or("-".into(), |rate| format!("{} GFLOP/s", grouped((rate / 1e9) as usize))),
+        ),
         ("peak memory", format!("{}, planned {}", bytes(report.peak_bytes), bytes(report.plan.map(|plan| plan.total)))),
         ("loss", report.loss.map_or("overflowed".into(), |loss| format!("{loss:.6}"))),
     ];

@@ -39,7 +39,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     // An update reads and writes weights and moments: seven passes over memory of 2 TB/s (A100 80GB datasheet).
     let update = 7.0 * 4.0 * parameters / 2e12;
     // Of the products of a fused step a quarter is forward; composed steps do not repeat them on the way back.
-    let forward = 0.25 * step.gemm_flops() / args.flops;
+    let unknown = || Error::Internal(format!("the operations of a step of kind {} are not known", step.kind));
+    let forward = 0.25 * step.gemm_flops().ok_or_else(unknown)? / args.flops;
     let work = |message: EdgeWork, recompute: Recompute| StepModel {
         forward,
         backward: forward * (if message == EdgeWork::Fused { 3.0 } else { 2.0 } + again(recompute)),

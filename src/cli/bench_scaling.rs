@@ -9,6 +9,8 @@ use isograd::backends::value::EdgeWork;
 use isograd::engine::Recompute;
 use isograd::engine::zero::Zero;
 use isograd::lab::{Cluster, RankStep, StepConfig, StepModel, Traffic, bench_rank, bench_traffic};
+use isograd::models::{Architecture, Egnn};
+use isograd::tasks::Forces;
 use isograd::train::Backend;
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
@@ -77,6 +79,8 @@ pub(crate) struct Args {
 impl Args {
     pub(super) fn step(&self, nodes: usize) -> StepConfig {
         StepConfig {
+            kind: Egnn::KIND.into(),
+            forces: Forces::Displacement,
             nodes,
             degree: self.degree,
             width: self.width,

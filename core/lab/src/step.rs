@@ -1,5 +1,5 @@
 //! One training step (forward, backward, AdamW) on a random graph with a fixed number of
-//! neighbours per node: an energy head, coordinate updates in every layer, displacements as forces.
+//! neighbours per node: an energy head and forces; of an EGNN with coordinate updates in every layer.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,13 +10,14 @@ use isograd_backends::value::EdgeWork;
 use isograd_data::{HeadRange, HostBatch};
 use isograd_engine::{Collect, Flow, Optimizer, OptimizerConfig, Recompute, Walk, value_and_grad};
 use isograd_models::nn::{Basis, Envelope};
-use isograd_models::{Egnn, Graph, GraphSizes, ModelBackend, floats};
+use isograd_models::{AnyArchitecture, Architecture, Egnn, Graph, GraphSizes, Invalid, ModelBackend, Registry, floats};
 use isograd_structure::{Cell, Element, Geometry, neighbour_list};
 use isograd_tasks::{Forces, Model, Nodes, TrunkInfo, potential_targets};
 use isograd_train::{Backend, MemoryPlan, MemoryWorkload};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// Elements of the synthetic graph, as many as the embedding has rows.
 const ELEMENTS: i64 = 100;
@@ -24,6 +25,10 @@ const ELEMENTS: i64 = 100;
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepConfig {
+    /// `[model] kind`.
+    pub kind: String,
+    /// Where forces come from.
+    pub forces: Forces,
     /// N.
     pub nodes: usize,
     /// Edges per node.
@@ -43,12 +48,24 @@ pub struct StepConfig {
 }
 
 impl StepConfig {
-    /// The model: an energy head, coordinate updates in every layer, displacements as forces.
+    /// The model, with an energy head: an EGNN with coordinate updates in every layer, or another kind with its defaults
+    /// but for width, layers and cutoff.
     ///
     /// # Errors
     /// The key and what was expected, if there is no such model.
     pub fn model(&self) -> Result<Model, (&'static str, String)> {
-        let egnn = Egnn {
+        let wrong = |invalid: Invalid| {
+            let key = ["layers", "kind", "forces"].into_iter().find(|key| *key == invalid.key).unwrap_or("width");
+            (key, invalid.message)
+        };
+        let architecture = if self.kind == Egnn::KIND { Ok(self.egnn()) } else { self.other() }.map_err(wrong)?;
+        let elements = (1..=ELEMENTS).filter_map(Element::from_number).collect();
+        let trunk = TrunkInfo::new(&*architecture, Nodes::Elements(elements), 1, self.forces);
+        trunk.model_of(architecture, potential_targets(), self.message).map_err(wrong)
+    }
+
+    fn egnn(&self) -> Arc<dyn AnyArchitecture> {
+        Arc::new(Egnn {
             width: self.width,
             layers: self.layers,
             cutoff: 1.0,
@@ -56,13 +73,12 @@ impl StepConfig {
             envelope: Envelope::None,
             coordinate_updates: true,
             ..Egnn::default()
-        };
-        let elements = (1..=ELEMENTS).filter_map(Element::from_number).collect();
-        let trunk = TrunkInfo::new(&egnn, Nodes::Elements(elements), 1, Forces::Displacement);
-        trunk.model_of(Arc::new(egnn), potential_targets(), self.message).map_err(|invalid| {
-            let key = if invalid.key == "layers" { "layers" } else { "width" };
-            (key, invalid.message)
         })
+    }
+
+    fn other(&self) -> Result<Arc<dyn AnyArchitecture>, Invalid> {
+        let options = json!({ "width": self.width, "layers": self.layers, "cutoff": 1.0 });
+        Registry::default().make(&self.kind, options)
     }
 
     /// The size of the graph.
@@ -71,13 +87,16 @@ impl StepConfig {
         GraphSizes { graphs: 1, nodes, edges }
     }
 
-    /// Operations of the square matrix products of a step. A layer has two on edges: two forward, two again in
+    /// Operations of the square matrix products of a step of an EGNN; `None` of another kind. A layer has two on edges: two forward, two again in
     /// backward, two for the gradients of each factor, 16 E F^2. On nodes it has five, the readout one more, each
     /// forward and twice backward, 6 N F^2 each.
-    pub fn gemm_flops(&self) -> f64 {
+    pub fn gemm_flops(&self) -> Option<f64> {
+        if self.kind != Egnn::KIND {
+            return None;
+        }
         let [nodes, degree, width, layers] = [self.nodes, self.degree, self.width, self.layers].map(|size| size as f64);
         let (edges, square) = (nodes * degree, width * width);
-        layers * 16.0 * edges * square + (5.0 * layers + 1.0) * 6.0 * nodes * square
+        Some(layers * 16.0 * edges * square + (5.0 * layers + 1.0) * 6.0 * nodes * square)
     }
 }
 
@@ -96,6 +115,10 @@ pub struct StepReport {
     pub message: EdgeWork,
     /// Which activations are recomputed.
     pub recompute: Recompute,
+    /// `[model] kind`.
+    pub kind: String,
+    /// Where forces come from.
+    pub forces: Forces,
     /// N.
     pub nodes: usize,
     /// E.
@@ -113,10 +136,11 @@ pub struct StepReport {
     /// E over the median.
     pub edges_per_second: f64,
     /// Operations of the matrix products that a step cannot do without while it holds nothing of size
-    /// `[E, F]`: per layer 16 E F^2 on edges and 30 N F^2 on nodes, and 6 N F^2 of the readout.
-    pub gemm_flops: f64,
+    /// `[E, F]`: per layer 16 E F^2 on edges and 30 N F^2 on nodes, and 6 N F^2 of the readout. None of other kinds than
+    /// `egnn`.
+    pub gemm_flops: Option<f64>,
     /// These over the median.
-    pub gemm_flops_per_second: f64,
+    pub gemm_flops_per_second: Option<f64>,
     /// Most bytes held at once, where the backend can tell.
     pub peak_bytes: Option<u64>,
     /// What the memory plan says of it; none where the model cannot tell.
@@ -211,6 +235,8 @@ pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result
         dtype: "f32".into(),
         message: config.message,
         recompute: config.recompute,
+        kind: config.kind.clone(),
+        forces: config.forces,
         nodes: config.nodes,
         edges,
         width: config.width,
@@ -220,7 +246,7 @@ pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result
         step_seconds_min: fastest,
         edges_per_second: edges as f64 / typical,
         gemm_flops: config.gemm_flops(),
-        gemm_flops_per_second: config.gemm_flops() / typical,
+        gemm_flops_per_second: config.gemm_flops().map(|operations| operations / typical),
         peak_bytes: B::peak_bytes(device),
         plan: work.plan(config.recompute),
         loss: last.is_finite().then_some(last),
@@ -239,8 +265,10 @@ pub(super) fn random_graph(config: &StepConfig, rng: &mut ChaCha8Rng) -> HostBat
     };
     let vectors = receivers.iter().zip(&senders).flat_map(|(&i, &j)| vector(i, j)).collect();
     let edges = nodes * degree;
+    let reads_positions = config.model().is_ok_and(|model| model.architecture().needs().positions);
     HostBatch {
         dims: 3,
+        positions: if reads_positions { positions.as_flattened().to_vec() } else { Vec::new() },
         members: vec![0],
         sizes: vec![nodes],
         species: (0..nodes).map(|_| rng.random_range(0..ELEMENTS as u32)).collect(),
