@@ -5,12 +5,9 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use isograd::backends::comm::{Communicator, Staged, spawn};
-use isograd::backends::device::CpuBackend;
 use isograd::models::Registry;
-use isograd::train::{Error, Event, Outcome, RankContext, config::Config, prepare, train_rank};
+use isograd::train::{Event, Outcome, config::Config, prepare, train_threads};
 
 const CONFIG: &str = r#"
 [data]
@@ -31,28 +28,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = format!("run.out={:?}", folder.path().join("run"));
     let config = Config::parse(CONFIG, &[out], "this example")?;
     let registry = Registry::default();
-    // The data are read once; ranks that are processes would each read them.
-    let data = Arc::new(prepare(&config, &registry)?);
-    let ended = spawn(config.parallel.ranks, Duration::from_secs(60), |transport| {
-        let comm = Arc::new(Staged::<CpuBackend>::start(move || Ok(transport))?);
-        let first = comm.rank() == 0;
-        let ranks = RankContext::<CpuBackend> { comm, ..RankContext::alone() };
-        let mut observer = |event: Event<'_>| match event {
-            Event::Validated { .. } if first => println!("{event}"),
-            _ => (),
-        };
-        train_rank(&config, false, &registry, &ranks, &Default::default(), &mut observer, || Ok(data.clone()))
-    });
-    for outcome in ended.into_iter().collect::<Result<Vec<_>, Error>>()? {
-        let Outcome::Finished(finished) = outcome else { return Err("was stopped".into()) };
-        if finished.details.is_none() {
-            continue;
+    // Ranks that are processes call `train_rank`, each with a communicator of its own.
+    let mut observer = |event: Event<'_>| {
+        if let Event::Validated { .. } = event {
+            println!("{event}");
         }
-        for (rank, summary) in finished.summary.train.ranks.iter().enumerate() {
-            let held = &summary.held;
-            println!("rank {rank}: {} bytes of weights, {} of moments", held.parameters, held.optimizer);
-            assert!(held.parameters < 4 * finished.summary.parameters as u64 * 6 / 10, "a rank has about half");
-        }
+    };
+    let data = || prepare(&config, &registry).map(Arc::new);
+    let outcome = train_threads(&config, &registry, false, &Arc::default(), &mut observer, data)?;
+    let Outcome::Finished(finished) = outcome else { return Err("was stopped".into()) };
+    for (rank, summary) in finished.summary.train.ranks.iter().enumerate() {
+        let held = &summary.held;
+        println!("rank {rank}: {} bytes of weights, {} of moments", held.parameters, held.optimizer);
+        assert!(held.parameters < 4 * finished.summary.parameters as u64 * 6 / 10, "a rank has about half");
     }
     Ok(())
 }

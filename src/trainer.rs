@@ -10,15 +10,13 @@ use isograd_structure::Units;
 use isograd_tasks::Objective;
 use isograd_train::config::{Config, DataConfig, ModelConfig, ParallelConfig, RunConfig, SourceConfig, TrainConfig};
 use isograd_train::run::{Best, RunDirectory, Summary};
-use isograd_train::{
-    Backend, Error, Event, Finished, Prepared, Result, RunOn, dispatch, prepare_graphs, prepare_structures, train_on,
-};
+use isograd_train::{Error, Event, Outcome, Prepared, Result, prepare_graphs, prepare_structures, train_threads};
 use serde_json::Value as Json;
 
 use crate::{Graphs, Model, Potential, SplitData};
 
 /// What is told of events.
-type OnEvent = Box<dyn FnMut(Event<'_>)>;
+type OnEvent = Box<dyn FnMut(Event<'_>) + Send>;
 
 /// Trains a potential, or a model of anything else. Everything that a config file can say is in [`Trainer::config`].
 pub struct Trainer {
@@ -63,6 +61,12 @@ impl Trainer {
         self.config(|config| config.train.epochs = Some(epochs))
     }
 
+    /// How many ranks share the work, each a thread with a device of its own. Default 1.
+    #[must_use]
+    pub fn ranks(self, ranks: usize) -> Self {
+        self.config(|config| config.parallel.ranks = ranks)
+    }
+
     /// Where to train. Default the CPU.
     #[must_use]
     pub fn device(self, device: DeviceName) -> Self {
@@ -71,7 +75,7 @@ impl Trainer {
 
     /// Who is told how training goes. Default nobody.
     #[must_use]
-    pub fn on_event(self, observer: impl FnMut(Event<'_>) + 'static) -> Self {
+    pub fn on_event(self, observer: impl FnMut(Event<'_>) + Send + 'static) -> Self {
         Self { on_event: Some(Box::new(observer)), ..self }
     }
 
@@ -113,10 +117,6 @@ impl Trainer {
 
     fn fit_on(self, prepare: &Prepare<'_>) -> Result<Fitted> {
         let Self { mut config, registry, on_event, out } = self;
-        if config.parallel.ranks != 1 {
-            let message = format!("is {}; a trainer is one rank, see `train_rank` for several", config.parallel.ranks);
-            return Err(Error::Config { place: "parallel.ranks".into(), message });
-        }
         config.complete(&registry)?;
         // Training keeps snapshots and the best weights in a run directory; nobody needs to see it.
         let hidden = match &out {
@@ -129,33 +129,20 @@ impl Trainer {
             (None, None) => return Err(Error::Internal("there is no run directory".into())),
         };
         RunDirectory::check_free(&config.run.out)?;
-        let device = config.train.device.clone();
-        let fit = Fit { config: &config, registry: &registry, prepare, on_event };
-        let finished = dispatch(&device, fit)??;
-        let model = Model::load_with(&registry, finished.run.root(), device)?;
+        let mut on_event = on_event.unwrap_or_else(|| Box::new(|_| ()));
+        let outcome = train_threads(&config, &registry, false, &Arc::default(), &mut on_event, || {
+            prepare(&config, &registry).map(Arc::new)
+        })?;
+        let Outcome::Finished(finished) = outcome else {
+            return Err(Error::Internal("training was stopped by nobody".into()));
+        };
+        let model = Model::load_with(&registry, finished.run.root(), config.train.device.of_rank(0))?;
         Ok(Fitted { summary: finished.summary, made: Made::of(model) })
     }
 }
 
 /// What makes the data ready.
 type Prepare<'a> = dyn Fn(&Config, &Registry) -> Result<Prepared> + 'a;
-
-struct Fit<'a> {
-    config: &'a Config,
-    registry: &'a Registry,
-    prepare: &'a Prepare<'a>,
-    on_event: Option<OnEvent>,
-}
-
-impl RunOn for Fit<'_> {
-    type Output = Result<Finished>;
-
-    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        let Self { config, registry, prepare, on_event } = self;
-        let mut on_event = on_event.unwrap_or_else(|| Box::new(|_| ()));
-        train_on::<B>(config, registry, false, &device, &mut on_event, || prepare(config, registry).map(Arc::new))
-    }
-}
 
 /// What training has made.
 #[derive(Debug)]

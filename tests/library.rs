@@ -76,6 +76,17 @@ fn the_same_config_trains_alike_from_memory_and_from_files() {
 }
 
 #[test]
+fn two_ranks_of_a_trainer_learn_what_one_learns() {
+    let data = Data::from(structures(40)).split(Split::by_frame(0.1)).unwrap();
+    let [one, two] = [1, 2].map(|ranks| trainer().ranks(ranks).fit(&data).unwrap());
+    assert_eq!(two.summary().train.ranks.len(), 2);
+    for ((key, a), (_, b)) in one.best().validation.iter().zip(two.best().validation.iter()) {
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert!((a - b).abs() < 2e-5 * a.abs(), "{key}: {a} of one rank, {b} of two");
+    }
+}
+
+#[test]
 fn each_source_has_its_reference_energies() {
     let space = Workspace::new(40, CONFIG);
     let sources = "[data]

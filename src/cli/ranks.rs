@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isograd::backends::comm::{CommError, Communicator, Failure, Solo, Staged, Tcp, Transport, World, spawn};
-use isograd::backends::device::{CpuBackend, DeviceName};
+use isograd::backends::comm::{CommError, Communicator, Failure, Staged, Tcp, Transport, World};
+use isograd::backends::device::CpuBackend;
 use isograd::models::Registry;
 use isograd::train::Backend;
 use isograd::train::config::Config;
 use isograd::train::run::RunDirectory;
 use isograd::train::{Error, Result};
-use isograd::train::{Event, Observer, Outcome, Prepared, RankContext, RunOn, dispatch, prepare, train_rank};
+use isograd::train::{Outcome, Prepared, RankContext, RunOn, dispatch, prepare, train_rank, train_threads};
 
 use super::processes::ProcessArgs;
 use super::progress::Display;
@@ -93,44 +93,20 @@ impl Ranks {
     pub(crate) fn train(&self, config: &Config, resume: bool) -> Result<Outcome> {
         let stop = stop_on_signals()?;
         let timeout = Duration::from_secs(config.parallel.timeout);
-        if let Some(world) = &self.world {
-            let device = config.train.device.of_rank(world.local_rank);
-            let work = Train { config, resume, stop, place: Place::Process(world.clone(), timeout), data: None };
-            return work.on(device, world.rank);
-        }
-        let ranks = config.parallel.ranks;
-        if ranks == 1 {
-            let work = Train { config, resume, stop, place: Place::Alone, data: None };
-            return work.on(config.train.device.clone(), 0);
-        }
-        // Threads share the data.
-        let data = Arc::new(data(config, resume, true)?);
-        let outcomes = spawn(ranks, timeout, |thread| {
-            let rank = thread.rank();
-            let device = config.train.device.of_rank(rank);
-            let place = Place::Thread(thread, timeout);
-            Train { config, resume, stop: stop.clone(), place, data: Some(data.clone()) }.on(device, rank)
-        });
-        first_cause(outcomes)
-    }
-}
-
-/// What ranks that are threads end with: the first one's outcome, or the error that the others follow from.
-fn first_cause(outcomes: Vec<Result<Outcome>>) -> Result<Outcome> {
-    let mut errors = Vec::new();
-    let mut first = None;
-    for outcome in outcomes {
-        match outcome {
-            Ok(outcome) => first = first.or(Some(outcome)),
-            Err(error) => errors.push(error),
-        }
-    }
-    // A rank's own error, rather than what others were told of it.
-    errors.sort_by_key(|error| matches!(error, Error::Ranks(_)));
-    match (errors.into_iter().next(), first) {
-        (Some(error), _) => Err(error),
-        (None, Some(outcome)) => Ok(outcome),
-        (None, None) => Err(Error::Internal("no rank has ended".into())),
+        let registry = Registry::default();
+        let first = self.is_first();
+        let data = || {
+            if first && !resume {
+                RunDirectory::check_free(&config.run.out)?;
+            }
+            prepare(config, &registry).map(Arc::new)
+        };
+        let Some(world) = &self.world else {
+            return train_threads(config, &registry, resume, &stop, &mut Display::new(), data);
+        };
+        let device = config.train.device.of_rank(world.local_rank);
+        let config = config.clone().on_device(device.clone());
+        dispatch(&device, Process { config, world, timeout, resume, stop, data })?
     }
 }
 
@@ -152,72 +128,27 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Reads the data; where that is for nothing says so before.
-fn data(config: &Config, resume: bool, first: bool) -> Result<Prepared> {
-    if first && !resume {
-        RunDirectory::check_free(&config.run.out)?;
-    }
-    prepare(config, &Registry::default())
-}
-
-/// How a rank reaches the others.
-enum Place {
-    Alone,
-    Thread(isograd::backends::comm::Threads, Duration),
-    Process(World, Duration),
-}
-
-/// The work of one rank.
-struct Train<'a> {
-    config: &'a Config,
+/// The work of this process as one of several ranks.
+struct Process<'a, D> {
+    config: Config,
+    world: &'a World,
+    timeout: Duration,
     resume: bool,
     stop: Arc<AtomicBool>,
-    place: Place,
-    data: Option<Arc<Prepared>>,
+    data: D,
 }
 
-impl Train<'_> {
-    fn on(self, device: DeviceName, rank: usize) -> Result<Outcome> {
-        let config = Config {
-            train: isograd::train::config::TrainConfig { device: device.clone(), ..self.config.train.clone() },
-            ..self.config.clone()
-        };
-        dispatch(&device, OnDevice { config, rank, work: self })?
-    }
-}
-
-struct OnDevice<'a> {
-    config: Config,
-    rank: usize,
-    work: Train<'a>,
-}
-
-impl RunOn for OnDevice<'_> {
+impl<D: FnOnce() -> Result<Arc<Prepared>>> RunOn for Process<'_, D> {
     type Output = Result<Outcome>;
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        let Self { config, rank, work } = self;
-        let comm: Arc<dyn Communicator<B>> = match work.place {
-            Place::Alone => Arc::new(Solo),
-            Place::Thread(thread, timeout) => join(move || Ok(thread), &device, timeout)?,
-            Place::Process(world, timeout) => connect(&world, &device, timeout)?,
-        };
-        let ranks = RankContext { comm, stop: work.stop };
-        let (resume, shared) = (work.resume, work.data);
-        let make = || shared.map_or_else(|| data(&config, resume, rank == 0).map(Arc::new), Ok);
-        let mut observer = Watch(if rank == 0 { Some(Display::new()) } else { None });
-        train_rank::<B>(&config, resume, &Registry::default(), &ranks, &device, &mut observer, make)
-    }
-}
-
-/// The first rank's display.
-struct Watch(Option<Display>);
-
-impl Observer for Watch {
-    fn event(&mut self, event: Event<'_>) {
-        if let Some(display) = &mut self.0 {
-            display.event(event);
+        let Self { config, world, timeout, resume, stop, data } = self;
+        let ranks = RankContext { comm: connect::<B>(world, &device, timeout)?, stop };
+        let registry = Registry::default();
+        if world.rank == 0 {
+            return train_rank::<B>(&config, resume, &registry, &ranks, &device, &mut Display::new(), data);
         }
+        train_rank::<B>(&config, resume, &registry, &ranks, &device, &mut (), data)
     }
 }
 

@@ -27,6 +27,7 @@ pub mod run;
 mod schedule;
 mod session;
 mod step;
+mod threads;
 mod window;
 
 pub use backend::{Backend, RunOn, dispatch};
@@ -44,3 +45,4 @@ pub use plan::{MemoryPlan, MemoryWorkload};
 pub use rank::{Outcome, train, train_on, train_rank};
 pub use schedule::{Plateau, Schedule, ScheduleConfig};
 pub use step::{Step, accumulate};
+pub use threads::train_threads;

@@ -45,6 +45,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// The same on another device, as each of several ranks has one.
+    #[must_use]
+    pub fn on_device(mut self, device: DeviceName) -> Self {
+        self.train.device = device;
+        self
+    }
+
     /// What is predicted, and how errors count.
     ///
     /// # Errors
