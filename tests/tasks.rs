@@ -134,6 +134,12 @@ fn properties_are_trained_evaluated_predicted_and_checked() {
         assert_eq!((found["dipole"].len(), found["near"].len()), (3, written.len()));
     }
     let file = std::fs::read(space.path("out.extxyz")).unwrap();
+    for frame in FrameReader::new(&file[..], "out").map(Result::unwrap) {
+        // What was taken off labels is in predictions again.
+        let of = |key: &str| frame.comment.get(key).unwrap().numbers().unwrap()[0];
+        let (found, label) = (of("size"), of("reference_size"));
+        assert!((found - label).abs() < 0.3, "{found} predicted, {label} in truth");
+    }
     let frame = FrameReader::new(&file[..], "out").nth(1).unwrap().unwrap();
     assert!(frame.comment.get("reference_dipole").is_some() && frame.column("reference_near").is_some());
     assert!(Potential::load(space.path("run"), DeviceName::Cpu).unwrap_err().to_string().contains("`properties`"));
