@@ -38,15 +38,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a potential as a config file says
+    /// Train a potential, or a model of anything else, as a config file says
     Train(train::Args),
     /// How much memory training will take, and what would fit
     Plan(plan::Args),
-    /// Errors of a trained potential on labelled structures
+    /// Errors of a trained model on labelled structures
     Eval(eval::Args),
-    /// Prove that a trained potential is equivariant
+    /// Prove that a trained model is equivariant
     Check(check::Args),
-    /// Energies and forces of structures, written as extended XYZ
+    /// Energies and forces of structures, or what else the model predicts, written as extended XYZ
     Predict(predict::Args),
     /// Which devices this machine has, and why one is not available
     Devices(devices::Args),

@@ -21,13 +21,14 @@ const CHUNK: usize = 512;
 #[command(after_help = "Example:\n  isograd predict runs/quickstart molecules.xyz -o predicted.extxyz
 
 Energies are in eV, lengths in angstrom, forces in eV/angstrom, whatever the units of the input. Labels of the
-input are kept under `reference_energy` and `reference_forces`; all other keys and columns stay as they are.")]
+input are kept under `reference_energy` and `reference_forces`; all other keys and columns stay as they are. Models of other
+tasks write each target under its name, and labels under `reference_` and the name.")]
 pub(crate) struct Args {
     /// Run directory
     run: PathBuf,
     /// Structures: extended or plain XYZ, plain or compressed
     input: PathBuf,
-    /// Where to write energies and forces, as extended XYZ
+    /// Where to write predictions, as extended XYZ
     #[arg(short, long)]
     output: PathBuf,
     #[command(flatten)]
