@@ -86,7 +86,7 @@ pub(crate) fn metrics_rows(metrics: &[Metric], found: &Metrics, baseline: &Metri
             value.map_or("-".into(), |value| format!("{value:.digits$} {}", metric.unit).trim_end().to_owned())
         };
         let base = base.filter(|_| metric.is_error);
-        let share = value.zip(base).filter(|(_, base)| *base > 0.0);
+        let share = value.zip(base).filter(|(_, base)| *base > 1e-9);
         let share = share.map_or("-".into(), |(value, base)| format!("{:.1} %", 100.0 * value / base));
         vec![metric.name.clone(), shown(value), shown(base), share]
     };

@@ -102,7 +102,7 @@ fn cards(report: &Report<'_>) -> Markup {
     let metrics = report.details.info.task.metrics();
     let against = |metric: &Metric| {
         let (value, base) = (best.get(&metric.key), base.get(&metric.key));
-        let share = value.zip(base).filter(|(_, base)| *base > 0.0).map(|(value, base)| 100.0 * value / base);
+        let share = value.zip(base).filter(|(_, base)| *base > 1e-9).map(|(value, base)| 100.0 * value / base);
         html! {
             div.card {
                 span { (title(metric)) }
@@ -161,7 +161,7 @@ fn predictions(report: &Report<'_>) -> Result<Markup> {
         figures.push(figure(&target.name, &parity(&unit, samples)?));
         figures.push(figure(
             &format!("{}, errors", target.name),
-            &histogram(&format!("prediction - label, 10⁻³ {unit}"), &milli)?,
+            &histogram(format!("prediction - label, 10⁻³ {unit}").trim_end(), &milli)?,
         ));
     }
     Ok(html! { div.plots { @for figure in figures { (figure) } } })

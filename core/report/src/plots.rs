@@ -109,6 +109,16 @@ fn draw_lines(
     Ok(svg)
 }
 
+/// What an axis shows, with its unit where it has one.
+fn titled(name: &str, unit: &str) -> String {
+    if unit.is_empty() { name.to_owned() } else { format!("{name}, {unit}") }
+}
+
+/// A place on an axis; zero where rounding alone keeps it from that.
+fn of_span(value: f64, range: &std::ops::Range<f64>) -> f64 {
+    if value.abs() < 1e-9 * (range.end - range.start) { 0.0 } else { value }
+}
+
 /// Predictions against labels, with the diagonal.
 pub(super) fn parity(label: &str, pairs: &[[f64; 2]]) -> Result<String> {
     let range = padded(pairs.iter().flatten().copied(), 0.04);
@@ -126,12 +136,12 @@ pub(super) fn parity(label: &str, pairs: &[[f64; 2]]) -> Result<String> {
             .light_line_style(TRANSPARENT)
             .bold_line_style(GRID)
             .axis_style(INK)
-            .x_desc(format!("label, {label}"))
-            .y_desc(format!("prediction, {label}"))
+            .x_desc(titled("label", label))
+            .y_desc(titled("prediction", label))
             .x_labels(6)
             .y_labels(6)
-            .x_label_formatter(&|v| short(*v))
-            .y_label_formatter(&|v| short(*v))
+            .x_label_formatter(&|v| short(of_span(*v, &range)))
+            .y_label_formatter(&|v| short(of_span(*v, &range)))
             .label_style(("sans-serif", 15, &INK))
             .draw()
             .map_err(failed)?;
@@ -176,7 +186,7 @@ pub(super) fn histogram(label: &str, errors: &[f64]) -> Result<String> {
             .y_desc("count")
             .x_labels(7)
             .y_labels(6)
-            .x_label_formatter(&|v| short(*v))
+            .x_label_formatter(&|v| short(of_span(*v, &(-limit..limit))))
             .y_label_formatter(&|v| short(*v))
             .label_style(("sans-serif", 15, &INK))
             .draw()
@@ -233,6 +243,8 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(short(value), expected);
         }
+        assert_eq!(short(of_span(-1.1e-19, &(-4e-4..6e-4))), "0");
+        assert_eq!(titled("label", ""), "label");
     }
 
     #[test]
