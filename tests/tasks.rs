@@ -179,6 +179,7 @@ fn labels_that_do_not_fit_are_named() {
     for (task, expected) in [
         (target("name = \"gap\""), "no frame has `gap`"),
         (target("name = \"dipole\""), "has 3 numbers of `dipole`, expected 1"),
+        (target("name = \"dipole\"\nextensive = true"), "has 3 numbers of `dipole`, expected 1"),
         (target("name = \"near\"\nlevel = \"node\"\nextensive = true"), "`near` is of nodes"),
         ("[task]\nkind = \"properties\"\ntargets = []\n".into(), "task targets is empty"),
         ("[task]\nkind = \"nodes\"\nkey = \"near\"\nclasses = 2\n".into(), "expected whole numbers from 0 to 1"),
@@ -223,6 +224,11 @@ fn graphs_with_given_edges_are_told_apart() {
         let [chain, ring] = found["ring"] else { panic!("two classes") };
         assert_eq!(ring > chain, label[0].as_ref().unwrap()[0] == 1.0);
     }
+    // Numbers of graphs are scaled as those of structures are.
+    let sized = |k: usize| (graph(k).0, vec![Some(vec![1000.0])]);
+    let graphs = Graphs::new(1, (0..8).map(sized).collect(), (0..2).map(sized).collect());
+    let fitted = Trainer::new(Gcn::default(), vec![Property::new("size")]).epochs(1).fit_graphs(&graphs).unwrap();
+    assert_eq!(fitted.model().info().task.targets[0].scale, 1000.0);
     let wrong = vec![(HostGraph { species: vec![0], dims: 1, ..HostGraph::default() }, vec![Some(vec![2.0])])];
     let task = TaskConfig::Graphs(Classes { key: "ring".into(), classes: 2 });
     let message = Trainer::new(Gcn::default(), task).fit_graphs(&Graphs::new(1, wrong.clone(), wrong)).unwrap_err();

@@ -107,7 +107,12 @@ fn cards(report: &Report<'_>) -> Markup {
             div.card {
                 span { (title(metric)) }
                 b { (shown(value, metric.digits())) " " small { (metric.unit) } }
-                span { (shown(share, 1)) " % of the baseline (" (shown(base, metric.digits() - 1)) ")" }
+                span {
+                    @match share {
+                        Some(share) => { (shown(Some(share), 1)) " % of the baseline (" (shown(base, metric.digits() - 1)) ")" }
+                        None => { "no baseline to compare with" }
+                    }
+                }
                 @if let Some(share) = share { div.bar { i style=(format!("width:{:.1}%", share.clamp(0.5, 100.0))) {} } }
             }
         }

@@ -217,7 +217,11 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part
         .iter()
         .zip(&sources)
         .flat_map(|(part, source)| part.training.iter().map(|own| (&own.structure, source.offsets.as_slice())));
-    task = scaled(task, trainings);
+    let labels = trainings.map(|(structure, offsets)| {
+        let labels = task.targets.iter().zip(offsets).map(|(target, offset)| target.shifted(structure, offset));
+        (structure.len(), labels.collect())
+    });
+    task = scaled(task.clone(), labels);
     let (trunk, model) = trunk(config, registry, Nodes::Elements(elements), &task)?;
     let info = Arc::new(ModelInfo { model: trunk, task, sources });
 
@@ -260,7 +264,9 @@ pub fn prepare_graphs(
             return Err(Error::Structure(format!("there is not a single graph to {use_of_them}")));
         }
     }
-    let task = config.task()?;
+    // Nothing is taken off labels here.
+    let labels = training.iter().map(|(graph, labels)| (graph.species.len(), labels.clone()));
+    let task = scaled(config.task()?, labels);
     let dims = training[0].0.dims;
     let (trunk, model) = trunk(config, registry, Nodes::Kinds { count: kinds, dims }, &task)?;
     let velocities = model.architecture().needs().velocities;
@@ -325,7 +331,7 @@ fn offset(target: &Target, source: &SourceConfig, training: &[Measured]) -> (Off
 
 /// Given contributions of atoms with their residual on the training part, or fitted ones.
 fn references(target: &Target, given: Option<&BTreeMap<Element, f64>>, training: &[Measured]) -> Fit {
-    let values = labelled(target, training).map(|(elements, values)| (elements, values[0]));
+    let values = labelled(target, training).filter_map(|(elements, values)| Some((elements, *values.first()?)));
     let Some(given) = given else {
         return fit_references(values);
     };
@@ -374,12 +380,12 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
 
 /// A task whose outputs are scaled by the root mean square of its labels, of extensive ones per atom, after what is known
 /// without the model was taken off. One stands in for another where a kind of label is missing.
-fn scaled<'a>(task: Task, training: impl Iterator<Item = (&'a Structure, &'a [Offset])>) -> Task {
+fn scaled(task: Task, training: impl Iterator<Item = (usize, SampleLabels)>) -> Task {
     let mut sums = vec![(0usize, 0.0); task.targets.len()];
-    for (structure, offsets) in training {
-        for ((target, offset), (count, sum)) in task.targets.iter().zip(offsets).zip(&mut sums) {
-            let per = if target.extensive { structure.len() as f64 } else { 1.0 };
-            for value in target.shifted(structure, offset).into_iter().flatten() {
+    for (nodes, labels) in training {
+        for ((target, label), (count, sum)) in task.targets.iter().zip(labels).zip(&mut sums) {
+            let per = if target.extensive { nodes as f64 } else { 1.0 };
+            for value in label.into_iter().flatten() {
                 *count += 1;
                 *sum += (value / per).powi(2);
             }
