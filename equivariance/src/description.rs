@@ -109,9 +109,9 @@ pub struct Description {
     pub outputs: Vec<Output>,
     /// The outputs `(energy, forces)` where forces are the negative gradient of the energy.
     pub conservative: Option<(String, String)>,
-    /// Outputs whose sum over nodes is zero.
+    /// Outputs without a net force: their sum over nodes is zero.
     pub zero_sum: Vec<String>,
-    /// Outputs whose torque about the centroid is zero in systems that are not periodic.
+    /// Outputs without a net torque: their torque about the centroid is zero in systems that are not periodic.
     pub zero_torque: Vec<String>,
 }
 
@@ -249,13 +249,13 @@ impl Description {
         self
     }
 
-    /// The model claims that a vector of the nodes sums to zero.
+    /// The model claims that a vector of the nodes sums to zero: the row "no net force".
     pub fn zero_sum(mut self, output: &str) -> Self {
         self.zero_sum.push(output.to_owned());
         self
     }
 
-    /// The model claims that a vector of the nodes has no torque.
+    /// The model claims that a vector of the nodes has no torque: the row "no net torque".
     pub fn zero_torque(mut self, output: &str) -> Self {
         self.zero_torque.push(output.to_owned());
         self

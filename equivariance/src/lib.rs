@@ -5,7 +5,7 @@
 //! double precision and compares what the model returns with what it should: under rotations,
 //! reflections, translations, permutations, other descriptions of the same crystal; in batches; at
 //! the cutoff; on degenerate inputs; for what the model claims beside (conservative forces, no net
-//! force). It knows nothing of any framework.
+//! force, no net torque). It knows nothing of any framework.
 //!
 //! **What passes.** An error is relative to the size of the output and is held against the model's
 //! own noise floor: how much the same comparison changes when its inputs move by a rounding error

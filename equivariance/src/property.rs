@@ -112,12 +112,12 @@ pub(crate) fn properties(description: &Description, shuffles: bool) -> (Vec<Prop
         direction.values_mut().iter_mut().for_each(|x| *x /= norm);
         Case { systems: vec![system], question: Question::Conservative(direction) }
     });
-    list.add("sum over nodes is zero", claimed(!description.zero_sum.is_empty()), |d, rng| Case {
+    list.add("no net force", claimed(!description.zero_sum.is_empty()), |d, rng| Case {
         systems: vec![system(d, Shape::Ordinary, rng)],
         question: Question::ZeroSum,
     });
     let turns = if turns.is_some() { turns } else { claimed(!description.zero_torque.is_empty()) };
-    list.add("torque is zero", turns, |d, rng| Case {
+    list.add("no net torque", turns, |d, rng| Case {
         systems: vec![system(d, Shape::Free, rng)],
         question: Question::ZeroTorque,
     });

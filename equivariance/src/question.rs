@@ -25,8 +25,8 @@ pub enum Question {
     CutoffSlope,
     /// Are forces the negative derivative of the energy along this direction, `[N, D]`?
     Conservative(Rows),
-    /// Does the output sum to zero over nodes?
+    /// Is there no net force: does the output sum to zero over nodes?
     ZeroSum,
-    /// Has it no torque?
+    /// Is there no net torque?
     ZeroTorque,
 }
