@@ -10,7 +10,7 @@ use crate::property::{Property, case_seed, generator, properties};
 use crate::report::{Counterexample, Report, Row};
 use crate::sample::{Shape, system};
 use crate::settings::{Settings, tolerance};
-use crate::{Description, System, noise, shrink};
+use crate::{Description, ForcesOf, Kind, System, noise, shrink};
 
 /// Cases whose noise gives the floor of a property, jitters of each, and jitters of a suspect.
 const FLOOR_CASES: usize = 12;
@@ -41,7 +41,8 @@ const SCALE_SYSTEMS: usize = 32;
 /// ```
 ///
 /// # Panics
-/// If the description claims something about an output that it does not declare.
+/// If the description claims something about an output that it does not declare, that is of another
+/// kind than the claim needs, or of which it claims the same twice.
 pub fn check<M: Model + ?Sized>(model: &M, settings: &Settings) -> Report {
     let description = model.describe();
     claims_are_about_outputs(&description);
@@ -69,9 +70,19 @@ pub fn check<M: Model + ?Sized>(model: &M, settings: &Settings) -> Report {
 }
 
 fn claims_are_about_outputs(description: &Description) {
-    let conservative = description.conservative.iter().flat_map(|(energy, forces)| [energy, forces]);
-    for name in conservative.chain(&description.zero_sum).chain(&description.zero_torque) {
-        assert!(description.index(name).is_some(), "Description: a claim about `{name}`, which is no output");
+    let kind = |name: &String| {
+        let index = description.index(name);
+        assert!(index.is_some(), "Description: a claim about `{name}`, which is no output");
+        index.map(|index| description.outputs[index].kind)
+    };
+    for name in description.zero_sum.iter().chain(&description.zero_torque) {
+        assert!(kind(name) == Some(Kind::NodeVector), "Description: `{name}` is no vector of nodes to be summed");
+    }
+    for (place, ForcesOf { energy, forces }) in description.conservative.iter().enumerate() {
+        assert!(kind(energy) == Some(Kind::Scalar), "Description: the energy `{energy}` is no scalar");
+        assert!(kind(forces) == Some(Kind::NodeVector), "Description: the forces `{forces}` are no vector of nodes");
+        let again = description.conservative[..place].iter().any(|other| &other.forces == forces);
+        assert!(!again, "Description: the forces `{forces}` are those of two energies");
     }
 }
 
@@ -98,7 +109,7 @@ fn calibrate<M: Model + ?Sized>(subject: &Subject<'_, M>, seed: u64) -> (Vec<f64
             let nodes = if output.extensive && !output.kind.per_node() { system.len() as f64 } else { 1.0 };
             let centroid = system.centroid();
             for (index, value) in outputs[k].iter().enumerate() {
-                let point = output.kind == crate::Kind::NodePoint;
+                let point = output.kind == Kind::NodePoint;
                 let value = if point { value - centroid[index % centroid.len()] } else { value / nodes };
                 sum += if value.is_finite() { value * value } else { 0.0 };
                 count += 1;

@@ -2,7 +2,7 @@
 
 use crate::comparison::{Comparison, largest};
 use crate::model::Outputs;
-use crate::{Description, Precision, Rows, System};
+use crate::{Description, ForcesOf, Precision, Rows, System};
 
 /// The step of the numeric derivative, in units of the spacing between nodes.
 fn step(description: &Description) -> f64 {
@@ -13,7 +13,10 @@ fn step(description: &Description) -> f64 {
         }
 }
 
-/// The system itself, and moved along `direction` by -2, -1, 1, 2 and by -4, 4 steps.
+/// Where energies are needed for a derivative, in steps.
+const STEPS: [f64; 7] = [0.0, -2.0, -1.0, 1.0, 2.0, -4.0, 4.0];
+
+/// The system itself, and moved along `direction` by each of [`STEPS`].
 pub(crate) fn places(system: &System, description: &Description, direction: &Rows) -> Vec<System> {
     let at = |k: f64| {
         let mut moved = system.clone();
@@ -22,38 +25,66 @@ pub(crate) fn places(system: &System, description: &Description, direction: &Row
         }
         moved
     };
-    [0.0, -2.0, -1.0, 1.0, 2.0, -4.0, 4.0].map(at).into()
+    STEPS.map(at).into()
 }
 
-/// Forces along a direction against the derivative of the energy, by differences of fourth order.
-/// What twice the step and a lower order give instead bounds their error, also where a pair crosses
-/// the cutoff on the way and higher derivatives jump.
+/// Forces along a direction against the derivative of the energy, for each claim.
 pub(crate) fn derivative(
     description: &Description,
     direction: &Rows,
     answers: &[Vec<Outputs>],
 ) -> Vec<Option<Comparison>> {
-    let claim = description.conservative.as_ref();
-    let indices = claim.and_then(|(energy, forces)| Some((description.index(energy)?, description.index(forces)?)));
     let mut comparisons = vec![None; description.outputs.len()];
-    let Some((energy, forces)) = indices else { return comparisons };
-    let step = step(description);
-    let energies: Vec<f64> =
-        answers.iter().map(|answer| answer[0][energy].first().copied().unwrap_or(f64::NAN)).collect();
-    let slope = |minus2: usize, minus1: usize, plus1: usize, plus2: usize, step: f64| {
-        (8.0 * (energies[plus1] - energies[minus1]) - (energies[plus2] - energies[minus2])) / (12.0 * step)
-    };
-    let (near, far) = (slope(1, 2, 3, 4, step), slope(5, 1, 4, 6, 2.0 * step));
-    let plain = (energies[3] - energies[2]) / (2.0 * step);
-    let along = answers[0][0][forces].iter().zip(direction.values()).map(|(f, u)| f * u).sum();
-    comparisons[forces] = Some(Comparison {
-        found: vec![along],
-        expected: vec![-near],
-        slack: (near - far).abs() + (near - plain).abs(),
-        rounding: description.precision.epsilon() * largest(&energies) / step,
-        gain: 0.0,
-    });
+    for ForcesOf { energy, forces } in &description.conservative {
+        let (Some(energy), Some(forces)) = (description.index(energy), description.index(forces)) else { continue };
+        let slope = Slope::new(description, energy, step(description), answers);
+        comparisons[forces] = Some(slope.against(along(&answers[0][0][forces], direction), -1.0));
+    }
     comparisons
+}
+
+/// The component of an output along a direction.
+fn along(values: &[f64], direction: &Rows) -> f64 {
+    values.iter().zip(direction.values()).map(|(value, along)| value * along).sum()
+}
+
+/// The numeric derivative of an energy, by differences of fourth order.
+struct Slope {
+    value: f64,
+    /// What twice the step and a lower order give instead: it bounds the error, also where a pair
+    /// crosses the cutoff on the way and higher derivatives jump.
+    slack: f64,
+    rounding: f64,
+}
+
+impl Slope {
+    /// From what a model answers at [`STEPS`].
+    fn new(description: &Description, energy: usize, step: f64, answers: &[Vec<Outputs>]) -> Self {
+        let energies: Vec<f64> =
+            answers.iter().map(|answer| answer[0][energy].first().copied().unwrap_or(f64::NAN)).collect();
+        let slope = |minus2: usize, minus1: usize, plus1: usize, plus2: usize, step: f64| {
+            (8.0 * (energies[plus1] - energies[minus1]) - (energies[plus2] - energies[minus2])) / (12.0 * step)
+        };
+        let (near, far) = (slope(1, 2, 3, 4, step), slope(5, 1, 4, 6, 2.0 * step));
+        let plain = (energies[3] - energies[2]) / (2.0 * step);
+        Self {
+            value: near,
+            slack: (near - far).abs() + (near - plain).abs(),
+            rounding: description.precision.epsilon() * largest(&energies) / step,
+        }
+    }
+
+    /// What a model returns against `factor` times the derivative.
+    fn against(&self, found: f64, factor: f64) -> Comparison {
+        let size = factor.abs();
+        Comparison {
+            found: vec![found],
+            expected: vec![factor * self.value],
+            slack: size * self.slack,
+            rounding: size * self.rounding,
+            gain: 0.0,
+        }
+    }
 }
 
 /// Sums over nodes of the outputs that claim to have none.

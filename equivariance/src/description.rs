@@ -66,6 +66,15 @@ pub struct Output {
     pub extensive: bool,
 }
 
+/// A claim: forces are the negative gradient of an energy, as a potential has it for each of its heads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForcesOf {
+    /// The output that is derived, a scalar.
+    pub energy: String,
+    /// The output that is its negative gradient, a vector of each node.
+    pub forces: String,
+}
+
 /// What a model reads and returns, and what it claims beside equivariance.
 ///
 /// ```
@@ -107,8 +116,8 @@ pub struct Description {
     pub translations: Vec<f64>,
     /// Outputs, in the order in which the model returns them.
     pub outputs: Vec<Output>,
-    /// The outputs `(energy, forces)` where forces are the negative gradient of the energy.
-    pub conservative: Option<(String, String)>,
+    /// Pairs of outputs where forces are the negative gradient of an energy.
+    pub conservative: Vec<ForcesOf>,
     /// Outputs without a net force: their sum over nodes is zero.
     pub zero_sum: Vec<String>,
     /// Outputs without a net torque: their torque about the centroid is zero in systems that are not periodic.
@@ -135,7 +144,7 @@ impl Description {
             nodes: (2, 8),
             translations: vec![1.0, 100.0],
             outputs: Vec::new(),
-            conservative: None,
+            conservative: Vec::new(),
             zero_sum: Vec::new(),
             zero_torque: Vec::new(),
         }
@@ -243,9 +252,10 @@ impl Description {
         self.output(name, Kind::Tensor, true)
     }
 
-    /// The model claims that `forces` is the negative gradient of `energy`.
+    /// The model claims that `forces` is the negative gradient of `energy`: the row "forces = -dE/dx".
+    /// One claim for each head.
     pub fn conservative(mut self, energy: &str, forces: &str) -> Self {
-        self.conservative = Some((energy.to_owned(), forces.to_owned()));
+        self.conservative.push(ForcesOf { energy: energy.to_owned(), forces: forces.to_owned() });
         self
     }
 

@@ -61,7 +61,7 @@ mod transformation;
 
 pub use battery::check;
 pub use case::Case;
-pub use description::{Description, Kind, Output, Precision};
+pub use description::{Description, ForcesOf, Kind, Output, Precision};
 pub use model::{Failure, Model, Outputs, from_batch_fn, from_fn};
 pub use property::Skipped;
 pub use question::Question;

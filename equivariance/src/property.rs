@@ -105,7 +105,7 @@ pub(crate) fn properties(description: &Description, shuffles: bool) -> (Vec<Prop
         list.add(name, None, move |d, rng| turned(d, shape, rng, group::orthogonal));
     }
     let claimed = |claims: bool| unless(claims, "the model does not claim it");
-    list.add("forces = -dE/dx", claimed(description.conservative.is_some()), |d, rng| {
+    list.add("forces = -dE/dx", claimed(!description.conservative.is_empty()), |d, rng| {
         let system = system(d, Shape::Ordinary, rng);
         let mut direction = Rows::from_fn(system.len(), d.dimensions, |_, _| rng.sample(StandardNormal));
         let norm = direction.values().iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -200,7 +200,7 @@ impl Property {
     /// Whether a question is about outputs of this kind at all.
     pub(crate) fn concerns(question: &Question, kind: Kind, name: &str, description: &Description) -> bool {
         match question {
-            Question::Conservative(_) => description.conservative.as_ref().is_some_and(|(_, forces)| forces == name),
+            Question::Conservative(_) => description.conservative.iter().any(|claim| claim.forces == name),
             Question::ZeroSum => description.zero_sum.iter().any(|claimed| claimed == name),
             Question::ZeroTorque => description.zero_torque.iter().any(|claimed| claimed == name),
             Question::Separation(_) => {
