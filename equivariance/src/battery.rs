@@ -10,7 +10,7 @@ use crate::property::{Property, case_seed, generator, properties};
 use crate::report::{Counterexample, Report, Row};
 use crate::sample::{Shape, system};
 use crate::settings::{Settings, tolerance};
-use crate::{Description, ForcesOf, Kind, System, noise, shrink};
+use crate::{Description, ForcesOf, Kind, StressOf, System, noise, shrink};
 
 /// Cases whose noise gives the floor of a property, jitters of each, and jitters of a suspect.
 const FLOOR_CASES: usize = 12;
@@ -83,6 +83,14 @@ fn claims_are_about_outputs(description: &Description) {
         assert!(kind(forces) == Some(Kind::NodeVector), "Description: the forces `{forces}` are no vector of nodes");
         let again = description.conservative[..place].iter().any(|other| &other.forces == forces);
         assert!(!again, "Description: the forces `{forces}` are those of two energies");
+    }
+    for (place, StressOf { energy, stress }) in description.stress_of.iter().enumerate() {
+        assert!(kind(energy) == Some(Kind::Scalar), "Description: the energy `{energy}` is no scalar");
+        let intensive = description.outputs.iter().any(|output| &output.name == stress && !output.extensive);
+        let tensor = kind(stress) == Some(Kind::Tensor) && intensive;
+        assert!(tensor, "Description: the stress `{stress}` is no intensive tensor");
+        let again = description.stress_of[..place].iter().any(|other| &other.stress == stress);
+        assert!(!again, "Description: the stress `{stress}` is that of two energies");
     }
 }
 

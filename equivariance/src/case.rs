@@ -65,7 +65,10 @@ impl Case {
                 cutoff::places(first, description, &self.question).into_iter().map(Request::Any).collect()
             }
             Question::Conservative(direction) => {
-                conservation::places(first, description, direction).into_iter().map(Request::Any).collect()
+                conservation::moved(first, description, direction).into_iter().map(Request::Any).collect()
+            }
+            Question::Strain(strain) => {
+                conservation::strained(first, description, strain).into_iter().map(Request::Any).collect()
             }
             Question::ZeroSum | Question::ZeroTorque => vec![Request::Any(first.clone())],
         }
@@ -94,7 +97,8 @@ impl Case {
             Question::OtherGraphs => same(single(1), single(0)),
             Question::Separation(_) => additive(description, [single(0), single(1), single(2)]),
             Question::CutoffValue | Question::CutoffSlope => cutoff::compare(description, &self.question, answers),
-            Question::Conservative(direction) => conservation::derivative(description, direction, answers),
+            Question::Conservative(direction) => conservation::forces(description, direction, answers),
+            Question::Strain(strain) => conservation::stress(description, first, strain, answers),
             Question::ZeroSum => conservation::sums(description, answers),
             Question::ZeroTorque => conservation::torques(description, first, answers),
         };

@@ -1,10 +1,11 @@
-//! What a model may claim beside equivariance: forces that are a gradient, and that sum to nothing.
+//! What a model may claim beside equivariance: forces and stresses that are derivatives of an energy, no
+//! net force, no net torque.
 
 use crate::comparison::{Comparison, largest};
 use crate::model::Outputs;
-use crate::{Description, ForcesOf, Precision, Rows, System};
+use crate::{Description, ForcesOf, Precision, Rows, StressOf, System};
 
-/// The step of the numeric derivative, in units of the spacing between nodes.
+/// The step of the derivative by positions.
 fn step(description: &Description) -> f64 {
     description.spacing
         * match description.precision {
@@ -13,11 +14,16 @@ fn step(description: &Description) -> f64 {
         }
 }
 
+/// The step of the derivative by strain: it moves two nodes at half the cutoff by about the step of positions.
+fn strain_step(description: &Description) -> f64 {
+    step(description) / description.cutoff.map_or(description.spacing, |cutoff| description.spacing.max(0.5 * cutoff))
+}
+
 /// Where energies are needed for a derivative, in steps.
 const STEPS: [f64; 7] = [0.0, -2.0, -1.0, 1.0, 2.0, -4.0, 4.0];
 
 /// The system itself, and moved along `direction` by each of [`STEPS`].
-pub(crate) fn places(system: &System, description: &Description, direction: &Rows) -> Vec<System> {
+pub(crate) fn moved(system: &System, description: &Description, direction: &Rows) -> Vec<System> {
     let at = |k: f64| {
         let mut moved = system.clone();
         for (value, along) in moved.positions.values_mut().iter_mut().zip(direction.values()) {
@@ -28,17 +34,41 @@ pub(crate) fn places(system: &System, description: &Description, direction: &Row
     STEPS.map(at).into()
 }
 
+/// The system itself, and strained by each of [`STEPS`].
+pub(crate) fn strained(system: &System, description: &Description, strain: &Rows) -> Vec<System> {
+    let at = |k: f64| {
+        let mut strain = strain.clone();
+        strain.values_mut().iter_mut().for_each(|x| *x *= k * strain_step(description));
+        system.strained(&strain)
+    };
+    STEPS.map(at).into()
+}
+
 /// Forces along a direction against the derivative of the energy, for each claim.
-pub(crate) fn derivative(
-    description: &Description,
-    direction: &Rows,
-    answers: &[Vec<Outputs>],
-) -> Vec<Option<Comparison>> {
+pub(crate) fn forces(description: &Description, direction: &Rows, answers: &[Vec<Outputs>]) -> Vec<Option<Comparison>> {
     let mut comparisons = vec![None; description.outputs.len()];
     for ForcesOf { energy, forces } in &description.conservative {
         let (Some(energy), Some(forces)) = (description.index(energy), description.index(forces)) else { continue };
         let slope = Slope::new(description, energy, step(description), answers);
         comparisons[forces] = Some(slope.against(along(&answers[0][0][forces], direction), -1.0));
+    }
+    comparisons
+}
+
+/// Stresses along a strain against the derivative of the energy over the volume, for each claim. Both
+/// sides are of the size of the stress, so that small cells and large ones are held to the same.
+pub(crate) fn stress(
+    description: &Description,
+    system: &System,
+    strain: &Rows,
+    answers: &[Vec<Outputs>],
+) -> Vec<Option<Comparison>> {
+    let mut comparisons = vec![None; description.outputs.len()];
+    let Some(volume) = system.volume() else { return comparisons };
+    for StressOf { energy, stress } in &description.stress_of {
+        let (Some(energy), Some(stress)) = (description.index(energy), description.index(stress)) else { continue };
+        let slope = Slope::new(description, energy, strain_step(description), answers);
+        comparisons[stress] = Some(slope.against(along(&answers[0][0][stress], strain), 1.0 / volume));
     }
     comparisons
 }

@@ -75,6 +75,19 @@ pub struct ForcesOf {
     pub forces: String,
 }
 
+/// A claim: a stress is the derivative of an energy by the strain of a periodic system, over the volume
+/// of its cell.
+///
+/// The strain is symmetric, and positions and lattice vectors both become `x (1 + strain)`. A cell
+/// under tension has a positive stress: its energy grows when it is stretched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StressOf {
+    /// The output that is derived, a scalar.
+    pub energy: String,
+    /// The output that is its derivative over the volume, a tensor that does not grow with the system.
+    pub stress: String,
+}
+
 /// What a model reads and returns, and what it claims beside equivariance.
 ///
 /// ```
@@ -87,8 +100,10 @@ pub struct ForcesOf {
 ///     .periodic()
 ///     .extensive_scalar("energy")
 ///     .node_vector("forces")
-///     .conservative("energy", "forces");
-/// assert_eq!(potential.outputs.len(), 2);
+///     .intensive_tensor("stress")
+///     .conservative("energy", "forces")
+///     .stress_of("energy", "stress");
+/// assert_eq!(potential.outputs.len(), 3);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Description {
@@ -118,6 +133,8 @@ pub struct Description {
     pub outputs: Vec<Output>,
     /// Pairs of outputs where forces are the negative gradient of an energy.
     pub conservative: Vec<ForcesOf>,
+    /// Pairs of outputs where a stress is the derivative of an energy by the strain, over the volume.
+    pub stress_of: Vec<StressOf>,
     /// Outputs without a net force: their sum over nodes is zero.
     pub zero_sum: Vec<String>,
     /// Outputs without a net torque: their torque about the centroid is zero in systems that are not periodic.
@@ -145,6 +162,7 @@ impl Description {
             translations: vec![1.0, 100.0],
             outputs: Vec::new(),
             conservative: Vec::new(),
+            stress_of: Vec::new(),
             zero_sum: Vec::new(),
             zero_torque: Vec::new(),
         }
@@ -256,6 +274,14 @@ impl Description {
     /// One claim for each head.
     pub fn conservative(mut self, energy: &str, forces: &str) -> Self {
         self.conservative.push(ForcesOf { energy: energy.to_owned(), forces: forces.to_owned() });
+        self
+    }
+
+    /// The model claims that `stress` is the derivative of `energy` by the strain, over the volume: the
+    /// row "stress = dE/dstrain / V" of systems that repeat along all lattice vectors. [`StressOf`] has
+    /// the signs. One claim for each head.
+    pub fn stress_of(mut self, energy: &str, stress: &str) -> Self {
+        self.stress_of.push(StressOf { energy: energy.to_owned(), stress: stress.to_owned() });
         self
     }
 

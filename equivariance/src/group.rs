@@ -1,4 +1,4 @@
-//! Random elements of the groups: O(n), permutations, changes of lattice basis.
+//! Random elements of the groups: O(n), permutations, changes of lattice basis; and strains.
 
 use nalgebra::DMatrix;
 use rand::seq::SliceRandom;
@@ -38,6 +38,14 @@ pub(crate) fn with_determinant(mut matrix: DMatrix<f64>, sign: f64) -> DMatrix<f
         matrix.column_mut(0).neg_mut();
     }
     matrix
+}
+
+/// A random symmetric matrix whose squares add up to one, from a distribution that no rotation changes.
+pub fn strain(dimensions: usize, rng: &mut impl Rng) -> DMatrix<f64> {
+    let matrix = DMatrix::<f64>::from_fn(dimensions, dimensions, |_, _| rng.sample(StandardNormal));
+    let symmetric = &matrix + matrix.transpose();
+    let norm = symmetric.norm();
+    symmetric / norm
 }
 
 /// A uniform permutation of `0..n`.

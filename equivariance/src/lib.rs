@@ -4,8 +4,9 @@
 //! back come scalars, vectors, points, tensors. [`check`] draws random systems, transforms them in
 //! double precision and compares what the model returns with what it should: under rotations,
 //! reflections, translations, permutations, other descriptions of the same crystal; in batches; at
-//! the cutoff; on degenerate inputs; for what the model claims beside (conservative forces, no net
-//! force, no net torque). It knows nothing of any framework.
+//! the cutoff; on degenerate inputs; for what the model claims beside (forces that are the gradient of
+//! an energy, a stress that is its derivative by the strain, no net force, no net torque). It knows
+//! nothing of any framework.
 //!
 //! **What passes.** An error is relative to the size of the output and is held against the model's
 //! own noise floor: how much the same comparison changes when its inputs move by a rounding error
@@ -61,7 +62,7 @@ mod transformation;
 
 pub use battery::check;
 pub use case::Case;
-pub use description::{Description, ForcesOf, Kind, Output, Precision};
+pub use description::{Description, ForcesOf, Kind, Output, Precision, StressOf};
 pub use model::{Failure, Model, Outputs, from_batch_fn, from_fn};
 pub use property::Skipped;
 pub use question::Question;

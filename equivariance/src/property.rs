@@ -112,6 +112,12 @@ pub(crate) fn properties(description: &Description, shuffles: bool) -> (Vec<Prop
         direction.values_mut().iter_mut().for_each(|x| *x /= norm);
         Case { systems: vec![system], question: Question::Conservative(direction) }
     });
+    let strains = if cells.is_some() { cells } else { claimed(!description.stress_of.is_empty()) };
+    list.add("stress = dE/dstrain / V", strains, |d, rng| {
+        let system = system(d, Shape::Bulk, rng);
+        let strain = Rows::from_matrix(&group::strain(d.dimensions, rng));
+        Case { systems: vec![system], question: Question::Strain(strain) }
+    });
     list.add("no net force", claimed(!description.zero_sum.is_empty()), |d, rng| Case {
         systems: vec![system(d, Shape::Ordinary, rng)],
         question: Question::ZeroSum,
@@ -191,7 +197,7 @@ impl Property {
     pub(crate) fn allowance(question: &Question) -> f64 {
         match question {
             Question::CutoffValue => 10.0,
-            Question::Conservative(_) => 100.0,
+            Question::Conservative(_) | Question::Strain(_) => 100.0,
             Question::CutoffSlope => 1000.0,
             _ => 1.0,
         }
@@ -201,6 +207,7 @@ impl Property {
     pub(crate) fn concerns(question: &Question, kind: Kind, name: &str, description: &Description) -> bool {
         match question {
             Question::Conservative(_) => description.conservative.iter().any(|claim| claim.forces == name),
+            Question::Strain(_) => description.stress_of.iter().any(|claim| claim.stress == name),
             Question::ZeroSum => description.zero_sum.iter().any(|claimed| claimed == name),
             Question::ZeroTorque => description.zero_torque.iter().any(|claimed| claimed == name),
             Question::Separation(_) => {

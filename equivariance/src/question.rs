@@ -25,6 +25,8 @@ pub enum Question {
     CutoffSlope,
     /// Are forces the negative derivative of the energy along this direction, `[N, D]`?
     Conservative(Rows),
+    /// Is the stress the derivative of the energy along this symmetric strain, `[D, D]`, over the volume?
+    Strain(Rows),
     /// Is there no net force: does the output sum to zero over nodes?
     ZeroSum,
     /// Is there no net torque?

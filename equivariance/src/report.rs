@@ -168,6 +168,10 @@ impl std::fmt::Display for Question {
             Self::CutoffValue => write!(f, "values just inside and outside the cutoff of the first two nodes"),
             Self::CutoffSlope => write!(f, "slopes just inside and outside the cutoff of the first two nodes"),
             Self::Conservative(_) => write!(f, "forces and the energy's numeric derivative along a direction"),
+            Self::Strain(strain) => {
+                let strain = table::matrix(strain);
+                write!(f, "stress and the energy's numeric derivative over the volume, along the strain {strain}")
+            }
             Self::ZeroSum => write!(f, "the net force: the sum over nodes"),
             Self::ZeroTorque => write!(f, "the net torque: the torque about the centroid"),
         }

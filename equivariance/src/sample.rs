@@ -17,6 +17,8 @@ pub enum Shape {
     Free,
     /// As ordinary, always in a cell.
     Periodic,
+    /// As periodic, along all lattice vectors.
+    Bulk,
     /// A single node.
     Single,
     /// Ordinary nodes and one that no other sees.
@@ -36,10 +38,11 @@ pub fn system(description: &Description, shape: Shape, rng: &mut impl Rng) -> Sy
     let dimensions = description.dimensions;
     let in_cell = match shape {
         Shape::Ordinary => description.periodic && rng.random_bool(0.5),
-        Shape::Periodic => true,
+        Shape::Periodic | Shape::Bulk => true,
         _ => false,
     };
-    let mut system = if in_cell { in_a_cell(description, nodes, rng) } else { free(description, nodes, rng) };
+    let mut system =
+        if in_cell { in_a_cell(description, nodes, shape == Shape::Bulk, rng) } else { free(description, nodes, rng) };
     match shape {
         Shape::Isolated => isolate(&mut system, description, rng),
         Shape::Duplicate => duplicate(&mut system, description, rng),
@@ -90,9 +93,9 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
 }
 
-/// A random cell, from nearly cubic to strongly sheared, periodic along at least one direction. Nodes
-/// are placed around it too, not only inside.
-fn in_a_cell(description: &Description, nodes: usize, rng: &mut impl Rng) -> System {
+/// A random cell, from nearly cubic to strongly sheared, periodic along at least one direction or
+/// `everywhere`. Nodes are placed around it too, not only inside.
+fn in_a_cell(description: &Description, nodes: usize, everywhere: bool, rng: &mut impl Rng) -> System {
     let (dimensions, spacing) = (description.dimensions, description.spacing);
     let edge = 1.8 * spacing * (nodes as f64).powf(1.0 / dimensions as f64);
     let shear = Rows::from_fn(dimensions, dimensions, |i, j| match i.cmp(&j) {
@@ -101,7 +104,7 @@ fn in_a_cell(description: &Description, nodes: usize, rng: &mut impl Rng) -> Sys
         std::cmp::Ordering::Greater => edge * rng.random_range(-0.5..0.5),
     });
     let cell = shear.mapped(&group::rotation(dimensions, rng));
-    let mut periodic: Vec<bool> = (0..dimensions).map(|_| rng.random_bool(0.75)).collect();
+    let mut periodic: Vec<bool> = (0..dimensions).map(|_| everywhere || rng.random_bool(0.75)).collect();
     periodic[rng.random_range(0..dimensions)] = true;
     let images = neighbouring_images(&cell, &periodic);
     let mut positions = Rows::empty(dimensions);

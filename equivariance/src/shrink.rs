@@ -79,6 +79,10 @@ fn candidates(case: &Case) -> Vec<Case> {
         let simpler = simpler(transformation, &case.systems[0]).into_iter();
         candidates.extend(simpler.map(|t| Case { question: Question::Transforms(t), ..case.clone() }));
     }
+    if let Question::Strain(strain) = &case.question {
+        let simpler = simpler_strains(strain).into_iter();
+        candidates.extend(simpler.map(|strain| Case { question: Question::Strain(strain), ..case.clone() }));
+    }
     for index in 0..case.systems.len() {
         for system in plainer(&case.systems[index], &case.question) {
             let mut plain = case.clone();
@@ -203,14 +207,30 @@ fn simpler(transformation: &Transformation, system: &System) -> Vec<Transformati
     }
 }
 
+/// The same swelling everywhere, a stretch of one axis, a shear of two.
+fn simpler_strains(strain: &Rows) -> Vec<Rows> {
+    let size = strain.rows();
+    let swelling = 1.0 / (size as f64).sqrt();
+    let mut simple = vec![Rows::from_fn(size, size, |i, j| if i == j { swelling } else { 0.0 })];
+    simple.extend((0..size).map(|axis| Rows::from_fn(size, size, |i, j| f64::from(i == axis && j == axis))));
+    for (a, b) in (0..size).flat_map(|b| (0..b).map(move |a| (a, b))) {
+        let sheared = |i: usize, j: usize| (i, j) == (a, b) || (i, j) == (b, a);
+        simple.push(Rows::from_fn(size, size, |i, j| if sheared(i, j) { 0.5f64.sqrt() } else { 0.0 }));
+    }
+    let known = simple.iter().position(|candidate| candidate == strain).unwrap_or(simple.len());
+    simple.truncate(known);
+    simple
+}
+
 /// The same system with plainer numbers.
 fn plainer(system: &System, question: &Question) -> Vec<System> {
     let mut plainer = Vec::new();
     let needs_cell = matches!(
         question,
-        Question::Transforms(
-            Transformation::Wrapping(_) | Transformation::LatticeBasis(_) | Transformation::Supercell(_)
-        )
+        Question::Strain(_)
+            | Question::Transforms(
+                Transformation::Wrapping(_) | Transformation::LatticeBasis(_) | Transformation::Supercell(_)
+            )
     );
     if system.cell.is_some() && !needs_cell {
         let periodic = vec![false; system.dimensions()];

@@ -1,4 +1,4 @@
-//! `proptest` strategies, so that tests elsewhere can draw and shrink transformations and systems.
+//! `proptest` strategies, so that tests elsewhere can draw and shrink transformations, strains and systems.
 
 use std::ops::RangeInclusive;
 
@@ -22,6 +22,14 @@ pub fn orthogonal(dimensions: usize) -> impl Strategy<Value = Rows> {
 /// A rotation as rows, `[D, D]`; shrinks towards the identity.
 pub fn rotation(dimensions: usize) -> impl Strategy<Value = Rows> {
     orthogonal(dimensions).prop_map(|matrix| Rows::from_matrix(&group::with_determinant(matrix.matrix(), 1.0)))
+}
+
+/// A symmetric strain as rows, `[D, D]`, components up to `size`; shrinks towards none.
+pub fn strain(dimensions: usize, size: f64) -> impl Strategy<Value = Rows> {
+    vec(-size..size, dimensions * dimensions).prop_map(move |values| {
+        // Both halves have the values of the upper one.
+        Rows::from_fn(dimensions, dimensions, |i, j| values[i.min(j) * dimensions + i.max(j)])
+    })
 }
 
 /// A translation with components up to `size`.

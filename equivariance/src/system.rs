@@ -1,5 +1,6 @@
 //! What a model is given: nodes in space, with whatever else it reads.
 
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use crate::Rows;
@@ -53,6 +54,22 @@ impl System {
         self.cell.is_some() && self.periodic.contains(&true)
     }
 
+    /// The volume of the cell, an area in two dimensions; `None` without a cell.
+    pub fn volume(&self) -> Option<f64> {
+        self.cell.as_ref().map(|cell| cell.matrix().determinant().abs())
+    }
+
+    /// The strained system: positions and lattice vectors `x` become `x (1 + strain)`, `strain` as rows,
+    /// `[D, D]`.
+    pub fn strained(&self, strain: &Rows) -> Self {
+        let matrix = strain.matrix().transpose() + DMatrix::identity(self.dimensions(), self.dimensions());
+        Self {
+            positions: self.positions.mapped(&matrix),
+            cell: self.cell.as_ref().map(|cell| cell.mapped(&matrix)),
+            ..self.clone()
+        }
+    }
+
     /// The mean position, `[D]`.
     pub fn centroid(&self) -> Vec<f64> {
         let mut sum = vec![0.0; self.dimensions()];
@@ -87,5 +104,27 @@ impl System {
             cell: self.cell.clone(),
             periodic: self.periodic.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_relative_eq;
+
+    #[test]
+    fn a_strain_multiplies_rows_from_the_right() {
+        let cell = Rows::new(2, vec![2.0, 0.0, 1.0, 3.0]);
+        let system = System {
+            cell: Some(cell),
+            periodic: vec![true; 2],
+            ..System::free(Rows::new(2, vec![1.0, 10.0]), vec![0])
+        };
+        // Not symmetric, so that both orders differ.
+        let strained = system.strained(&Rows::new(2, vec![0.5, 0.25, 0.0, 0.0]));
+        assert_eq!(strained.positions.values(), [1.5, 10.25]);
+        assert_eq!(strained.cell.as_ref().map(Rows::values), Some([3.0, 0.5, 1.5, 3.25].as_slice()));
+        assert_relative_eq!(system.volume().unwrap_or(f64::NAN), 6.0, epsilon = 1e-12);
+        assert_relative_eq!(strained.volume().unwrap_or(f64::NAN), 9.0, epsilon = 1e-12);
     }
 }

@@ -100,7 +100,7 @@ fn vector(values: &[f64]) -> String {
     format!("({})", numbers.join(", "))
 }
 
-fn matrix(rows: &Rows) -> String {
+pub(super) fn matrix(rows: &Rows) -> String {
     let rows: Vec<String> = rows.iter().map(vector).collect();
     format!("[{}]", rows.join(", "))
 }
