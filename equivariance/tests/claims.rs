@@ -1,6 +1,9 @@
 //! What a model claims beside equivariance: claims of several heads, claims that cannot be checked.
 
-use isograd_equivariance::{Description, Outputs, Precision, Report, Settings, System, check, from_fn};
+mod reference;
+
+use isograd_equivariance::{Description, Failure, Model, Outputs, Precision, Report, Settings, System, check, from_fn};
+use reference::{Fault, double};
 
 fn settings() -> Settings {
     Settings { cases: 20, ..Settings::default() }
@@ -47,6 +50,57 @@ fn the_head_that_is_wrong_is_blamed() {
     assert!(!report.row("forces = -dE/dx", "forces, hard").unwrap().passed);
 }
 
+/// The reference potential twice, as two heads, of which the second has this fault.
+struct TwoHeads(Fault);
+
+impl Model for TwoHeads {
+    fn describe(&self) -> Description {
+        let base = double(Fault::None, 3).describe();
+        let names = base.outputs.clone();
+        let mut both = Description { outputs: Vec::new(), zero_sum: Vec::new(), zero_torque: Vec::new(), ..base };
+        (both.conservative, both.stress_of) = (Vec::new(), Vec::new());
+        for head in ["a", "b"] {
+            for output in &names {
+                both = both.output(&format!("{}, {head}", output.name), output.kind, output.extensive);
+            }
+            both = both.stress_of(&format!("energy, {head}"), &format!("stress, {head}"));
+        }
+        both
+    }
+
+    fn evaluate(&self, batch: &[System]) -> Result<Vec<Outputs>, Failure> {
+        let [first, second] = [Fault::None, self.0].map(|fault| double(fault, 3).evaluate(batch));
+        Ok(first?.into_iter().zip(second?).map(|(a, b)| [a, b].concat()).collect())
+    }
+}
+
+#[test]
+fn every_head_has_its_own_stress() {
+    let name = "stress = dE/dstrain / V";
+    let only = Settings { only: Some(name.into()), ..settings() };
+    assert!(check(&TwoHeads(Fault::None), &only).passed);
+    let broken = check(&TwoHeads(Fault::HalfVirial), &only);
+    assert_eq!(broken.rows.len(), 2, "{broken}");
+    assert!(broken.row(name, "stress, a").unwrap().passed && !broken.row(name, "stress, b").unwrap().passed);
+}
+
+#[test]
+fn what_is_not_claimed_is_skipped_with_the_reason() {
+    let nothing = Description::new(3, Precision::F64).extensive_scalar("energy").intensive_tensor("stress");
+    for (description, reason) in [
+        (nothing.clone(), "the model reads no cells"),
+        (nothing.clone().stress_of("energy", "stress"), "the model reads no cells"),
+        (nothing.periodic(), "the model does not claim it"),
+    ] {
+        let report = check(&from_fn(description, |_| vec![vec![0.0], vec![0.0; 9]]), &settings());
+        let skipped = |name: &str| report.skipped.iter().find(|skipped| skipped.transformation == name).unwrap();
+        assert_eq!(skipped("stress = dE/dstrain / V").reason, reason);
+        for name in ["forces = -dE/dx", "no net force", "no net torque"] {
+            assert_eq!(skipped(name).reason, "the model does not claim it");
+        }
+    }
+}
+
 fn refused(description: Description) -> String {
     let model = from_fn(description, |_| vec![]);
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&model, &settings()))).unwrap_err();
@@ -56,11 +110,16 @@ fn refused(description: Description) -> String {
 #[test]
 fn claims_that_make_no_sense_are_refused() {
     let base = || Description::new(3, Precision::F64).extensive_scalar("energy").node_vector("forces");
+    let crystal = || base().intensive_tensor("stress").stress_of("energy", "stress");
     for (description, reason) in [
         (base().conservative("energy", "force"), "a claim about `force`, which is no output"),
         (base().conservative("forces", "forces"), "the energy `forces` is no scalar"),
         (base().conservative("energy", "energy"), "the forces `energy` are no vector of nodes"),
         (base().conservative("energy", "forces").conservative("energy", "forces"), "those of two energies"),
+        (base().stress_of("energy", "virial"), "a claim about `virial`, which is no output"),
+        (base().stress_of("energy", "forces"), "the stress `forces` is no intensive tensor"),
+        (base().extensive_tensor("virial").stress_of("energy", "virial"), "`virial` is no intensive tensor"),
+        (crystal().stress_of("energy", "stress"), "the stress `stress` is that of two energies"),
         (base().zero_sum("energy"), "`energy` is no vector of nodes"),
     ] {
         let message = refused(description);

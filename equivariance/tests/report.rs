@@ -38,6 +38,26 @@ fn counterexamples_are_small_and_still_fail() {
 }
 
 #[test]
+fn a_stress_is_shown_wrong_on_a_small_crystal_under_a_plain_strain() {
+    let row = ["stress = dE/dstrain / V", "stress"];
+    let only = Settings { only: Some(row[0].into()), ..settings() };
+    for fault in [Fault::StressReversed, Fault::HalfVirial, Fault::ProductOfEdges, Fault::StrainedCellTransposed] {
+        let report = check(&double(fault, 3), &only);
+        let found = report.row(row[0], row[1]).unwrap().counterexample.clone().unwrap();
+        let system = &found.case.systems[0];
+        // In a wide cell a single node sees none of its images.
+        assert!(system.len() <= 2 && system.periodic == [true; 3], "{fault:?}: {system:?}");
+        assert!(system.cell.is_some() && found.found != found.expected, "{fault:?}: {found:?}");
+        let Question::Strain(strain) = &found.case.question else { panic!("{:?}", found.case.question) };
+        // The same swelling everywhere, a stretch of one axis, or a shear of two.
+        let plain = |x: &f64| [0.0, 1.0, 0.5f64.sqrt(), (1.0 / 3.0f64).sqrt()].iter().any(|y| (x - y).abs() < 1e-12);
+        assert!(strain.values().iter().all(plain), "{fault:?}: {strain:?}");
+        assert!(report.to_string().contains("over the volume, along the strain [("), "{report}");
+        assert_eq!(serde_json::from_str::<Report>(&report.to_json()).unwrap(), report);
+    }
+}
+
+#[test]
 fn baselines_find_what_has_grown_or_vanished() {
     let before = check(&single(Fault::None), &settings());
     let file = std::env::temp_dir().join(format!("isograd-baseline-{}.json", std::process::id()));

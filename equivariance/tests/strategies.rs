@@ -2,7 +2,7 @@
 
 mod reference;
 
-use isograd_equivariance::{Model, Rows, Transformation, strategies};
+use isograd_equivariance::{Model, Rows, System, Transformation, strategies};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -47,6 +47,35 @@ proptest! {
                 prop_assert!((found - expected).abs() < 1e-10 * expected.abs().max(1.0), "{found} instead of {expected}");
             }
         }
+    }
+}
+
+proptest! {
+    /// Another, for a crystal in any cell: its stress is the derivative of its energy.
+    #[test]
+    fn a_stress_is_the_derivative_of_the_energy(
+        system in strategies::system(&double(Fault::None, 3).describe()),
+        cell in strategies::cell(3, 3.0..=6.0),
+        strain in strategies::strain(3, 1.0),
+    ) {
+        let model = double(Fault::None, 3);
+        let crystal = System { cell: Some(cell), periodic: vec![true; 3], ..system };
+        let step = 1e-5;
+        let strained = |sign: f64| {
+            let values = strain.values().iter().map(|x| sign * step * x).collect();
+            crystal.strained(&Rows::new(3, values))
+        };
+        let answers = model.evaluate(&[crystal.clone(), strained(1.0), strained(-1.0)]).unwrap();
+        let slope = (answers[1][0][0] - answers[2][0][0]) / (2.0 * step) / crystal.volume().unwrap();
+        let stress: f64 = answers[0][7].iter().zip(strain.values()).map(|(a, b)| a * b).sum();
+        prop_assert!((stress - slope).abs() < 1e-6 * slope.abs().max(1.0), "{stress} instead of {slope}");
+    }
+
+    #[test]
+    fn strains_are_symmetric(strain in strategies::strain(4, 0.1)) {
+        let matrix = strain.matrix();
+        prop_assert_eq!(&matrix, &matrix.transpose());
+        prop_assert!(matrix.amax() < 0.1);
     }
 }
 

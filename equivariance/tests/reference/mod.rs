@@ -1,7 +1,7 @@
 //! A small many-body potential that does everything right, and the ways to break it.
 //!
 //! Density of a node `rho_i = sum_j s_j g(r_ij)`, energy `sum_i F(rho_i)` with `F(x) = x + 0.3 x^2`,
-//! forces and virial by hand; beside them a charge, a dipole, a site and a mean. Generic over the
+//! forces, virial and stress by hand; beside them a charge, a dipole, a site and a mean. Generic over the
 //! arithmetic; the geometry too is computed in it.
 #![allow(
     dead_code,
@@ -10,8 +10,8 @@
     reason = "each test file uses a part; sums over axes"
 )]
 
-use isograd_equivariance::{Description, Failure, Model, Outputs, Precision, System};
-use nalgebra::{DMatrix, RealField, convert};
+use isograd_equivariance::{Description, Failure, Model, Outputs, Precision, Rows, System};
+use nalgebra::{DMatrix, DVector, RealField, convert};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -40,6 +40,14 @@ pub enum Fault {
     DivisionByDistance,
     DivisionByNeighbours,
     PlainForces,
+    ForcesReversed,
+    OwnSlopeOnly,
+    RelativeVelocities,
+    StressReversed,
+    SlightStress,
+    HalfVirial,
+    StrainedCellTransposed,
+    ProductOfEdges,
 }
 
 pub const CUTOFF: f64 = 3.0;
@@ -64,6 +72,8 @@ struct Edge<R> {
     receiver: usize,
     sender: usize,
     vector: Vec<R>,
+    /// What the cell adds to the vector.
+    shift: Vec<f64>,
     distance: R,
 }
 
@@ -106,6 +116,11 @@ impl<R: RealField + Copy> Potential<R> {
                         continue;
                     }
                     let (from, to) = (system.positions.row(receiver), system.positions.row(sender));
+                    // Most images are far away: whatever the arithmetic, they are no neighbours.
+                    let square: f64 = (0..dimensions).map(|d| (to[d] + shift[d] - from[d]).powi(2)).sum();
+                    if square > (1.1 * CUTOFF).powi(2) {
+                        continue;
+                    }
                     let vector: Vec<R> =
                         (0..dimensions).map(|d| c::<R>(to[d]) + c::<R>(shift[d]) - c::<R>(from[d])).collect();
                     let distance = vector.iter().fold(R::zero(), |sum, x| sum + *x * *x).sqrt();
@@ -121,7 +136,7 @@ impl<R: RealField + Copy> Potential<R> {
                             .collect(),
                         _ => vector,
                     };
-                    edges.push(Edge { receiver, sender, vector, distance });
+                    edges.push(Edge { receiver, sender, vector, shift: shift.clone(), distance });
                 }
             }
         }
@@ -201,13 +216,47 @@ impl<R: RealField + Copy> Potential<R> {
             // Both directions of a pair are edges, so that each adds its own half.
             let tension = (slope[i] * strength(j) + slope[j] * strength(i)) * dg * inverse;
             let target = if self.fault == Fault::SwappedEnds { j } else { i };
+            let pull = match self.fault {
+                Fault::ForcesReversed => -tension,
+                // A block's own derivative, without what the neighbour's density feels of this node.
+                Fault::OwnSlopeOnly => slope[i] * strength(j) * dg * inverse,
+                _ => tension,
+            };
             for a in 0..dimensions {
-                forces[target][a] += tension * edge.vector[a];
-                for b in 0..dimensions {
-                    virial[a * dimensions + b] += c::<R>(0.5) * tension * edge.vector[a] * edge.vector[b];
+                forces[target][a] += pull * edge.vector[a];
+            }
+            // Each pair once, where the half below is for both of its directions.
+            if self.fault == Fault::HalfVirial && edge.vector.iter().find(|x| **x != R::zero()) < Some(&R::zero()) {
+                continue;
+            }
+            let outer = self.outer(system, edge);
+            for (sum, outer) in virial.iter_mut().zip(outer) {
+                *sum += c::<R>(0.5) * tension * outer;
+            }
+        }
+        if self.fault == Fault::RelativeVelocities {
+            for edge in &edges {
+                let (i, j) = (edge.receiver, edge.sender);
+                let (g, _) = self.pair(edge.distance);
+                for d in 0..dimensions {
+                    forces[i][d] += c::<R>(0.1 * (system.vectors[0].row(j)[d] - system.vectors[0].row(i)[d])) * g;
                 }
             }
         }
+        // Systems that do not repeat have no stress.
+        let stress: Vec<R> = match system.volume().filter(|_| system.is_periodic()) {
+            None => vec![R::zero(); dimensions * dimensions],
+            Some(volume) => {
+                let lengths = |cell: &Rows| cell.matrix().row_iter().map(|row| row.norm()).product();
+                let volume = match (self.fault, &system.cell) {
+                    (Fault::ProductOfEdges, Some(cell)) => lengths(cell),
+                    (Fault::StressReversed, _) => -volume,
+                    (Fault::SlightStress, _) => 1.001 * volume,
+                    _ => volume,
+                };
+                virial.iter().map(|value| *value / c(volume)).collect()
+            }
+        };
         let mut dipole = vec![R::zero(); dimensions];
         for node in 0..nodes {
             for d in 0..dimensions {
@@ -249,11 +298,41 @@ impl<R: RealField + Copy> Potential<R> {
             site,
             back(&virial),
             back(&[mean_density]),
+            back(&stress),
         ]
+    }
+
+    /// What a strain does to half the square of an edge's length: the vector times itself.
+    ///
+    /// The true stress is symmetric, so that its transpose is no fault. A strain that reaches the
+    /// lattice vectors as columns is one: where n counts them, the shift `n h` becomes `n (1 + strain) h`
+    /// in place of `n h (1 + strain)`. The derivative by a symmetric strain is symmetric even so.
+    fn outer(&self, system: &System, edge: &Edge<R>) -> Vec<R> {
+        let (dimensions, vector) = (self.dimensions, &edge.vector);
+        let product = |a: &[R], b: &[R]| -> Vec<R> {
+            (0..dimensions * dimensions).map(|k| a[k / dimensions] * b[k % dimensions]).collect()
+        };
+        match system.cell.as_ref().filter(|_| self.fault == Fault::StrainedCellTransposed) {
+            None => product(vector, vector),
+            Some(cell) => {
+                let cell = cell.matrix();
+                let shift = DVector::from_column_slice(&edge.shift);
+                let counts = cell.transpose().lu().solve(&shift).unwrap();
+                let counts: Vec<R> = counts.iter().map(|n| c(*n)).collect();
+                let inside: Vec<R> = (0..dimensions).map(|d| vector[d] - c(shift[d])).collect();
+                let mixed: Vec<R> = (0..dimensions)
+                    .map(|a| (0..dimensions).fold(R::zero(), |sum, b| sum + c::<R>(cell[(a, b)]) * vector[b]))
+                    .collect();
+                let (inner, outer) = (product(&inside, vector), product(&counts, &mixed));
+                let sum: Vec<R> = inner.iter().zip(&outer).map(|(inner, outer)| *inner + *outer).collect();
+                let other = |k: usize| k % dimensions * dimensions + k / dimensions;
+                (0..sum.len()).map(|k| (sum[k] + sum[other(k)]) * c(0.5)).collect()
+            }
+        }
     }
 }
 
-fn images(cell: &DMatrix<f64>, periodic: &[bool], positions: &isograd_equivariance::Rows) -> Vec<Vec<f64>> {
+fn images(cell: &DMatrix<f64>, periodic: &[bool], positions: &Rows) -> Vec<Vec<f64>> {
     let inverse = cell.clone().try_inverse().unwrap();
     let mut shifts = vec![vec![0.0; periodic.len()]];
     for axis in (0..periodic.len()).filter(|&axis| periodic[axis]) {
@@ -294,7 +373,9 @@ impl<R: RealField + Copy> Model for Potential<R> {
             .node_point("site")
             .extensive_tensor("virial")
             .intensive_scalar("mean density")
+            .intensive_tensor("stress")
             .conservative("energy", "forces")
+            .stress_of("energy", "stress")
             .zero_sum("forces")
             .zero_torque("forces")
     }
