@@ -11,17 +11,20 @@
 //! (Satorras et al. 2021, eq. 3 and the perceptrons of eq. 4.) Forward and backward walk the edges in
 //! tiles; backward computes a tile again instead of having kept it. A backend without a version of its
 //! own uses the plain tensor operations of [`reference`](mod@reference), which are also what tests
-//! compare with.
+//! compare with. [`DualInputs`] is where the same is computed of values and tangents.
 
 mod autodiff;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
+mod dual;
 mod flex;
 pub mod reference;
 pub mod scratch;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+
+pub use dual::{DualGradients, DualInputs, DualOutputs, MessageTangents};
 
 use crate::index::EdgeIndex;
 use crate::kernels::KernelBackend;
@@ -58,17 +61,18 @@ pub struct MessageInputs<B: Backend> {
     pub gate: Option<GateInputs<B>>,
 }
 
-/// Gradients of [`MessageInputs`], in their shapes.
+/// Which gradients are wanted beside those of `P` and `Q`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those of `G` and `w`, which depend on nothing but the geometry.
+    pub geometry: bool,
+    /// Those of the weights.
+    pub weights: bool,
+}
+
+/// Gradients of the weights of [`MessageInputs`], in their shapes.
 #[derive(Debug, Clone)]
-pub struct MessageGradients<B: Backend> {
-    /// Of `P`.
-    pub receiver: Tensor<B, 2>,
-    /// Of `Q`.
-    pub sender: Tensor<B, 2>,
-    /// Of `G`, where it was asked for.
-    pub features: Option<Tensor<B, 2>>,
-    /// Of `w`, where it was asked for and there is one.
-    pub envelope: Option<Tensor<B, 2>>,
+pub struct WeightGradients<B: Backend> {
     /// Of `W_g`.
     pub edge_weight: Tensor<B, 2>,
     /// Of `W_2`.
@@ -77,6 +81,21 @@ pub struct MessageGradients<B: Backend> {
     pub bias: Tensor<B, 1>,
     /// Of the gate.
     pub gate: Option<GateInputs<B>>,
+}
+
+/// Gradients of [`MessageInputs`], in their shapes.
+#[derive(Debug, Clone)]
+pub struct MessageGradients<B: Backend> {
+    /// Of `P`.
+    pub receiver: Tensor<B, 2>,
+    /// Of `Q`.
+    pub sender: Tensor<B, 2>,
+    /// Of `G`, where it is wanted.
+    pub features: Option<Tensor<B, 2>>,
+    /// Of `w`, where it is wanted and there is one.
+    pub envelope: Option<Tensor<B, 2>>,
+    /// Of the weights, where they are wanted.
+    pub weights: Option<WeightGradients<B>>,
 }
 
 /// What the operation returns.
@@ -98,8 +117,7 @@ pub trait MessageBackend: KernelBackend {
         reference::message(edges, inputs)
     }
 
-    /// Gradients of the inputs from those of the outputs; those of `features` and `envelope`, which
-    /// depend on nothing but the geometry, only with `geometry`.
+    /// Gradients of the inputs from those of the outputs.
     ///
     /// # Panics
     /// If shapes do not fit each other.
@@ -107,9 +125,30 @@ pub trait MessageBackend: KernelBackend {
         edges: &EdgeIndex<Self>,
         inputs: &MessageInputs<Self>,
         outputs: MessageOutputs<Self>,
-        geometry: bool,
+        wanted: Wanted,
     ) -> MessageGradients<Self> {
-        reference::message_backward(edges, inputs, outputs, geometry)
+        reference::message_backward(edges, inputs, outputs, wanted)
+    }
+
+    /// The operation on values and tangents, see [`DualInputs`].
+    ///
+    /// # Panics
+    /// If shapes do not fit each other.
+    fn message_dual(edges: &EdgeIndex<Self>, inputs: &DualInputs<Self>) -> DualOutputs<Self> {
+        reference::message_dual(edges, inputs)
+    }
+
+    /// Gradients of values, tangents and weights from those of all outputs.
+    ///
+    /// # Panics
+    /// If shapes do not fit each other.
+    fn message_dual_backward(
+        edges: &EdgeIndex<Self>,
+        inputs: &DualInputs<Self>,
+        outputs: DualOutputs<Self>,
+        wanted: Wanted,
+    ) -> DualGradients<Self> {
+        reference::message_dual_backward(edges, inputs, outputs, wanted)
     }
 }
 

@@ -78,13 +78,21 @@ pub(crate) fn biased_silu_and_slope(x: &mut [f32], slope: &mut [f32], b: &[f32])
 }
 
 /// The gradient of a gate's hidden row: `x` is the row before its bias and becomes
-/// `to_gate w silu'(x + b)`; `to_gate silu(x + b)` is added to the gradient of the readout `w`.
+/// `to_gate w silu'(x + b)`; `to_gate silu(x + b)` is added to the gradient of the readout `w`, where it is wanted.
 #[inline(always)]
-pub(crate) fn gate_row(x: &mut [f32], b: &[f32], w: &[f32], to_gate: f32, to_w: &mut [f32]) {
-    for (((x, b), w), to_w) in x.iter_mut().zip(b).zip(w).zip(to_w) {
-        let (value, slope) = silu_and_slope(*x + b);
-        *to_w += to_gate * value;
-        *x = to_gate * w * slope;
+pub(crate) fn gate_row(x: &mut [f32], b: &[f32], w: &[f32], to_gate: f32, to_w: Option<&mut [f32]>) {
+    let rows = x.iter_mut().zip(b).zip(w);
+    if let Some(to_w) = to_w {
+        for (((x, b), w), to_w) in rows.zip(to_w) {
+            let (value, slope) = silu_and_slope(*x + b);
+            *to_w += to_gate * value;
+            *x = to_gate * w * slope;
+        }
+    } else {
+        for ((x, b), w) in rows {
+            let (_, slope) = silu_and_slope(*x + b);
+            *x = to_gate * w * slope;
+        }
     }
 }
 

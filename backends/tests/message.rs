@@ -1,7 +1,9 @@
 //! The fused edge operation against its reference: values and every gradient, on every backend with a
-//! version of its own; derivatives of first and second order against finite differences in f64.
+//! version of its own; derivatives against finite differences in f64.
 
 mod common;
+#[path = "message/dual.rs"]
+mod dual;
 
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
@@ -12,7 +14,7 @@ use common::{Random, RunOn, error, numbers, on_each_gpu};
 use isograd_backends::index::{EdgeIndex, EdgeList};
 use isograd_backends::memory::MeasuredBackend;
 use isograd_backends::message::{
-    GateInputs, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference,
+    GateInputs, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, Wanted, reference,
 };
 
 #[derive(Debug, Clone)]
@@ -86,25 +88,29 @@ fn inputs_on<B: Backend>(shape: &Shape, device: &B::Device) -> MessageInputs<B> 
     }
 }
 
+/// Every choice of gradients.
+const WANTED: [Wanted; 4] = [
+    Wanted { geometry: true, weights: true },
+    Wanted { geometry: true, weights: false },
+    Wanted { geometry: false, weights: true },
+    Wanted { geometry: false, weights: false },
+];
+
 /// All gradients, flat, with their names.
-fn flat<B: Backend>(inputs: &MessageGradients<B>) -> Vec<(&'static str, Tensor<B, 1>)> {
-    let mut list = vec![
-        ("receiver", inputs.receiver.clone().flatten(0, 1)),
-        ("sender", inputs.sender.clone().flatten(0, 1)),
-        ("edge_weight", inputs.edge_weight.clone().flatten(0, 1)),
-        ("weight", inputs.weight.clone().flatten(0, 1)),
-        ("bias", inputs.bias.clone()),
-    ];
-    if let Some(features) = &inputs.features {
-        list.push(("features", features.clone().flatten(0, 1)));
-    }
-    if let Some(envelope) = &inputs.envelope {
-        list.push(("envelope", envelope.clone().flatten(0, 1)));
-    }
-    if let Some(gate) = &inputs.gate {
-        list.push(("gate.weight", gate.weight.clone().flatten(0, 1)));
-        list.push(("gate.bias", gate.bias.clone()));
-        list.push(("gate.readout", gate.readout.clone().flatten(0, 1)));
+fn flat<B: Backend>(found: &MessageGradients<B>) -> Vec<(&'static str, Tensor<B, 1>)> {
+    let matrix = |tensor: &Tensor<B, 2>| tensor.clone().flatten(0, 1);
+    let mut list = vec![("receiver", matrix(&found.receiver)), ("sender", matrix(&found.sender))];
+    list.extend(found.features.as_ref().map(|features| ("features", matrix(features))));
+    list.extend(found.envelope.as_ref().map(|envelope| ("envelope", matrix(envelope))));
+    if let Some(weights) = &found.weights {
+        list.push(("edge_weight", matrix(&weights.edge_weight)));
+        list.push(("weight", matrix(&weights.weight)));
+        list.push(("bias", weights.bias.clone()));
+        if let Some(gate) = &weights.gate {
+            list.push(("gate.weight", matrix(&gate.weight)));
+            list.push(("gate.bias", gate.bias.clone()));
+            list.push(("gate.readout", matrix(&gate.readout)));
+        }
     }
     list
 }
@@ -135,9 +141,10 @@ fn agrees<B: MessageBackend>(device: &B::Device, limit: f64) {
             let size = error(&numbers(found), &numbers(expected));
             assert!(size < limit, "{name}, gates: {size:e}");
         }
-        for geometry in [true, false] {
-            let found = B::message_backward(&edges, &here, cotangents_on(&shape, device), geometry);
-            let expected = reference::message_backward(&exact_edges, &exact, cotangents(&shape), geometry);
+        for wanted in WANTED {
+            let found = B::message_backward(&edges, &here, cotangents_on(&shape, device), wanted);
+            let expected = reference::message_backward(&exact_edges, &exact, cotangents(&shape), wanted);
+            assert_eq!([found.features.is_some(), found.weights.is_some()], [wanted.geometry, wanted.weights]);
             let (found, expected) = (flat(&found), flat(&expected));
             assert_eq!(found.len(), expected.len());
             for ((input, found), (_, expected)) in found.into_iter().zip(expected) {
@@ -242,65 +249,24 @@ fn objective<B: MessageBackend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>)
 }
 
 #[test]
-fn first_and_second_derivatives_match_finite_differences() {
+fn derivatives_match_finite_differences() {
     type F64 = NdArray<f64>;
-    type Once = Autodiff<F64>;
-    type Twice = Autodiff<Once>;
+    type Tracked = Autodiff<F64>;
     let shape = shape(&[2, 0, 3, 1], 5, 3, true, true);
     let edges = EdgeIndex::<F64>::new(shape.edges.clone(), &Default::default());
-    let once = EdgeIndex::<Once>::new(shape.edges.clone(), &Default::default());
-    let twice = EdgeIndex::<Twice>::new(shape.edges.clone(), &Default::default());
+    let tracked_edges = EdgeIndex::<Tracked>::new(shape.edges.clone(), &Default::default());
     let along = Random(5).tensor::<F64, 2>([6, 3], 1.0);
     let step = 1e-5;
-
-    // First order: the derivative along a direction of the edge features.
     let at = |k: f64| {
         let mut inputs = inputs::<F64>(&shape);
         inputs.features = inputs.features + along.clone().mul_scalar(k * step);
         objective(&edges, &inputs).into_scalar()
     };
-    let inputs_once = tracked(inputs::<Once>(&shape));
-    let grads = objective(&once, &inputs_once).backward();
-    let exact = (inputs_once.features.grad(&grads).unwrap() * along.clone()).sum().into_scalar();
+    let inputs = tracked(inputs::<Tracked>(&shape));
+    let grads = objective(&tracked_edges, &inputs).backward();
+    let exact = (inputs.features.grad(&grads).unwrap() * along.clone()).sum().into_scalar();
     let numeric = (at(1.0) - at(-1.0)) / (2.0 * step);
     assert!((exact - numeric).abs() < 1e-7 * exact.abs().max(1.0), "{exact} instead of {numeric}");
-
-    // Second order: the squared slope with respect to features, differentiated by the weights, as the
-    // loss of forces that are energy gradients would have it.
-    let squared_slope = |nudge: f64| {
-        let mut inner = tracked(inputs::<Once>(&shape));
-        let direction = Random(9).tensor::<Once, 2>([5, 5], 1.0);
-        let direction_g = Random(10).tensor::<Once, 2>([3, 5], 1.0);
-        let moved = inner.weight.clone() + direction.clone().mul_scalar(nudge);
-        let moved_g = inner.edge_weight.clone() + direction_g.clone().mul_scalar(nudge);
-        let outer = |tensor: Tensor<Once, 2>| Tensor::<Twice, 2>::from_inner(tensor);
-        let gate = inner.gate.clone().unwrap();
-        let inputs = MessageInputs::<Twice> {
-            receiver: outer(inner.receiver.clone()),
-            sender: outer(inner.sender.clone()),
-            features: outer(inner.features.clone()).require_grad(),
-            envelope: inner.envelope.clone().map(outer),
-            edge_weight: outer(moved_g),
-            weight: outer(moved),
-            bias: Tensor::from_inner(inner.bias.clone()),
-            gate: Some(GateInputs {
-                weight: outer(gate.weight),
-                bias: Tensor::from_inner(gate.bias),
-                readout: outer(gate.readout),
-            }),
-        };
-        let grads = objective(&twice, &inputs).backward();
-        let slope = inputs.features.grad(&grads).unwrap();
-        inner.features = inputs.features.inner();
-        let value = (slope.clone() * slope).sum();
-        let grads = value.backward();
-        let exact = (inner.weight.grad(&grads).unwrap() * direction.inner()).sum().into_scalar()
-            + (inner.edge_weight.grad(&grads).unwrap() * direction_g.inner()).sum().into_scalar();
-        (value.into_scalar(), exact)
-    };
-    let exact = squared_slope(0.0).1;
-    let numeric = (squared_slope(step).0 - squared_slope(-step).0) / (2.0 * step);
-    assert!((exact - numeric).abs() < 1e-6 * exact.abs().max(1.0), "{exact} instead of {numeric}");
 }
 
 #[test]
@@ -312,7 +278,7 @@ fn the_number_of_threads_changes_no_bit() {
         pool.install(|| {
             let inputs = inputs::<Flex>(&shape);
             let outputs = Flex::message(&edges, &inputs);
-            let gradients = Flex::message_backward(&edges, &inputs, cotangents(&shape), true);
+            let gradients = Flex::message_backward(&edges, &inputs, cotangents(&shape), WANTED[0]);
             let mut all = vec![outputs.gathered.into_data(), outputs.gates.unwrap().into_data()];
             all.extend(flat(&gradients).into_iter().map(|(_, tensor)| tensor.into_data()));
             all

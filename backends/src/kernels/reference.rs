@@ -1,5 +1,4 @@
-//! The operations in plain tensor operations; they differentiate any number of times where the backend
-//! does.
+//! The operations in plain tensor operations.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, IndexingUpdateOp, Tensor, TensorData, activation};
@@ -25,6 +24,13 @@ pub fn silu<B: Backend, const R: usize>(x: Tensor<B, R>) -> Tensor<B, R> {
 pub fn silu_slope<B: Backend, const R: usize>(x: Tensor<B, R>) -> Tensor<B, R> {
     let sigmoid = sigmoid(x.clone());
     sigmoid.clone() * (x * (sigmoid.neg() + 1.0) + 1.0)
+}
+
+/// `silu''(x) = sigmoid(x) (1 - sigmoid(x)) (2 + x (1 - 2 sigmoid(x)))`.
+pub fn silu_curvature<B: Backend, const R: usize>(x: Tensor<B, R>) -> Tensor<B, R> {
+    let sigmoid = sigmoid(x.clone());
+    let falling = x * (sigmoid.clone().mul_scalar(-2.0) + 1.0) + 2.0;
+    sigmoid.clone() * (sigmoid.neg() + 1.0) * falling
 }
 
 /// See [`KernelBackend::silu_backward`](super::KernelBackend::silu_backward).

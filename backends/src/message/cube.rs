@@ -7,6 +7,7 @@
 mod backward;
 mod forward;
 mod kernels;
+mod sums;
 
 use std::ops::Range;
 
@@ -16,7 +17,9 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeRuntime};
 use cubecl::client::ComputeClient;
 
-use super::{EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference, scratch, sizes};
+use super::{
+    EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, Wanted, reference, scratch, sizes,
+};
 use crate::cube::{Cube, buffer, integers, vector_size};
 
 impl<R: CubeRuntime, BT: BoolElement> MessageBackend for CubeBackend<R, f32, i32, BT> {
@@ -31,11 +34,11 @@ impl<R: CubeRuntime, BT: BoolElement> MessageBackend for CubeBackend<R, f32, i32
         edges: &EdgeIndex<Self>,
         inputs: &MessageInputs<Self>,
         outputs: MessageOutputs<Self>,
-        geometry: bool,
+        wanted: Wanted,
     ) -> MessageGradients<Self> {
         match Device::new(edges, inputs) {
-            Some(device) => backward::message_backward(&device, inputs, outputs, geometry),
-            None => reference::message_backward(edges, inputs, outputs, geometry),
+            Some(device) => backward::message_backward(&device, inputs, outputs, wanted),
+            None => reference::message_backward(edges, inputs, outputs, wanted),
         }
     }
 }

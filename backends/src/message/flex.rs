@@ -9,6 +9,7 @@
 mod backward;
 mod forward;
 mod matrix;
+mod sums;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -17,7 +18,9 @@ use burn::tensor::DType;
 use burn_flex::Flex;
 use rayon::prelude::*;
 
-use super::{EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, reference, scratch, sizes};
+use super::{
+    EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, Wanted, reference, scratch, sizes,
+};
 use crate::host::Values;
 use crate::simd;
 
@@ -33,11 +36,11 @@ impl MessageBackend for Flex {
         edges: &EdgeIndex<Self>,
         inputs: &MessageInputs<Self>,
         outputs: MessageOutputs<Self>,
-        geometry: bool,
+        wanted: Wanted,
     ) -> MessageGradients<Self> {
         match Host::new(edges, inputs) {
-            Some(host) => backward::message_backward(&host, outputs, geometry),
-            None => reference::message_backward(edges, inputs, outputs, geometry),
+            Some(host) => backward::message_backward(&host, outputs, wanted),
+            None => reference::message_backward(edges, inputs, outputs, wanted),
         }
     }
 }

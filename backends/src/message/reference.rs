@@ -1,11 +1,14 @@
 //! The operation in plain tensor operations: the definition that every fused version is held against,
-//! and what backends without one use. Holds several `[E, F]` tensors; differentiates any number of
-//! times where the backend does.
+//! and what backends without one use. Holds several `[E, F]` tensors.
+
+mod dual;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-use super::{EdgeIndex, GateInputs, MessageGradients, MessageInputs, MessageOutputs, sizes};
+pub use dual::{message_dual, message_dual_backward};
+
+use super::{EdgeIndex, GateInputs, MessageGradients, MessageInputs, MessageOutputs, Wanted, WeightGradients, sizes};
 use crate::kernels::KernelBackend;
 use crate::kernels::reference::{gather, silu, silu_slope, sum_groups};
 
@@ -43,8 +46,7 @@ pub fn message_weighted<B: KernelBackend>(
 ) -> MessageOutputs<B> {
     let [_, count, ..] = sizes(edges, inputs);
     if count == 0 {
-        let gates = inputs.gate.as_ref().map(|_| Tensor::empty([0, 1], &inputs.receiver.device()));
-        return MessageOutputs { gathered: zeros_like(&inputs.receiver), gates };
+        return nothing(inputs);
     }
     let [_, _, messages] = hidden(edges, inputs);
     let messages = weigh(messages);
@@ -60,27 +62,29 @@ pub fn message_backward<B: KernelBackend>(
     edges: &EdgeIndex<B>,
     inputs: &MessageInputs<B>,
     outputs: MessageOutputs<B>,
-    geometry: bool,
+    wanted: Wanted,
 ) -> MessageGradients<B> {
     let [_, count, ..] = sizes(edges, inputs);
     if count == 0 {
-        return zeros(inputs, geometry);
+        return zeros(inputs, wanted);
     }
     let [a1, a2, messages] = hidden(edges, inputs);
     let mut to_messages = gather(&edges.receivers, outputs.gathered);
-    let gate = inputs.gate.as_ref().zip(outputs.gates).map(|(gate, to_gates)| {
+    let gate = inputs.gate.as_ref().zip(outputs.gates).and_then(|(gate, to_gates)| {
         let a3 = gate_hidden(gate, messages.clone());
-        let to_readout = B::matmul_over_rows(silu(a3.clone()), to_gates.clone());
-        let to_a3 = B::matmul(to_gates, gate.readout.clone().transpose()) * silu_slope(a3);
+        let to_a3 = B::matmul(to_gates.clone(), gate.readout.clone().transpose()) * silu_slope(a3.clone());
         to_messages = to_messages.clone() + B::matmul(to_a3.clone(), gate.weight.clone().transpose());
-        GateInputs {
+        wanted.weights.then(|| GateInputs {
             weight: B::matmul_over_rows(messages.clone(), to_a3.clone()),
             bias: column_sums(to_a3),
-            readout: to_readout,
-        }
+            readout: B::matmul_over_rows(silu(a3), to_gates),
+        })
     });
-    let envelope =
-        inputs.envelope.as_ref().filter(|_| geometry).map(|_| (to_messages.clone() * silu(a2.clone())).sum_dim(1));
+    let envelope = inputs
+        .envelope
+        .as_ref()
+        .filter(|_| wanted.geometry)
+        .map(|_| (to_messages.clone() * silu(a2.clone())).sum_dim(1));
     let to_silu = match &inputs.envelope {
         Some(envelope) => to_messages * envelope.clone(),
         None => to_messages,
@@ -90,12 +94,14 @@ pub fn message_backward<B: KernelBackend>(
     MessageGradients {
         receiver: sum_groups(&edges.receivers, to_a1.clone()),
         sender: sum_groups(&edges.senders, to_a1.clone()),
-        features: geometry.then(|| B::matmul(to_a1.clone(), inputs.edge_weight.clone().transpose())),
+        features: wanted.geometry.then(|| B::matmul(to_a1.clone(), inputs.edge_weight.clone().transpose())),
         envelope,
-        edge_weight: B::matmul_over_rows(inputs.features.clone(), to_a1),
-        weight: B::matmul_over_rows(silu(a1), to_a2.clone()),
-        bias: column_sums(to_a2),
-        gate,
+        weights: wanted.weights.then(|| WeightGradients {
+            edge_weight: B::matmul_over_rows(inputs.features.clone(), to_a1),
+            weight: B::matmul_over_rows(silu(a1), to_a2.clone()),
+            bias: column_sums(to_a2),
+            gate,
+        }),
     }
 }
 
@@ -104,20 +110,28 @@ fn zeros_like<B: Backend, const D: usize>(like: &Tensor<B, D>) -> Tensor<B, D> {
     if like.shape().num_elements() == 0 { like.clone() } else { like.zeros_like() }
 }
 
+/// Outputs where there are no edges.
+fn nothing<B: Backend>(inputs: &MessageInputs<B>) -> MessageOutputs<B> {
+    let gates = inputs.gate.as_ref().map(|_| Tensor::empty([0, 1], &inputs.receiver.device()));
+    MessageOutputs { gathered: zeros_like(&inputs.receiver), gates }
+}
+
 /// Gradients where there are no edges.
-fn zeros<B: Backend>(inputs: &MessageInputs<B>, geometry: bool) -> MessageGradients<B> {
+fn zeros<B: Backend>(inputs: &MessageInputs<B>, wanted: Wanted) -> MessageGradients<B> {
     MessageGradients {
         receiver: zeros_like(&inputs.receiver),
         sender: zeros_like(&inputs.sender),
-        features: geometry.then(|| inputs.features.clone()),
-        envelope: inputs.envelope.clone().filter(|_| geometry),
-        edge_weight: zeros_like(&inputs.edge_weight),
-        weight: zeros_like(&inputs.weight),
-        bias: zeros_like(&inputs.bias),
-        gate: inputs.gate.as_ref().map(|gate| GateInputs {
-            weight: zeros_like(&gate.weight),
-            bias: zeros_like(&gate.bias),
-            readout: zeros_like(&gate.readout),
+        features: wanted.geometry.then(|| inputs.features.clone()),
+        envelope: inputs.envelope.clone().filter(|_| wanted.geometry),
+        weights: wanted.weights.then(|| WeightGradients {
+            edge_weight: zeros_like(&inputs.edge_weight),
+            weight: zeros_like(&inputs.weight),
+            bias: zeros_like(&inputs.bias),
+            gate: inputs.gate.as_ref().map(|gate| GateInputs {
+                weight: zeros_like(&gate.weight),
+                bias: zeros_like(&gate.bias),
+                readout: zeros_like(&gate.readout),
+            }),
         }),
     }
 }

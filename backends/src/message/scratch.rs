@@ -18,6 +18,10 @@ pub struct MessageShape {
     pub gate: bool,
     /// Whether gradients of features and envelope are wanted.
     pub geometry: bool,
+    /// Whether gradients of the weights are wanted.
+    pub weights: bool,
+    /// Whether values have tangents.
+    pub dual: bool,
     /// Graphs that the nodes belong to; the edges of each stay within it.
     pub graphs: u64,
 }
@@ -29,7 +33,7 @@ pub struct Scratch {
     pub held: u64,
     /// While it runs forward.
     pub forward: u64,
-    /// While it runs backward; the gradients of its weights are part of it.
+    /// While it runs backward; the gradients of its weights are part of it where they are wanted.
     pub backward: u64,
 }
 
@@ -44,16 +48,22 @@ pub fn scratch(profile: Profile, shape: MessageShape) -> Scratch {
     }
 }
 
-/// Weights of the edge features, the square matrices and the vectors.
+/// Gradients of the weights of the edge features, the square matrices and the vectors, where they are wanted.
 fn weights(shape: MessageShape) -> u64 {
-    let MessageShape { width, basis, gate, .. } = shape;
+    let MessageShape { width, basis, gate, weights, .. } = shape;
     let gated = u64::from(gate);
-    VALUE * (basis * width + (1 + gated) * width * width + (1 + 2 * gated) * width)
+    let values = basis * width + (1 + gated) * width * width + (1 + 2 * gated) * width;
+    if weights { VALUE * values } else { 0 }
+}
+
+/// Values and tangents.
+fn parts(shape: MessageShape) -> u64 {
+    1 + u64::from(shape.dual)
 }
 
 /// What is wanted of each edge: gates, or gradients of the geometry.
 fn columns(shape: MessageShape) -> u64 {
-    VALUE * shape.edges * if shape.geometry { shape.basis + 1 } else { 0 }
+    VALUE * parts(shape) * shape.edges * if shape.geometry { shape.basis + 1 } else { 0 }
 }
 
 fn lanes_scratch(threads: u64, shape: MessageShape) -> Scratch {
@@ -67,8 +77,8 @@ fn lanes_scratch(threads: u64, shape: MessageShape) -> Scratch {
     let sum_of_lanes = if lanes > group { weights(shape) } else { 0 };
     Scratch {
         held: threads * ROWS * rows(width as usize) as u64 * row,
-        forward: nodes * row + VALUE * edges,
-        backward: group * (nodes / lanes + span) * row
+        forward: parts(shape) * (nodes * row + VALUE * edges),
+        backward: parts(shape) * group * (nodes / lanes + span) * row
             + squares
             + group * weights(shape)
             + sum_of_lanes
@@ -78,7 +88,8 @@ fn lanes_scratch(threads: u64, shape: MessageShape) -> Scratch {
 
 fn tiles_scratch(largest: u64, shape: MessageShape) -> Scratch {
     let row = VALUE * shape.width;
-    let tile = row * shape.edges.min(tile(largest, shape.width as usize) as u64);
+    let rows = parts(shape) * shape.edges;
+    let tile = row * rows.min(tile(largest, shape.width as usize) as u64);
     let gated = u64::from(shape.gate);
     Scratch { held: 0, forward: 3 * tile, backward: (3 + 2 * gated) * tile + 2 * weights(shape) + columns(shape) }
 }

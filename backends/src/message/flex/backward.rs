@@ -6,18 +6,12 @@ use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::forward::preactivations;
-use super::matrix::{Matrix, Old, product};
+use super::matrix::{Matrix, Old, product, transposed};
+use super::sums::{GateSums, WeightSums, add_later};
 use super::{Host, HostGate, Part, add_parts, on_pool, with_scratch};
 use crate::host::{Values, from_values};
-use crate::message::{GateInputs, MessageGradients, MessageOutputs};
+use crate::message::{MessageGradients, MessageOutputs, Wanted};
 use crate::simd;
-
-/// Gradients of the gate's weights.
-struct GateSums {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    readout: Vec<f32>,
-}
 
 /// Gradients of one lane, to be added to those of the others.
 struct LaneSums {
@@ -25,40 +19,17 @@ struct LaneSums {
     sender: Part,
     features: Vec<f32>,
     envelope: Vec<f32>,
-    edge_weight: Vec<f32>,
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    gate: Option<GateSums>,
+    weights: Option<WeightSums>,
 }
 
 impl LaneSums {
-    fn new(host: &Host<'_>, lane: &Range<usize>, geometry: bool) -> Self {
-        let (width, basis) = (host.width, host.basis);
+    fn new(host: &Host<'_>, lane: &Range<usize>, wanted: Wanted) -> Self {
         Self {
-            receiver: Part::new(host.receivers(lane), width),
-            sender: Part::new(host.senders(lane), width),
-            features: vec![0.0; if geometry { lane.len() * basis } else { 0 }],
+            receiver: Part::new(host.receivers(lane), host.width),
+            sender: Part::new(host.senders(lane), host.width),
+            features: vec![0.0; if wanted.geometry { lane.len() * host.basis } else { 0 }],
             envelope: Vec::new(),
-            edge_weight: vec![0.0; basis * width],
-            weight: vec![0.0; width * width],
-            bias: vec![0.0; width],
-            gate: host.gate.as_ref().map(|_| GateSums {
-                weight: vec![0.0; width * width],
-                bias: vec![0.0; width],
-                readout: vec![0.0; width],
-            }),
-        }
-    }
-
-    /// Adds the weights' gradients of a later lane.
-    fn add(&mut self, other: &Self) {
-        simd::add(&mut self.edge_weight, &other.edge_weight);
-        add_in_parallel(&mut self.weight, &other.weight);
-        simd::add(&mut self.bias, &other.bias);
-        if let (Some(own), Some(other)) = (&mut self.gate, &other.gate) {
-            add_in_parallel(&mut own.weight, &other.weight);
-            simd::add(&mut own.bias, &other.bias);
-            simd::add(&mut own.readout, &other.readout);
+            weights: wanted.weights.then(|| WeightSums::new(host)),
         }
     }
 }
@@ -67,7 +38,7 @@ impl LaneSums {
 pub(super) fn message_backward(
     host: &Host<'_>,
     outputs: MessageOutputs<Flex>,
-    geometry: bool,
+    wanted: Wanted,
 ) -> MessageGradients<Flex> {
     let (width, basis, nodes, count) = (host.width, host.basis, host.nodes, host.count());
     let gathered = Values::new(&outputs.gathered);
@@ -80,13 +51,13 @@ pub(super) fn message_backward(
     let arch = pulp::Arch::new();
     let run = |lane| {
         with_scratch(host.tile() * width, |buffers| {
-            arch.dispatch(Lane { host, lane, gathered, gates, transposes, geometry, buffers })
+            arch.dispatch(Lane { host, lane, gathered, gates, transposes, wanted, buffers })
         })
     };
     let (mut receiver, mut sender) = (vec![0.0; nodes * width], vec![0.0; nodes * width]);
     let (mut features, mut envelope) = (Vec::new(), Vec::new());
-    let mut sums: Option<LaneSums> = None;
-    // Not all lanes at once: each holds gradients of all weights. They are added in their order, so that
+    let mut weights = None;
+    // Not all lanes at once: each may hold gradients of all weights. They are added in their order, so that
     // how many run together changes no bit.
     for group in host.lanes().chunks(2 * rayon::current_num_threads()) {
         let lanes: Vec<LaneSums> = on_pool(|| group.par_iter().map(run).collect());
@@ -95,26 +66,15 @@ pub(super) fn message_backward(
         for mut lane in lanes {
             features.append(&mut lane.features);
             envelope.append(&mut lane.envelope);
-            match &mut sums {
-                Some(sums) => sums.add(&lane),
-                None => sums = Some(lane),
-            }
+            add_later(&mut weights, lane.weights);
         }
     }
-    let Some(sums) = sums else { unreachable!("there is a lane where there is an edge") };
     MessageGradients {
         receiver: from_values(receiver, [nodes, width]),
         sender: from_values(sender, [nodes, width]),
-        features: geometry.then(|| from_values(features, [count, basis])),
-        envelope: (geometry && host.envelope.is_some()).then(|| from_values(envelope, [count, 1])),
-        edge_weight: from_values(sums.edge_weight, [basis, width]),
-        weight: from_values(sums.weight, [width, width]),
-        bias: from_values(sums.bias, [width]),
-        gate: sums.gate.map(|gate| GateInputs {
-            weight: from_values(gate.weight, [width, width]),
-            bias: from_values(gate.bias, [width]),
-            readout: from_values(gate.readout, [width, 1]),
-        }),
+        features: wanted.geometry.then(|| from_values(features, [count, basis])),
+        envelope: (wanted.geometry && host.envelope.is_some()).then(|| from_values(envelope, [count, 1])),
+        weights: weights.map(|weights| weights.into_gradients(host)),
     }
 }
 
@@ -126,8 +86,7 @@ struct Lane<'a> {
     gates: Option<&'a [f32]>,
     /// Of the weights of the message and of the gate.
     transposes: [&'a [f32]; 2],
-    /// Whether gradients of features and envelope are wanted.
-    geometry: bool,
+    wanted: Wanted,
     buffers: [&'a mut [f32]; 7],
 }
 
@@ -142,11 +101,11 @@ impl pulp::WithSimd for Lane<'_> {
 
 #[inline(always)]
 fn lane_backward(lane: Lane<'_>) -> LaneSums {
-    let Lane { host, lane, gathered, gates, transposes, geometry, buffers } = lane;
+    let Lane { host, lane, gathered, gates, transposes, wanted, buffers } = lane;
     let [u1, slope1, silu2, slope2, message, to_message, hidden] = buffers;
     let (width, basis) = (host.width, host.basis);
     let weight = Matrix::rows(host.weight.get(), width);
-    let mut sums = LaneSums::new(host, lane, geometry);
+    let mut sums = LaneSums::new(host, lane, wanted);
     for tile in host.tiles(lane) {
         let size = tile.len() * width;
         let (u1, slope1) = (&mut u1[..size], &mut slope1[..size]);
@@ -165,7 +124,8 @@ fn lane_backward(lane: Lane<'_>) -> LaneSums {
             to_message[row].copy_from_slice(&gathered[node * width..][..width]);
         }
 
-        if let (Some(gate), Some(gates), Some(gate_sums)) = (&host.gate, gates, &mut sums.gate) {
+        if let (Some(gate), Some(gates)) = (&host.gate, gates) {
+            let gate_sums = sums.weights.as_mut().and_then(|weights| weights.gate.as_mut());
             let weight_t = Matrix::rows(transposes[1], width);
             gate_backward(gate, weight_t, &gates[tile.clone()], message, to_message, &mut hidden[..size], gate_sums);
         }
@@ -173,13 +133,18 @@ fn lane_backward(lane: Lane<'_>) -> LaneSums {
         // From here `to_message` becomes the gradient of a2, and `message` that of a1.
         for (k, edge) in tile.clone().enumerate() {
             let row = k * width..(k + 1) * width;
-            if geometry && host.envelope.is_some() {
+            if wanted.geometry && host.envelope.is_some() {
                 sums.envelope.push(simd::dot(&to_message[row.clone()], &silu2[row.clone()]));
             }
             simd::times(&mut to_message[row.clone()], host.envelope(edge), &slope2[row.clone()]);
-            simd::add(&mut sums.bias, &to_message[row]);
+            if let Some(weights) = &mut sums.weights {
+                simd::add(&mut weights.bias, &to_message[row]);
+            }
         }
-        product(&mut sums.weight, Matrix::rows(&*u1, width).t(), Matrix::rows(&*to_message, width), Old::Added);
+        if let Some(weights) = &mut sums.weights {
+            let to_second = Matrix::rows(&*to_message, width);
+            product(&mut weights.weight, Matrix::rows(&*u1, width).t(), to_second, Old::Added);
+        }
         product(message, Matrix::rows(&*to_message, width), Matrix::rows(transposes[0], width), Old::Dropped);
         simd::times(message, 1.0, slope1);
         for (row, edge) in message.chunks_exact(width).zip(tile.clone()) {
@@ -189,8 +154,10 @@ fn lane_backward(lane: Lane<'_>) -> LaneSums {
         if basis > 0 {
             let to_first = Matrix::rows(&*message, width);
             let features = Matrix::rows(&host.features.get()[tile.start * basis..tile.end * basis], basis);
-            product(&mut sums.edge_weight, features.t(), to_first, Old::Added);
-            if geometry {
+            if let Some(weights) = &mut sums.weights {
+                product(&mut weights.edge_weight, features.t(), to_first, Old::Added);
+            }
+            if wanted.geometry {
                 let own = (tile.start - lane.start) * basis..(tile.end - lane.start) * basis;
                 let edge_weight = Matrix::rows(host.edge_weight.get(), width);
                 product(&mut sums.features[own], to_first, edge_weight.t(), Old::Dropped);
@@ -200,7 +167,7 @@ fn lane_backward(lane: Lane<'_>) -> LaneSums {
     sums
 }
 
-/// Gradients through the gate: adds to those of its weights and of the messages.
+/// Gradients through the gate: adds to those of the messages, and of its weights where they are wanted.
 #[inline(always)]
 fn gate_backward(
     gate: &HostGate,
@@ -209,34 +176,23 @@ fn gate_backward(
     message: &[f32],
     to_message: &mut [f32],
     hidden: &mut [f32],
-    sums: &mut GateSums,
+    mut sums: Option<&mut GateSums>,
 ) {
-    let width = sums.bias.len();
+    let readout = gate.readout.get();
+    let width = readout.len();
     product(hidden, Matrix::rows(message, width), Matrix::rows(gate.weight.get(), width), Old::Dropped);
     for (row, &to_gate) in hidden.chunks_exact_mut(width).zip(to_gates) {
-        simd::gate_row(row, gate.bias.get(), gate.readout.get(), to_gate, &mut sums.readout);
-        simd::add(&mut sums.bias, row);
+        match &mut sums {
+            Some(sums) => {
+                simd::gate_row(row, gate.bias.get(), readout, to_gate, Some(&mut sums.readout));
+                simd::add(&mut sums.bias, row);
+            }
+            None => simd::gate_row(row, gate.bias.get(), readout, to_gate, None),
+        }
     }
     let to_hidden = Matrix::rows(&*hidden, width);
-    product(&mut sums.weight, Matrix::rows(message, width).t(), to_hidden, Old::Added);
+    if let Some(sums) = sums {
+        product(&mut sums.weight, Matrix::rows(message, width).t(), to_hidden, Old::Added);
+    }
     product(to_message, to_hidden, weight_t, Old::Added);
-}
-
-/// Values of a matrix of weights that are worth a task of their own.
-const CHUNK: usize = 1 << 15;
-
-fn add_in_parallel(sum: &mut [f32], part: &[f32]) {
-    sum.par_chunks_mut(CHUNK).zip(part.par_chunks(CHUNK)).for_each(|(sum, part)| simd::add(sum, part));
-}
-
-/// The transpose of a square matrix.
-fn transposed(values: &[f32], size: usize) -> Vec<f32> {
-    let mut columns = vec![0.0; values.len()];
-    let outs = columns.par_chunks_mut(size.max(1)).with_min_len(CHUNK / size.max(1));
-    outs.enumerate().for_each(|(column, out)| {
-        for (to, row) in out.iter_mut().zip(values.chunks_exact(size)) {
-            *to = row[column];
-        }
-    });
-    columns
 }

@@ -1,8 +1,8 @@
-//! Small row-major matrix products by the `gemm` crate, on one thread: tiles run in parallel, their
-//! products do not.
+//! Small row-major matrices: products by the `gemm` crate, on one thread, since tiles run in parallel; transposes.
 #![allow(unsafe_code, reason = "gemm takes pointers; lengths are asserted before")]
 
 use gemm::Parallelism;
+use rayon::prelude::*;
 
 /// A row-major matrix, or its transpose.
 #[derive(Clone, Copy)]
@@ -82,6 +82,21 @@ pub(super) fn product(target: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, old: Old
             Parallelism::None,
         );
     }
+}
+
+/// Values of a matrix of weights that are worth a task of their own.
+pub(super) const CHUNK: usize = 1 << 15;
+
+/// The transpose of a square matrix.
+pub(super) fn transposed(values: &[f32], size: usize) -> Vec<f32> {
+    let mut columns = vec![0.0; values.len()];
+    let outs = columns.par_chunks_mut(size.max(1)).with_min_len(CHUNK / size.max(1));
+    outs.enumerate().for_each(|(column, out)| {
+        for (to, row) in out.iter_mut().zip(values.chunks_exact(size)) {
+            *to = row[column];
+        }
+    });
+    columns
 }
 
 #[cfg(test)]

@@ -78,6 +78,8 @@ impl LayerShape<'_> {
             basis: self.config.basis.size() as u64,
             gate: self.gate(),
             geometry: self.moved(),
+            weights: true,
+            dual: false,
             graphs: self.sizes.graphs,
         };
         scratch(self.profile, shape)
