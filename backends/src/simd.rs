@@ -1,6 +1,8 @@
 //! Elementwise work on rows, written so that the compiler vectorises it, compiled for the widest
 //! vectors of the CPU at run time by `pulp`.
 
+pub(crate) mod dual;
+
 /// `exp(x)` for single precision: `2^n` times a polynomial on half an octave, about 1 ulp.
 /// Arguments are clamped to where the result is a normal number.
 #[inline(always)]

@@ -7,6 +7,7 @@
 //! threads.
 
 mod backward;
+mod dual;
 mod forward;
 mod matrix;
 mod sums;
@@ -18,8 +19,11 @@ use burn::tensor::DType;
 use burn_flex::Flex;
 use rayon::prelude::*;
 
+use self::dual::DualHost;
+use self::forward::First;
 use super::{
-    EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, Wanted, reference, scratch, sizes,
+    DualGradients, DualInputs, DualOutputs, EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs,
+    Wanted, reference, scratch, sizes,
 };
 use crate::host::Values;
 use crate::simd;
@@ -41,6 +45,25 @@ impl MessageBackend for Flex {
         match Host::new(edges, inputs) {
             Some(host) => backward::message_backward(&host, outputs, wanted),
             None => reference::message_backward(edges, inputs, outputs, wanted),
+        }
+    }
+
+    fn message_dual(edges: &EdgeIndex<Self>, inputs: &DualInputs<Self>) -> DualOutputs<Self> {
+        match DualHost::new(edges, inputs) {
+            Some(host) => dual::forward::message_dual(&host),
+            None => reference::message_dual(edges, inputs),
+        }
+    }
+
+    fn message_dual_backward(
+        edges: &EdgeIndex<Self>,
+        inputs: &DualInputs<Self>,
+        outputs: DualOutputs<Self>,
+        wanted: Wanted,
+    ) -> DualGradients<Self> {
+        match DualHost::new(edges, inputs) {
+            Some(host) => dual::backward::message_dual_backward(&host, outputs, wanted),
+            None => reference::message_dual_backward(edges, inputs, outputs, wanted),
         }
     }
 }
@@ -96,6 +119,10 @@ impl<'a> Host<'a> {
         })
     }
 
+    fn first(&self) -> First<'_> {
+        First { receiver: self.receiver.get(), sender: self.sender.get(), features: Some(self.features.get()) }
+    }
+
     fn count(&self) -> usize {
         self.receivers.len()
     }
@@ -110,12 +137,6 @@ impl<'a> Host<'a> {
         let count = self.count();
         let length = scratch::lane(count, self.width);
         (0..count).step_by(length).map(|start| start..(start + length).min(count)).collect()
-    }
-
-    /// The tiles of a lane.
-    fn tiles(&self, lane: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (end, tile) = (lane.end, self.tile());
-        lane.clone().step_by(tile).map(move |start| start..(start + tile).min(end))
     }
 
     fn envelope(&self, edge: usize) -> f32 {
@@ -133,6 +154,12 @@ impl<'a> Host<'a> {
         let first = senders.iter().min().map_or(0, |&node| node as usize);
         first..senders.iter().max().map_or(0, |&node| node as usize + 1)
     }
+}
+
+/// A lane in tiles of as many edges.
+fn tiles(lane: &Range<usize>, tile: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    let end = lane.end;
+    lane.clone().step_by(tile).map(move |start| start..(start + tile).min(end))
 }
 
 /// Rows of one lane that are later added into the rows of all.

@@ -105,10 +105,15 @@ const LANES: usize = 64;
 /// Values of a tile's row buffer, as far as the number of rows allows.
 const TILE_VALUES: usize = 1 << 19;
 
-/// On the CPU, edges of a tile: many rows, because a product packs its weights anew for each tile; fewer
+/// On the CPU, rows of a tile, one for each of its edges: many rows, because a product packs its weights anew for each tile; fewer
 /// where rows are long, because every thread has seven buffers of that size.
 pub(super) fn rows(width: usize) -> usize {
     (TILE_VALUES / width.max(1)).clamp(128, 512)
+}
+
+/// On the CPU, edges of a tile of values and tangents, which have a row each.
+pub(super) fn dual_rows(width: usize) -> usize {
+    rows(width) / 2
 }
 
 /// On the CPU, edges of a lane, which is whole tiles.

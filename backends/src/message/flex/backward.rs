@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::forward::preactivations;
 use super::matrix::{Matrix, Old, product, transposed};
 use super::sums::{GateSums, WeightSums, add_later};
-use super::{Host, HostGate, Part, add_parts, on_pool, with_scratch};
+use super::{Host, HostGate, Part, add_parts, on_pool, tiles, with_scratch};
 use crate::host::{Values, from_values};
 use crate::message::{MessageGradients, MessageOutputs, Wanted};
 use crate::simd;
@@ -106,14 +106,14 @@ fn lane_backward(lane: Lane<'_>) -> LaneSums {
     let (width, basis) = (host.width, host.basis);
     let weight = Matrix::rows(host.weight.get(), width);
     let mut sums = LaneSums::new(host, lane, wanted);
-    for tile in host.tiles(lane) {
+    for tile in tiles(lane, host.tile()) {
         let size = tile.len() * width;
         let (u1, slope1) = (&mut u1[..size], &mut slope1[..size]);
         let (silu2, slope2) = (&mut silu2[..size], &mut slope2[..size]);
         let (message, to_message) = (&mut message[..size], &mut to_message[..size]);
 
         // The tile again, with the slopes of its activations.
-        preactivations(host, &tile, u1);
+        preactivations(host, &host.first(), &tile, u1);
         simd::silu_and_slope_all(u1, slope1);
         product(silu2, Matrix::rows(&*u1, width), weight, Old::Dropped);
         for (k, edge) in tile.clone().enumerate() {

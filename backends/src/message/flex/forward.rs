@@ -6,7 +6,7 @@ use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, Old, product};
-use super::{Host, Part, add_parts, on_pool, with_scratch};
+use super::{Host, Part, add_parts, on_pool, tiles, with_scratch};
 use crate::host::from_values;
 use crate::message::MessageOutputs;
 use crate::simd;
@@ -52,10 +52,10 @@ fn lane_forward(host: &Host<'_>, lane: &Range<usize>, [first, second]: [&mut [f3
     let width = host.width;
     let mut part = Part::new(host.receivers(lane), width);
     let mut gates = Vec::new();
-    for tile in host.tiles(lane) {
+    for tile in tiles(lane, host.tile()) {
         let size = tile.len() * width;
         let (first, second) = (&mut first[..size], &mut second[..size]);
-        preactivations(host, &tile, first);
+        preactivations(host, &host.first(), &tile, first);
         simd::silu_all(first);
         product(second, Matrix::rows(&*first, width), Matrix::rows(host.weight.get(), width), Old::Dropped);
         for (row, edge) in second.chunks_exact_mut(width).zip(tile.clone()) {
@@ -73,19 +73,29 @@ fn lane_forward(host: &Host<'_>, lane: &Range<usize>, [first, second]: [&mut [f3
     (part, gates)
 }
 
+/// What `a1` is computed of: values, or their tangents.
+pub(super) struct First<'a> {
+    /// `P`.
+    pub(super) receiver: &'a [f32],
+    /// `Q`.
+    pub(super) sender: &'a [f32],
+    /// `G`; zero where there is none.
+    pub(super) features: Option<&'a [f32]>,
+}
+
 /// `P[i] + Q[j] + G[e] W_g` for the edges of a tile.
 #[inline(always)]
-pub(super) fn preactivations(host: &Host<'_>, tile: &Range<usize>, rows: &mut [f32]) {
+pub(super) fn preactivations(host: &Host<'_>, first: &First<'_>, tile: &Range<usize>, rows: &mut [f32]) {
     let (width, basis) = (host.width, host.basis);
-    let (receiver, sender) = (host.receiver.get(), host.sender.get());
-    let features = &host.features.get()[tile.start * basis..tile.end * basis];
     for (row, edge) in rows.chunks_exact_mut(width).zip(tile.clone()) {
-        let p = &receiver[host.receivers[edge] as usize * width..][..width];
-        let q = &sender[host.senders[edge] as usize * width..][..width];
+        let p = &first.receiver[host.receivers[edge] as usize * width..][..width];
+        let q = &first.sender[host.senders[edge] as usize * width..][..width];
         for ((x, p), q) in row.iter_mut().zip(p).zip(q) {
             *x = p + q;
         }
     }
+    let Some(features) = first.features else { return };
+    let features = &features[tile.start * basis..tile.end * basis];
     if basis == 1 {
         for (row, &feature) in rows.chunks_exact_mut(width).zip(features) {
             simd::add_scaled(row, feature, host.edge_weight.get());
