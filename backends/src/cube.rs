@@ -92,3 +92,11 @@ pub(crate) fn silu_slope<N: Size>(x: Vector<f32, N>, sigmoid: Vector<f32, N>) ->
     let one = Vector::<f32, N>::new(1.0);
     sigmoid * (one + x * (one - sigmoid))
 }
+
+/// `silu''(x)`, given the sigmoid of x.
+#[cube]
+pub(crate) fn silu_curvature<N: Size>(x: Vector<f32, N>, sigmoid: Vector<f32, N>) -> Vector<f32, N> {
+    let one = Vector::<f32, N>::new(1.0);
+    let two = Vector::<f32, N>::new(2.0);
+    sigmoid * (one - sigmoid) * (two + x * (one - two * sigmoid))
+}

@@ -15,17 +15,19 @@ use crate::index::Grouping;
 /// Units of a cube.
 const UNITS: usize = 256;
 
-/// Adds to `sums [N, C]` those of the rows `range` of E, which `rows [range, C]` holds; only `groups` have
-/// rows among them. Groups without any keep their sums.
+/// Adds to `sums [N, C]` those of the rows `range` of E, which `rows [_, C]` holds from its row `first` on; only
+/// `groups` have rows among them. Groups without any keep their sums.
 pub(crate) fn add_groups<R: CubeRuntime, BT: BoolElement>(
     grouping: &Grouping<Cube<R, BT>>,
     rows: &CubeTensor<R>,
+    first: usize,
     range: &Range<usize>,
     groups: &Range<usize>,
     sums: &CubeTensor<R>,
 ) {
     let width = sums.meta.shape()[1];
-    assert_eq!(rows.meta.shape().as_slice(), [range.len(), width], "add_groups: rows");
+    let [held, columns] = [0, 1].map(|dim| rows.meta.shape()[dim]);
+    assert!(first + range.len() <= held && columns == width, "add_groups: {held} rows of {columns} for {range:?}");
     if range.is_empty() || groups.is_empty() || width == 0 {
         return;
     }
@@ -52,6 +54,7 @@ pub(crate) fn add_groups<R: CubeRuntime, BT: BoolElement>(
             offsets.into_array_arg(),
             order.into_array_arg(),
             sums.clone().into_array_arg(),
+            first,
             range.start,
             range.end,
             groups.start,
@@ -88,6 +91,7 @@ fn add_rows<N: Size>(
     offsets: &Array<i32>,
     order: &Array<i32>,
     sums: &mut Array<Vector<f32, N>>,
+    held_from: usize,
     start: usize,
     end: usize,
     first_group: usize,
@@ -114,7 +118,7 @@ fn add_rows<N: Size>(
             if ordered {
                 row = usize::cast_from(order[k]);
             }
-            sum += rows[(row - start) * columns + column];
+            sum += rows[(row - start + held_from) * columns + column];
             k += down;
         }
     }

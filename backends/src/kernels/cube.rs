@@ -95,7 +95,7 @@ impl<R: CubeRuntime, BT: BoolElement> KernelBackend for CubeBackend<R, f32, i32,
         }
         let (all, groups) = (0..grouping.rows(), 0..groups);
         let sums = buffer(Tensor::<Self, 2>::zeros([groups.len(), columns], &rows.device()));
-        add_groups(grouping, &buffer(rows), &all, &groups, &sums);
+        add_groups(grouping, &buffer(rows), 0, &all, &groups, &sums);
         tensor(sums)
     }
 

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "kernels check their bounds themselves; `Device` checks the indices")]
 
 mod backward;
+mod dual;
 mod forward;
 mod kernels;
 mod sums;
@@ -17,8 +18,10 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeRuntime};
 use cubecl::client::ComputeClient;
 
+use self::dual::DualDevice;
 use super::{
-    EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, Wanted, reference, scratch, sizes,
+    DualGradients, DualInputs, DualOutputs, EdgeIndex, MessageBackend, MessageGradients, MessageInputs, MessageOutputs,
+    Wanted, reference, scratch, sizes,
 };
 use crate::cube::{Cube, buffer, integers, vector_size};
 
@@ -39,6 +42,25 @@ impl<R: CubeRuntime, BT: BoolElement> MessageBackend for CubeBackend<R, f32, i32
         match Device::new(edges, inputs) {
             Some(device) => backward::message_backward(&device, inputs, outputs, wanted),
             None => reference::message_backward(edges, inputs, outputs, wanted),
+        }
+    }
+
+    fn message_dual(edges: &EdgeIndex<Self>, inputs: &DualInputs<Self>) -> DualOutputs<Self> {
+        match DualDevice::new(edges, inputs) {
+            Some(device) => dual::forward::message_dual(&device, inputs),
+            None => reference::message_dual(edges, inputs),
+        }
+    }
+
+    fn message_dual_backward(
+        edges: &EdgeIndex<Self>,
+        inputs: &DualInputs<Self>,
+        outputs: DualOutputs<Self>,
+        wanted: Wanted,
+    ) -> DualGradients<Self> {
+        match DualDevice::new(edges, inputs) {
+            Some(device) => dual::backward::message_dual_backward(&device, inputs, outputs, wanted),
+            None => reference::message_dual_backward(edges, inputs, outputs, wanted),
         }
     }
 }
@@ -101,8 +123,9 @@ impl<'a, R: CubeRuntime, BT: BoolElement> Device<'a, R, BT> {
         self.width / self.vector()
     }
 
-    fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<R, BT> {
-        let tile = scratch::tile(self.client.properties().memory.max_page_size, self.width);
+    /// Tiles of edges, each of which has so many rows in a buffer.
+    fn tiles(&self, rows: usize) -> impl Iterator<Item = Range<usize>> + use<R, BT> {
+        let tile = scratch::tile(self.client.properties().memory.max_page_size, self.width) / rows;
         let count = self.count;
         (0..count).step_by(tile).map(move |start| start..(start + tile).min(count))
     }

@@ -105,8 +105,8 @@ const LANES: usize = 64;
 /// Values of a tile's row buffer, as far as the number of rows allows.
 const TILE_VALUES: usize = 1 << 19;
 
-/// On the CPU, rows of a tile, one for each of its edges: many rows, because a product packs its weights anew for each tile; fewer
-/// where rows are long, because every thread has seven buffers of that size.
+/// On the CPU, rows of a tile, one for each of its edges: many, because a product packs its weights anew for
+/// each tile; fewer where rows are long, because every thread has seven buffers of that size.
 pub(super) fn rows(width: usize) -> usize {
     (TILE_VALUES / width.max(1)).clamp(128, 512)
 }
@@ -132,7 +132,7 @@ const SHARE: u64 = 64;
 const SMALLEST: u64 = 1 << 20;
 const LARGEST: u64 = 1 << 28;
 
-/// On a GPU, edges of a tile.
+/// On a GPU, rows of a tile: one for each of its edges, two with tangents.
 pub(super) fn tile(largest: u64, width: usize) -> usize {
     let bytes = (largest / SHARE).clamp(SMALLEST, LARGEST);
     ((bytes / (VALUE * width as u64)).max(64) as usize).next_multiple_of(64)

@@ -236,8 +236,10 @@ fn agrees<B: MessageBackend>(device: &B::Device, limit: f64) {
     for (name, shape) in shapes() {
         let edges = EdgeIndex::<B>::new(shape.edges.clone(), device);
         let exact_edges = EdgeIndex::<F64>::new(shape.edges.clone(), &Default::default());
-        for moved in MOVED {
-            let case = format!("{name}, {moved:?}");
+        // A large shape has the same kernels on more tiles.
+        let choices = if edges.len() < 10_000 { MOVED.len() } else { 1 };
+        for moved in &MOVED[..choices] {
+            let (moved, case) = (*moved, format!("{name}, {moved:?}"));
             let (here, exact) = (dual_on::<B>(&shape, moved, device), dual::<F64>(&shape, moved));
             let found = listed(B::message_dual(&edges, &here));
             let expected = listed(reference::message_dual(&exact_edges, &exact));

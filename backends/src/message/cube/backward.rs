@@ -31,7 +31,7 @@ pub(super) fn message_backward<R: CubeRuntime, BT: BoolElement>(
         inputs.envelope.as_ref().filter(|_| wanted.geometry).map(|_| empty(&device.receiver, [device.count, 1]));
     let mut sums = Sums::default();
     let mut features = Vec::new();
-    for tile in device.tiles() {
+    for tile in device.tiles(1) {
         let u1 = device.first(&tile);
         let a2 = buffer(matmul(u1.clone(), inputs.weight.clone()));
         let enveloped = inputs.envelope.is_some();
@@ -46,7 +46,7 @@ pub(super) fn message_backward<R: CubeRuntime, BT: BoolElement>(
         if let Some(to_envelope) = &to_envelope {
             device.envelope_backward(&tile, &a2, &to_sums, through_gate.as_ref(), to_envelope);
         }
-        let (to_a2, to_bias) = device.second_backward(&tile, a2, &to_sums, through_gate, enveloped);
+        let (to_a2, to_bias) = device.second_backward(&tile, a2, &to_sums, through_gate, enveloped, wanted);
         if wanted.weights {
             add(&mut sums.bias, column_sums(to_bias));
             add(&mut sums.weight, matmul_over_rows(u1, to_a2.clone()));
@@ -54,8 +54,8 @@ pub(super) fn message_backward<R: CubeRuntime, BT: BoolElement>(
         let to_u1 = buffer(matmul(to_a2, inputs.weight.clone().transpose()));
         device.first_backward(&tile, &to_u1);
         let (receivers, senders) = (&device.edges.receivers, &device.edges.senders);
-        add_groups(receivers, &to_u1, &tile, &device.receivers_of(&tile), &to_receiver);
-        add_groups(senders, &to_u1, &tile, &(0..device.nodes), &to_sender);
+        add_groups(receivers, &to_u1, 0, &tile, &device.receivers_of(&tile), &to_receiver);
+        add_groups(senders, &to_u1, 0, &tile, &(0..device.nodes), &to_sender);
         let to_a1 = tensor::<Cube<R, BT>, 2>(to_u1);
         if wanted.weights {
             let own = inputs.features.clone().slice([tile]);
@@ -75,6 +75,11 @@ pub(super) fn message_backward<R: CubeRuntime, BT: BoolElement>(
 }
 
 impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
+    /// A buffer for the sums of blocks of rows, which weights have gradients of; else one that no kernel writes to.
+    pub(super) fn block_sums(&self, blocks: usize, wanted: Wanted) -> CubeTensor<R> {
+        empty(&self.receiver, [if wanted.weights { blocks } else { 1 }, self.width])
+    }
+
     /// Gradients of the gate's weights where they are wanted, and `a3' W_3^T`, from `a2` before its bias.
     fn gate_backward(
         &self,
@@ -88,7 +93,7 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
         let message: Rows<R, BT> = tensor(self.messages(tile, a2, enveloped));
         let a3 = owned(buffer(matmul(message.clone(), gate.weight.clone())));
         let blocks = tile.len().div_ceil(kernels::BLOCK);
-        let [to_bias, to_readout] = [(); 2].map(|()| empty(&a3, [blocks, self.width]));
+        let [to_bias, to_readout] = [(); 2].map(|()| self.block_sums(blocks, wanted));
         let units = blocks * self.columns();
         let (count, dim) = elementwise(&self.client, units);
         // SAFETY: units beyond the blocks stop, and each stays within the rows of the tile.
@@ -109,6 +114,7 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
                 tile.len(),
                 units,
                 self.columns(),
+                wanted.weights,
             );
         }
         let to_a3 = tensor::<Cube<R, BT>, 2>(a3);
@@ -158,9 +164,10 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
         to_sums: &CubeTensor<R>,
         through_gate: Option<CubeTensor<R>>,
         enveloped: bool,
+        wanted: Wanted,
     ) -> (Rows<R, BT>, CubeTensor<R>) {
         let blocks = tile.len().div_ceil(kernels::BLOCK);
-        let to_bias = empty(&a2, [blocks, self.width]);
+        let to_bias = self.block_sums(blocks, wanted);
         let units = blocks * self.columns();
         let (count, dim) = elementwise(&self.client, units);
         let gated = through_gate.is_some();
@@ -185,6 +192,7 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
                 self.columns(),
                 enveloped,
                 gated,
+                wanted.weights,
             );
         }
         (tensor(a2), to_bias)

@@ -22,11 +22,11 @@ pub(super) fn message<R: CubeRuntime, BT: BoolElement>(
 ) -> MessageOutputs<Cube<R, BT>> {
     let sums = buffer(inputs.receiver.zeros_like());
     let gates = inputs.gate.as_ref().map(|_| empty(&sums, [device.count, 1]));
-    for tile in device.tiles() {
+    for tile in device.tiles(1) {
         let u1 = device.first(&tile);
         let a2 = buffer(matmul(u1, inputs.weight.clone()));
         let messages = device.messages(&tile, &a2, inputs.envelope.is_some());
-        add_groups(&device.edges.receivers, &messages, &tile, &device.receivers_of(&tile), &sums);
+        add_groups(&device.edges.receivers, &messages, 0, &tile, &device.receivers_of(&tile), &sums);
         if let (Some(gate), Some(gates)) = (&inputs.gate, &gates) {
             let a3 = matmul(tensor::<Cube<R, BT>, 2>(messages), gate.weight.clone());
             device.gates(&tile, buffer(a3), gate, gates);

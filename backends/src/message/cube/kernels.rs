@@ -13,9 +13,9 @@ pub(super) const ROWS: u32 = 8;
 /// Rows that one unit walks down in kernels that sum over rows.
 pub(super) const BLOCK: usize = 128;
 
-/// `P[i] + Q[j] + G[e] W_g` in one column of an edge.
+/// `P[i] + Q[j] + G[e] W_g` in one column of an edge, without the last where there are no features.
 #[cube]
-fn preactivation<N: Size>(
+pub(super) fn preactivation<N: Size>(
     receiver: &Array<Vector<f32, N>>,
     sender: &Array<Vector<f32, N>>,
     features: &Array<f32>,
@@ -26,12 +26,15 @@ fn preactivation<N: Size>(
     column: usize,
     columns: usize,
     basis: usize,
+    #[comptime] featured: bool,
 ) -> Vector<f32, N> {
     let i = usize::cast_from(receivers[edge]);
     let j = usize::cast_from(senders[edge]);
     let mut sum = receiver[i * columns + column] + sender[j * columns + column];
-    for k in 0..basis {
-        sum += Vector::new(features[edge * basis + k]) * edge_weight[k * columns + column];
+    if featured {
+        for k in 0..basis {
+            sum += Vector::new(features[edge * basis + k]) * edge_weight[k * columns + column];
+        }
     }
     sum
 }
@@ -56,8 +59,19 @@ pub(super) fn first<N: Size>(
     }
     let edge = start + ABSOLUTE_POS / columns;
     let column = ABSOLUTE_POS % columns;
-    let a1 =
-        preactivation::<N>(receiver, sender, features, edge_weight, receivers, senders, edge, column, columns, basis);
+    let a1 = preactivation::<N>(
+        receiver,
+        sender,
+        features,
+        edge_weight,
+        receivers,
+        senders,
+        edge,
+        column,
+        columns,
+        basis,
+        true,
+    );
     u1[ABSOLUTE_POS] = a1 * sigmoid(a1);
 }
 
@@ -86,7 +100,7 @@ pub(super) fn messages<N: Size>(
 
 /// The sum of what the units of a row bring, returned to each row's first unit.
 #[cube]
-fn row_sum(value: f32) -> f32 {
+pub(super) fn row_sum(value: f32) -> f32 {
     let mut partial = SharedMemory::<f32>::new(256usize);
     let own = UNIT_POS as usize;
     partial[own] = value;
@@ -131,8 +145,8 @@ pub(super) fn gates(
     }
 }
 
-/// `a3' = s' w_4 silu'(a3 + b_3)` over a3, and for each block of rows the sums of a3' and of
-/// `s' silu(a3 + b_3)`: one unit per block and column.
+/// `a3' = s' w_4 silu'(a3 + b_3)` over a3, and where weights have gradients for each block of rows the sums of a3'
+/// and of `s' silu(a3 + b_3)`: one unit per block and column.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub(super) fn gate_backward<N: Size>(
     a3: &mut Array<Vector<f32, N>>,
@@ -145,6 +159,7 @@ pub(super) fn gate_backward<N: Size>(
     rows: usize,
     units: usize,
     columns: usize,
+    #[comptime] weighted: bool,
 ) {
     if ABSOLUTE_POS >= units {
         terminate!();
@@ -165,8 +180,10 @@ pub(super) fn gate_backward<N: Size>(
         a3[place] = gradient;
         sum += gradient;
     }
-    to_bias[ABSOLUTE_POS] = sum;
-    to_readout[ABSOLUTE_POS] = readout_sum;
+    if weighted {
+        to_bias[ABSOLUTE_POS] = sum;
+        to_readout[ABSOLUTE_POS] = readout_sum;
+    }
 }
 
 /// `w' = m' . silu(a2 + b_2)` with `m' = agg'[i] + a3' W_3^T`, a row of units per edge.
@@ -205,8 +222,8 @@ pub(super) fn envelope_backward(
     }
 }
 
-/// `a2' = w m' silu'(a2 + b_2)` over a2, and its sum over each block of rows: one unit per block and
-/// column.
+/// `a2' = w m' silu'(a2 + b_2)` over a2, and where weights have gradients its sum over each block of rows: one unit
+/// per block and column.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub(super) fn second_backward<N: Size>(
     a2: &mut Array<Vector<f32, N>>,
@@ -222,6 +239,7 @@ pub(super) fn second_backward<N: Size>(
     columns: usize,
     #[comptime] enveloped: bool,
     #[comptime] gated: bool,
+    #[comptime] weighted: bool,
 ) {
     if ABSOLUTE_POS >= units {
         terminate!();
@@ -245,7 +263,9 @@ pub(super) fn second_backward<N: Size>(
         a2[place] = gradient;
         sum += gradient;
     }
-    to_bias[ABSOLUTE_POS] = sum;
+    if weighted {
+        to_bias[ABSOLUTE_POS] = sum;
+    }
 }
 
 /// `a1' = u1' silu'(a1)` over u1', one unit per value.
@@ -268,7 +288,18 @@ pub(super) fn first_backward<N: Size>(
     }
     let edge = start + ABSOLUTE_POS / columns;
     let column = ABSOLUTE_POS % columns;
-    let a1 =
-        preactivation::<N>(receiver, sender, features, edge_weight, receivers, senders, edge, column, columns, basis);
+    let a1 = preactivation::<N>(
+        receiver,
+        sender,
+        features,
+        edge_weight,
+        receivers,
+        senders,
+        edge,
+        column,
+        columns,
+        basis,
+        true,
+    );
     to_first[ABSOLUTE_POS] *= silu_slope(a1, sigmoid(a1));
 }
