@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use isograd_backends::device::DeviceName;
 use isograd_data::{Budget, HostBatch, HostGraph, Measured};
-use isograd_engine::forward;
-use isograd_models::{Graph, GraphBlocks, Registry};
+use isograd_models::Registry;
 use isograd_structure::Structure;
-use isograd_tasks::{ModelInfo, Trained};
+use isograd_tasks::{Label, ModelInfo, Network, Target, Trained};
 use isograd_train::run::{RunDirectory, load_model};
 use isograd_train::{Backend, Dataset, Error, Predictor, Result, RunOn, dispatch, predict};
 
@@ -174,14 +173,14 @@ impl RunOn for Load<'_> {
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let trained = load_model::<B>(&self.weights, self.registry, &device)?;
-        let (info, blocks) = (trained.info.clone(), trained.model.blocks());
-        Ok(Model { on: Box::new(Here::<B> { blocks, trained, device }), info, device: self.name, source: 0 })
+        let (info, network) = (trained.info.clone(), Network::new(&trained.model));
+        Ok(Model { on: Box::new(Here::<B> { network, trained, device }), info, device: self.name, source: 0 })
     }
 }
 
 /// A model on one device.
 struct Here<B: Backend> {
-    blocks: GraphBlocks<B>,
+    network: Network<B>,
     trained: Trained<B>,
     device: B::Device,
 }
@@ -214,11 +213,16 @@ impl<B: Backend> OnDevice for Here<B> {
     }
 
     fn evaluate(&self, graph: &HostGraph) -> Result<Vec<Vec<f64>>> {
-        let Trained { model, layout, weights, info } = &self.trained;
-        let host = HostBatch::new(&[0], std::slice::from_ref(graph));
-        let graph = Graph::new(&host, model.inputs().species.len(), &self.device);
-        let mut flow = forward(&self.blocks, &layout.view(weights), &graph)?;
-        let targets = info.task.targets.iter();
-        Ok(targets.map(|target| flow.need(&target.name).into_tensor().into_data().iter::<f64>().collect()).collect())
+        let Trained { layout, weights, info, .. } = &self.trained;
+        let batch = HostBatch::new(&[0], std::slice::from_ref(graph));
+        let mut flow = self.network.predict(&layout.view(weights), &batch, &self.device)?;
+        let numbers = |target: &Target| -> Vec<f64> {
+            // Without a volume there is no stress.
+            if target.label == Label::Stress && graph.volume.is_none() {
+                return Vec::new();
+            }
+            flow.need(&target.name).into_tensor().into_data().iter::<f64>().collect()
+        };
+        Ok(info.task.targets.iter().map(numbers).collect())
     }
 }

@@ -19,6 +19,9 @@ pub trait CotangentBackend: AutodiffBackend {
     /// # Panics
     /// If the shapes differ.
     fn pull_back(output: Tensor<Self, 2>, cotangent: Tensor<Self::InnerBackend, 2>) -> Tensor<Self, 1>;
+
+    /// Whether a tensor depends on one that a gradient can be asked for with respect to.
+    fn is_tracked(tensor: &Tensor<Self, 2>) -> bool;
 }
 
 #[derive(Debug)]
@@ -44,5 +47,9 @@ impl<B: KernelBackend, C: CheckpointStrategy> CotangentBackend for Autodiff<B, C
             OpsKind::Tracked(prepared) => prepared.finish(primitive(cotangent), zero),
             OpsKind::UnTracked(prepared) => prepared.finish(zero),
         })
+    }
+
+    fn is_tracked(tensor: &Tensor<Self, 2>) -> bool {
+        primitive(tensor.clone()).is_tracked()
     }
 }

@@ -79,6 +79,7 @@ pub(crate) struct StepArgs {
 enum ForceSource {
     Direct,
     Displacement,
+    Gradient,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -124,6 +125,7 @@ fn step(args: &StepArgs) -> Result<()> {
     let forces = match args.forces {
         Some(ForceSource::Direct) => Forces::Direct,
         Some(ForceSource::Displacement) => Forces::Displacement,
+        Some(ForceSource::Gradient) => Forces::Gradient,
         None if args.kind == Egnn::KIND => Forces::Displacement,
         None => Forces::Direct,
     };

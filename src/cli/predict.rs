@@ -140,10 +140,14 @@ fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, model
         let (name, key) = match &target.label {
             Label::Energy => ("energy", keys.energy.as_str()),
             Label::Forces => ("forces", keys.forces.as_str()),
+            Label::Stress => ("stress", keys.stress.as_str()),
             Label::Column(key) => (target.name.as_str(), key.as_str()),
         };
         let reference = format!("reference_{name}");
         let found = shown(target, &values[&target.name]);
+        if found.is_empty() {
+            continue;
+        }
         let label = target.label_of(structure);
         match target.level {
             Level::Graph => {

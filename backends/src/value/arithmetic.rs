@@ -1,6 +1,6 @@
 //! Elementwise operations, products with weights, sums over columns.
 //!
-//! Where two values meet, one of them may have a single column, which then counts for all columns of the other.
+//! Where two values meet, one of them may have a single column or row, which then counts for all of the other.
 
 use std::ops::{Add, Mul, Neg, Sub};
 
@@ -14,7 +14,7 @@ impl<B: Backend> Add for Value<B> {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self::new(self.into_tensor() + other.into_tensor())
+        self.sum(other, |a, b| a + b, false)
     }
 }
 
@@ -22,7 +22,7 @@ impl<B: Backend> Sub for Value<B> {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self::new(self.into_tensor() - other.into_tensor())
+        self.sum(other, |a, b| a - b, true)
     }
 }
 
@@ -30,7 +30,7 @@ impl<B: Backend> Mul for Value<B> {
     type Output = Self;
 
     fn mul(self, other: Self) -> Self {
-        Self::new(self.into_tensor() * other.into_tensor())
+        self.bilinear(other, |a, b| a * b)
     }
 }
 
@@ -38,124 +38,141 @@ impl<B: Backend> Neg for Value<B> {
     type Output = Self;
 
     fn neg(self) -> Self {
-        Self::new(self.into_tensor().neg())
+        self.linear(Tensor::neg)
     }
 }
 
 impl<B: Backend> Value<B> {
     /// Each element plus a number.
     pub fn add_scalar(self, number: f64) -> Self {
-        Self::new(self.into_tensor().add_scalar(number))
+        self.elementwise(|x| x.add_scalar(number), |_, _, tangent| tangent)
     }
 
     /// Each element times a number.
     pub fn mul_scalar(self, number: f64) -> Self {
-        Self::new(self.into_tensor().mul_scalar(number))
+        self.linear(|x| x.mul_scalar(number))
     }
 
     /// Each element over a number.
     pub fn div_scalar(self, number: f64) -> Self {
-        Self::new(self.into_tensor().div_scalar(number))
+        self.linear(|x| x.div_scalar(number))
     }
 
-    /// Each element over the other's.
+    /// Each element over the other's: `(a / b)' = (a' - (a / b) b') / b`.
     pub fn divided_by(self, other: Self) -> Self {
-        Self::new(self.into_tensor() / other.into_tensor())
+        let (Self { primal: a, tangent: of_a }, Self { primal: b, tangent: of_b }) = (self, other);
+        let Some(of_b) = of_b else { return Self { tangent: of_a.map(|of_a| of_a / b.clone()), primal: a / b } };
+        let quotient = a / b.clone();
+        let taken = quotient.clone() * of_b;
+        let change = match of_a {
+            Some(of_a) => of_a - taken,
+            None => taken.neg(),
+        };
+        Self { primal: quotient, tangent: Some(change / b) }
     }
 
     /// Each row plus the same numbers `[columns]`.
     pub fn add_row(self, bias: Tensor<B, 1>) -> Self {
-        Self::new(self.into_tensor() + bias.unsqueeze())
+        self.elementwise(|x| x + bias.unsqueeze(), |_, _, tangent| tangent)
     }
 
     /// Each row times the same numbers `[columns]`.
     pub fn mul_row(self, scale: Tensor<B, 1>) -> Self {
-        Self::new(self.into_tensor() * scale.unsqueeze())
+        self.linear(|x| x * scale.clone().unsqueeze())
     }
 
-    /// Each element squared.
+    /// Each element squared: `2 x x'`.
     pub fn square(self) -> Self {
-        let x = self.into_tensor();
-        Self::new(x.clone() * x)
+        self.elementwise(|x| x.clone() * x, |x, _, tangent| (x * tangent).mul_scalar(2.0))
     }
 
     /// The sum of each row, `[rows, 1]`.
     pub fn sum_columns(self) -> Self {
-        Self::new(self.into_tensor().sum_dim(1))
+        self.linear(|x| x.sum_dim(1))
     }
 
-    /// The root of each element.
+    /// The root of each element: `x' / (2 y)`.
     pub fn sqrt(self) -> Self {
-        Self::new(self.into_tensor().sqrt())
+        self.elementwise(Tensor::sqrt, |_, y, tangent| tangent / y.mul_scalar(2.0))
     }
 
-    /// One over each element.
+    /// One over each element: `-y^2 x'`.
     pub fn recip(self) -> Self {
-        Self::new(self.into_tensor().recip())
+        self.elementwise(Tensor::recip, |_, y, tangent| (y.clone() * y * tangent).neg())
     }
 
-    /// The exponential of each element.
+    /// The exponential of each element: `y x'`.
     pub fn exp(self) -> Self {
-        Self::new(self.into_tensor().exp())
+        self.elementwise(Tensor::exp, |_, y, tangent| y * tangent)
     }
 
-    /// The natural logarithm of each element.
+    /// The natural logarithm of each element: `x' / x`.
     pub fn log(self) -> Self {
-        Self::new(self.into_tensor().log())
+        self.elementwise(Tensor::log, |x, _, tangent| tangent / x)
     }
 
-    /// The sine of each element.
+    /// The sine of each element: `cos(x) x'`.
     pub fn sin(self) -> Self {
-        Self::new(self.into_tensor().sin())
+        self.elementwise(Tensor::sin, |x, _, tangent| x.cos() * tangent)
     }
 
-    /// The cosine of each element.
+    /// The cosine of each element: `-sin(x) x'`.
     pub fn cos(self) -> Self {
-        Self::new(self.into_tensor().cos())
+        self.elementwise(Tensor::cos, |x, _, tangent| (x.sin() * tangent).neg())
     }
 
-    /// Each element, or `most` where it is larger.
+    /// Each element, or `most` where it is larger, and then with a tangent of zero.
     pub fn clamp_max(self, most: f64) -> Self {
-        Self::new(self.into_tensor().clamp_max(most))
+        self.elementwise(|x| x.clamp_max(most), |x, _, tangent| tangent.mask_fill(x.greater_elem(most), 0.0))
     }
 
-    /// Each element within `low` and `high`.
+    /// Each element within `low` and `high`; beyond them the tangent is zero.
     pub fn clamp(self, low: f64, high: f64) -> Self {
-        Self::new(self.into_tensor().clamp(low, high))
+        self.elementwise(
+            |x| x.clamp(low, high),
+            |x, _, tangent| {
+                let inside = tangent.mask_fill(x.clone().greater_elem(high), 0.0);
+                inside.mask_fill(x.lower_elem(low), 0.0)
+            },
+        )
     }
 
-    /// The hyperbolic tangent of each element.
+    /// The hyperbolic tangent of each element: `(1 - y^2) x'`.
     pub fn tanh(self) -> Self {
-        Self::new(self.into_tensor().tanh())
+        self.elementwise(Tensor::tanh, |_, y, tangent| tangent.clone() - y.clone() * y * tangent)
     }
 
-    /// `1 / (1 + exp(-x))` of each element.
+    /// `1 / (1 + exp(-x))` of each element: `(y - y^2) x'`.
     pub fn sigmoid(self) -> Self {
-        Self::new(reference::sigmoid(self.into_tensor()))
+        self.elementwise(reference::sigmoid, |_, y, tangent| (y.clone() - y.clone() * y) * tangent)
     }
 
-    /// Each element, or zero where it is negative.
+    /// Each element, or zero where it is negative, and then with a tangent of zero.
     pub fn relu(self) -> Self {
-        Self::new(burn::tensor::activation::relu(self.into_tensor()))
+        self.elementwise(burn::tensor::activation::relu, |x, _, tangent| {
+            tangent.mask_fill(x.lower_equal_elem(0.0), 0.0)
+        })
     }
 
     /// `ln((1 + exp(x)) / 2)` of each element, the shifted softplus of SchNet (Schütt et al. 2018,
-    /// arXiv:1712.06113), without overflow: `max(x, 0) + ln(1 + exp(-|x|)) - ln 2`.
+    /// arXiv:1712.06113), without overflow: `max(x, 0) + ln(1 + exp(-|x|)) - ln 2`. Its tangent is `sigmoid(x) x'`.
     pub fn shifted_softplus(self) -> Self {
-        let x = self.into_tensor();
-        let rest = x.clone().abs().neg().exp().log1p();
-        Self::new(burn::tensor::activation::relu(x) + rest - std::f64::consts::LN_2)
+        let function = |x: Tensor<B, 2>| {
+            let rest = x.clone().abs().neg().exp().log1p();
+            burn::tensor::activation::relu(x) + rest - std::f64::consts::LN_2
+        };
+        self.elementwise(function, |x, _, tangent| reference::sigmoid(x) * tangent)
     }
 }
 
 impl<B: KernelBackend> Value<B> {
     /// The product with weights `[columns, out]`.
     pub fn matmul(self, weight: Tensor<B, 2>) -> Self {
-        Self::new(B::matmul(self.into_tensor(), weight))
+        self.linear(|x| B::matmul(x, weight.clone()))
     }
 
     /// `x sigmoid(x)` of each element.
     pub fn silu(self) -> Self {
-        Self::new(B::silu(self.into_tensor()))
+        self.elementwise(B::silu, |x, _, tangent| B::silu_backward(x, tangent))
     }
 }

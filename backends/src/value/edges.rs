@@ -7,17 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::Value;
 use crate::index::{EdgeIndex, Grouping};
 use crate::kernels::{self, KernelBackend};
-use crate::message::{GateInputs, MessageBackend, MessageInputs, MessageOutputs, reference};
+use crate::message::{
+    DualInputs, DualOutputs, GateInputs, MessageBackend, MessageInputs, MessageOutputs, MessageTangents,
+};
 
 impl<B: KernelBackend> Value<B> {
     /// Of `[groups, C]` the row of each row's group, `[rows, C]`.
     pub fn gather(self, grouping: &Grouping<B>) -> Self {
-        Self::new(B::gather(grouping, self.into_tensor()))
+        self.linear(|x| B::gather(grouping, x))
     }
 
     /// Of `[rows, C]` the sum of each group, `[groups, C]`, in the order of the rows.
     pub fn sum_groups(self, grouping: &Grouping<B>) -> Self {
-        Self::new(B::sum_groups(grouping, self.into_tensor()))
+        self.linear(|x| B::sum_groups(grouping, x))
     }
 }
 
@@ -91,6 +93,26 @@ pub struct Messages<B: Backend> {
     pub gate: Option<Gate<B>>,
 }
 
+impl<B: Backend> Messages<B> {
+    /// Tangents of what depends on the geometry, as weights do not; `None` where nothing has any.
+    fn tangents(&self) -> Option<MessageTangents<B>> {
+        let of = |value: &Value<B>| value.tangent().cloned();
+        let found = [&self.receiver, &self.sender, &self.features].map(of);
+        let envelope = self.envelope.as_ref().and_then(of);
+        if envelope.is_none() && found.iter().all(Option::is_none) {
+            return None;
+        }
+        let [receiver, sender, features] = found;
+        let zeros = |value: &Value<B>| value.tensor().zeros_like();
+        Some(MessageTangents {
+            receiver: receiver.unwrap_or_else(|| zeros(&self.receiver)),
+            sender: sender.unwrap_or_else(|| zeros(&self.sender)),
+            features,
+            envelope,
+        })
+    }
+}
+
 /// Messages along edges, summed over those of each receiver `[N, F]`, and with a gate a scalar per edge `[E, 1]`.
 ///
 /// # Panics
@@ -100,8 +122,12 @@ pub fn message<B: MessageBackend>(
     edges: &EdgeIndex<B>,
     messages: Messages<B>,
 ) -> (Value<B>, Option<Value<B>>) {
-    let Messages { receiver, sender, features, envelope, edge_weight, weight, bias, attention, gate } = messages;
-    let inputs = MessageInputs {
+    if messages.attention.is_some() || work == EdgeWork::Composed || edges.is_empty() {
+        return composed(edges, messages);
+    }
+    let tangent = messages.tangents();
+    let Messages { receiver, sender, features, envelope, edge_weight, weight, bias, gate, .. } = messages;
+    let primal = MessageInputs {
         receiver: receiver.into_tensor(),
         sender: sender.into_tensor(),
         features: features.into_tensor(),
@@ -111,13 +137,33 @@ pub fn message<B: MessageBackend>(
         bias,
         gate: gate.map(|Gate { weight, bias, readout }| GateInputs { weight, bias, readout }),
     };
-    let MessageOutputs { gathered, gates } = match (attention, work) {
-        (Some((weight, bias)), _) => reference::message_weighted(edges, &inputs, |messages| {
-            let score = B::matmul(messages.clone(), weight) + bias.unsqueeze();
-            messages * kernels::reference::sigmoid(score)
-        }),
-        (None, EdgeWork::Fused) => B::message(edges, &inputs),
-        (None, EdgeWork::Composed) => reference::message(edges, &inputs),
+    let Some(tangent) = tangent else {
+        let MessageOutputs { gathered, gates } = B::message(edges, &primal);
+        return (Value::new(gathered), gates.map(Value::new));
     };
-    (Value::new(gathered), gates.map(Value::new))
+    let DualOutputs { primal, tangent } = B::message_dual(edges, &DualInputs { primal, tangent });
+    let gates = primal.gates.zip(tangent.gates).map(|(gates, tangent)| Value::with_tangent(gates, tangent));
+    (Value::with_tangent(primal.gathered, tangent.gathered), gates)
+}
+
+/// The same by operations on values, which hold `[E, F]`.
+fn composed<B: KernelBackend>(edges: &EdgeIndex<B>, messages: Messages<B>) -> (Value<B>, Option<Value<B>>) {
+    let Messages { receiver, sender, features, envelope, edge_weight, weight, bias, attention, gate } = messages;
+    if edges.is_empty() {
+        let gates = gate.map(|_| Value::new(Tensor::empty([0, 1], &receiver.device())));
+        return (receiver.zeros_like(), gates);
+    }
+    let first = receiver.gather(&edges.receivers) + sender.gather(&edges.senders) + features.matmul(edge_weight);
+    let second = first.silu().matmul(weight).add_row(bias).silu();
+    let messages = match envelope {
+        Some(envelope) => second * envelope,
+        None => second,
+    };
+    let messages = match attention {
+        Some((weight, bias)) => messages.clone() * messages.matmul(weight).add_row(bias).sigmoid(),
+        None => messages,
+    };
+    let gates =
+        gate.map(|Gate { weight, bias, readout }| messages.clone().matmul(weight).add_row(bias).silu().matmul(readout));
+    (messages.sum_groups(&edges.receivers), gates)
 }

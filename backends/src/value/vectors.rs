@@ -12,24 +12,30 @@ impl<B: Backend> Value<B> {
     /// direction.
     pub fn outer(self, features: Self) -> Self {
         let ([rows, axes], [_, columns]) = (self.dims(), features.dims());
-        let vectors: Tensor<B, 3> = self.into_tensor().reshape([rows, axes, 1]);
-        let features: Tensor<B, 3> = features.into_tensor().reshape([rows, 1, columns]);
-        Self::new((vectors * features).reshape([rows, axes * columns]))
+        self.bilinear(features, |vectors, features| {
+            let vectors: Tensor<B, 3> = vectors.reshape([rows, axes, 1]);
+            let features: Tensor<B, 3> = features.reshape([rows, 1, columns]);
+            (vectors * features).reshape([rows, axes * columns])
+        })
     }
 
     /// Vector features `[rows, D C]`, each multiplied by a scalar feature `[rows, C]`, the same for all axes.
     pub fn scale_vectors(self, features: Self) -> Self {
         let ([rows, all], [_, columns]) = (self.dims(), features.dims());
-        let vectors: Tensor<B, 3> = self.into_tensor().reshape([rows, all / columns, columns]);
-        let features: Tensor<B, 3> = features.into_tensor().reshape([rows, 1, columns]);
-        Self::new((vectors * features).reshape([rows, all]))
+        self.bilinear(features, |vectors, features| {
+            let vectors: Tensor<B, 3> = vectors.reshape([rows, all / columns, columns]);
+            let features: Tensor<B, 3> = features.reshape([rows, 1, columns]);
+            (vectors * features).reshape([rows, all])
+        })
     }
 
     /// The inner product of two rows of vector features in D dimensions, feature by feature: `[rows, C]`.
     pub fn dot_vectors(self, other: Self, axes: usize) -> Self {
         let [rows, all] = self.dims();
-        let product: Tensor<B, 3> = (self.into_tensor() * other.into_tensor()).reshape([rows, axes, all / axes]);
-        Self::new(product.sum_dim(1).reshape([rows, all / axes]))
+        self.bilinear(other, |first, second| {
+            let product: Tensor<B, 3> = (first * second).reshape([rows, axes, all / axes]);
+            product.sum_dim(1).reshape([rows, all / axes])
+        })
     }
 }
 
@@ -42,7 +48,6 @@ impl<B: KernelBackend> Value<B> {
         let ([rows, all], [columns, out]) = (self.dims(), weight.dims());
         assert_eq!(all % columns, 0, "matmul_vectors: {all} columns are no vectors of {columns} features");
         let axes = all / columns;
-        let flat: Tensor<B, 2> = self.into_tensor().reshape([rows * axes, columns]);
-        Self::new(B::matmul(flat, weight).reshape([rows, axes * out]))
+        self.linear(|x| B::matmul(x.reshape([rows * axes, columns]), weight.clone()).reshape([rows, axes * out]))
     }
 }

@@ -71,6 +71,8 @@ pub struct Needs {
     pub energies: bool,
     /// Whether forces are needed.
     pub forces: bool,
+    /// Whether stresses are needed.
+    pub stresses: bool,
     /// Other columns that are needed.
     pub columns: Vec<String>,
 }
@@ -249,6 +251,13 @@ impl Summary {
                         `loss.energy_weight = 0`"
                 .into());
         }
+        if needs.stresses && self.with_stress == 0 {
+            return Err(
+                "no frame has a stress; name its key with `keys.stress` or `keys.virial`, or train without it with \
+                        `loss.stress_weight = 0`"
+                    .into(),
+            );
+        }
         if let Some(key) = needs.columns.iter().find(|key| !self.with_columns.contains_key(*key)) {
             return Err(missing(key));
         }
@@ -303,7 +312,7 @@ mod tests {
     use super::*;
     use crate::Source;
 
-    const BOTH: Needs = Needs { energies: true, forces: true, columns: Vec::new() };
+    const BOTH: Needs = Needs { energies: true, forces: true, stresses: false, columns: Vec::new() };
 
     fn audit(text: &str) -> Summary {
         let mut summary = Summary::default();

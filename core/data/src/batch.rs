@@ -41,6 +41,8 @@ pub struct HostGraph {
     pub positions: Vec<f64>,
     /// Velocities of its nodes, `[N, D]`, for models that read them; empty for others.
     pub velocities: Vec<f64>,
+    /// Volume of its cell, for stress; `None` without one.
+    pub volume: Option<f64>,
 }
 
 impl HostGraph {
@@ -60,6 +62,7 @@ impl Default for HostGraph {
             head: 0,
             positions: Vec::new(),
             velocities: Vec::new(),
+            volume: None,
         }
     }
 }
@@ -100,6 +103,8 @@ pub struct HostBatch {
     pub positions: Vec<f64>,
     /// Velocities `[N, D]`, or nothing.
     pub velocities: Vec<f64>,
+    /// Volume of each graph's cell, `[B]`; `None` without one.
+    pub volumes: Vec<Option<f64>>,
     /// The ranges of each head, in order.
     pub heads: Vec<HeadRange>,
 }
@@ -157,6 +162,7 @@ impl HostBatch {
         self.vectors.extend(&graph.edges.vectors);
         self.positions.extend(&graph.positions);
         self.velocities.extend(&graph.velocities);
+        self.volumes.push(graph.volume);
         let (nodes, edges) = (self.nodes(), self.edges());
         match self.heads.last_mut() {
             Some(range) if range.head == graph.head => (range.nodes.end, range.edges.end) = (nodes, edges),

@@ -1,7 +1,7 @@
 //! A part of a model, what flows from part to part, and where weights come from.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{ElementConversion, Tensor};
 use isograd_backends::value::Value;
 
 use crate::{BlockWeights, Result};
@@ -71,14 +71,28 @@ impl<B: Backend> Flow<B> {
         self.entries.iter().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
-    /// All entries, in the order in which they were put in.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Value<B>> {
-        self.entries.iter().map(|(_, value)| value)
+    /// The names of all entries.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The tensors of all entries, in the same order.
-    pub(crate) fn into_tensors(self) -> impl Iterator<Item = Tensor<B, 2>> {
-        self.entries.into_iter().map(|(_, value)| value.into_tensor())
+    /// The tensors of all entries, in the order in which they were put in; a tangent follows its value.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<B, 2>> {
+        self.entries.iter().flat_map(|(_, value)| std::iter::once(value.tensor()).chain(value.tangent()))
+    }
+}
+
+impl<B: Backend> Flow<B> {
+    /// Ones for an entry, or for its tangent where it has one: the gradient of its sum with respect to each tensor.
+    pub(crate) fn ones(&self, name: &str) -> Vec<Option<Tensor<B, 2>>> {
+        let of = |(own, value): &(String, Value<B>)| {
+            let ones = (own == name).then(|| value.tensor().ones_like());
+            match value.tangent() {
+                Some(_) => vec![None, ones],
+                None => vec![ones],
+            }
+        };
+        self.entries.iter().flat_map(of).collect()
     }
 }
 
@@ -92,6 +106,47 @@ impl<A: AutodiffBackend> Flow<A> {
     pub(crate) fn detached(&self) -> Self {
         Self { entries: self.entries.iter().map(|(name, value)| (name.clone(), value.detached())).collect() }
     }
+
+    /// The same numbers under autodiff.
+    fn from_inner(flow: Flow<A::InnerBackend>) -> Self {
+        let lift = |(name, value): (String, Value<A::InnerBackend>)| {
+            (name, Value::new(Tensor::from_inner(value.into_tensor())))
+        };
+        Self { entries: flow.entries.into_iter().map(lift).collect() }
+    }
+
+    /// The same numbers on the backend without autodiff.
+    pub fn inner(self) -> Flow<A::InnerBackend> {
+        Flow { entries: self.entries.into_iter().map(|(name, value)| (name, value.inner())).collect() }
+    }
+}
+
+impl<B: Backend> Flow<B> {
+    /// The value of a loss of these entries, and its gradient with respect to each that it depends on, by the same names.
+    pub fn gradient_of<A: AutodiffBackend<InnerBackend = B>>(
+        self,
+        loss: impl FnOnce(Flow<A>) -> Tensor<A, 1>,
+    ) -> (f64, Self) {
+        let ends = Flow::<A>::from_inner(self).leaves();
+        let loss = loss(ends.clone());
+        let value = loss.clone().into_scalar().elem::<f64>();
+        let mut gradients = loss.backward();
+        let of =
+            |(name, value): (String, Value<A>)| Some((name, Value::new(value.tensor().grad_remove(&mut gradients)?)));
+        (value, Self { entries: ends.entries.into_iter().filter_map(of).collect() })
+    }
+}
+
+/// A context whose inputs a gradient can be asked for with respect to: the geometry of a graph.
+pub trait Differentiable<A: AutodiffBackend>: Sized {
+    /// Gradients, added up over blocks.
+    type Cotangents: Default;
+
+    /// The same context, whose inputs start a graph. Each block is given its own.
+    fn leaves(&self) -> Self;
+
+    /// Adds the gradients with respect to the inputs of this context, which [`Self::leaves`] has made.
+    fn collect(self, gradients: &mut A::Gradients, sum: &mut Self::Cotangents);
 }
 
 /// Where the weights of blocks are: at hand, or to be fetched when a block is due.

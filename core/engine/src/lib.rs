@@ -63,7 +63,7 @@ mod weights;
 pub mod zero;
 
 pub use average::Average;
-pub use block::{Block, Blocks, Flow, WeightSource};
+pub use block::{Block, Blocks, Differentiable, Flow, WeightSource};
 pub use error::{Error, Result};
 pub use layout::{Fragment, Layout, Whole};
 pub use module::ModuleBlock;
@@ -72,5 +72,5 @@ pub use plan::{BlockBytes, WalkBytes, walk_bytes};
 pub use recompute::{Recompute, Segment, parse_bytes};
 pub(crate) use sink::add;
 pub use sink::{Collect, JoinedSinks, Sink};
-pub use walk::{Walk, forward, forward_idle, value_and_grad, walk_idle};
+pub use walk::{Walk, context_gradient, context_gradient_idle, forward, forward_idle, value_and_grad, walk_idle};
 pub use weights::{BlockWeights, Declare, Init, Slot, Spec};

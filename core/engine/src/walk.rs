@@ -1,10 +1,14 @@
 //! Forward through all blocks, and back.
 
+mod path;
+
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
 use isograd_backends::gradient::CotangentBackend;
 
-use crate::{Block, BlockWeights, Flow, Result, Segment, Sink, WeightSource};
+use path::{Path, TowardsContext, TowardsWeights, order};
+
+use crate::{Block, BlockWeights, Differentiable, Flow, Result, Segment, Sink, WeightSource};
 
 /// What flows out of the last block.
 ///
@@ -35,7 +39,7 @@ pub fn forward_idle<B: Backend>(blocks: usize, weights: &(impl WeightSource<B> +
 }
 
 /// How blocks are walked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Walk<'a, D> {
     /// The blocks in their order, none left out.
     pub segments: &'a [Segment],
@@ -44,27 +48,13 @@ pub struct Walk<'a, D> {
     pub random: Option<(u64, &'a D)>,
 }
 
-/// A block that has run under autodiff, on a graph of its own.
-struct Run<A: AutodiffBackend> {
-    inputs: Flow<A>,
-    weights: BlockWeights<A>,
-    outputs: Flow<A>,
+impl<D> Clone for Walk<'_, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
 }
 
-/// A segment on the way back.
-enum Held<A: AutodiffBackend> {
-    /// What its blocks have computed.
-    Runs(Vec<Run<A>>),
-    /// What flowed into it.
-    Inputs(Flow<A>),
-}
-
-/// The positions of blocks in the order in which a walk asks for their weights: all on the way forward, and those that
-/// are run again.
-fn order(segments: &[Segment]) -> Vec<usize> {
-    let again = segments.iter().rev().filter(|segment| !segment.kept);
-    segments.iter().chain(again).flat_map(|segment| segment.blocks.clone()).collect()
-}
+impl<D> Copy for Walk<'_, D> {}
 
 /// The value of `loss` after all blocks; the gradients of each block go to `sink`.
 ///
@@ -72,7 +62,7 @@ fn order(segments: &[Segment]) -> Vec<usize> {
 /// Where the weights of a block cannot be had.
 ///
 /// # Panics
-/// If the segments are not those of the blocks, or a block's outputs do not depend on anything that is differentiated.
+/// If the segments are not those of the blocks.
 pub fn value_and_grad<A, C, L>(
     blocks: &[Box<dyn Block<A, C>>],
     weights: &(impl WeightSource<A::InnerBackend> + ?Sized),
@@ -86,73 +76,45 @@ where
     C: ?Sized,
     L: FnOnce(Flow<A>) -> Tensor<A, 1>,
 {
-    let covered =
-        walk.segments.iter().try_fold(0, |end, segment| (segment.blocks.start == end).then_some(segment.blocks.end));
-    assert_eq!(covered, Some(blocks.len()), "value_and_grad: segments are not those of the blocks");
-    weights.begin(order(walk.segments));
-    let run = |index: usize, inputs: Flow<A>, tracked: bool| -> Result<Run<A>> {
-        let own = BlockWeights::<A>::from_inner(weights.weights(index)?, tracked);
-        if let Some((seed, device)) = walk.random {
-            A::seed(device, seed.wrapping_add(index as u64));
-        }
-        let outputs = blocks[index].forward(&own, context, inputs.clone());
-        Ok(Run { inputs, weights: own, outputs })
-    };
-    // Each block starts a graph of its own, also within a segment: whatever is kept, the same graphs are differentiated.
-    let run_tracked = |segment: &Segment, mut flow: Flow<A>| -> Result<(Vec<Run<A>>, Flow<A>)> {
-        let mut runs = Vec::with_capacity(segment.blocks.len());
-        for index in segment.blocks.clone() {
-            let done = run(index, flow.leaves(), true)?;
-            flow = done.outputs.detached();
-            runs.push(done);
-        }
-        Ok((runs, flow))
-    };
-
-    let mut flow = Flow::<A>::new();
-    let mut held = Vec::with_capacity(walk.segments.len());
-    for segment in walk.segments {
-        if segment.kept {
-            let (runs, outputs) = run_tracked(segment, flow)?;
-            held.push(Held::Runs(runs));
-            flow = outputs;
-        } else {
-            held.push(Held::Inputs(flow.clone()));
-            for index in segment.blocks.clone() {
-                flow = run(index, flow, false)?.outputs;
-            }
-        }
-    }
-
+    let path = Path { blocks, weights, walk };
+    let mut towards = TowardsWeights { context, sink };
+    let (held, flow) = path.forward(&towards)?;
     let ends = flow.leaves();
     let loss = loss(ends.clone());
     let value = loss.clone().into_scalar().elem::<f64>();
     let grads = loss.backward();
-    let mut cotangents: Vec<_> = ends.values().map(|value| value.tensor().grad(&grads)).collect();
+    let cotangents = ends.tensors().map(|tensor| tensor.grad(&grads)).collect();
     drop((ends, grads));
-
-    for (segment, held) in walk.segments.iter().zip(held).rev() {
-        let runs = match held {
-            Held::Runs(runs) => runs,
-            Held::Inputs(inputs) => run_tracked(segment, inputs)?.0,
-        };
-        for (index, Run { inputs, weights: own, outputs }) in segment.blocks.clone().zip(runs).rev() {
-            let pairs = outputs.into_tensors().zip(cotangents);
-            let pairs = pairs.filter_map(|(output, cotangent)| Some((output, cotangent?)));
-            let root = pairs.map(|(output, cotangent)| A::pull_back(output, cotangent)).reduce(|a, b| a + b);
-            let Some(root) = root else { panic!("value_and_grad: the loss depends on no output of block {index}") };
-            let mut grads = root.backward();
-            cotangents = inputs.values().map(|value| value.tensor().grad_remove(&mut grads)).collect();
-            let gradient = |values: &Tensor<A, 1>| {
-                let found = values.grad_remove(&mut grads);
-                found.unwrap_or_else(|| Tensor::zeros(values.dims(), &values.device()))
-            };
-            let gradients = own.flat().iter().map(gradient).collect();
-            drop((inputs, own, grads));
-            sink.block(index, gradients);
-        }
-    }
+    path.backward(&mut towards, held, cotangents)?;
     Ok(value)
+}
+
+/// What flows out of the last block, and the gradient of the sum of its entry `of`, or of the tangent of that entry where it
+/// has one, with respect to what the context holds. No gradient of a weight is computed.
+///
+/// # Errors
+/// Where the weights of a block cannot be had.
+///
+/// # Panics
+/// If the segments are not those of the blocks, or there is no such entry.
+pub fn context_gradient<A, C>(
+    blocks: &[Box<dyn Block<A, C>>],
+    weights: &(impl WeightSource<A::InnerBackend> + ?Sized),
+    context: &C,
+    walk: Walk<'_, A::Device>,
+    of: &str,
+) -> Result<(Flow<A::InnerBackend>, C::Cotangents)>
+where
+    A: AutodiffBackend + CotangentBackend,
+    C: Differentiable<A>,
+{
+    let path = Path { blocks, weights, walk };
+    let mut towards = TowardsContext { context, sum: C::Cotangents::default() };
+    let (held, flow) = path.forward(&towards)?;
+    let flow = flow.inner();
+    assert!(flow.get(of).is_some(), "context_gradient: nothing flows out as `{of}`");
+    path.backward(&mut towards, held, flow.ones(of))?;
+    Ok((flow, towards.sum))
 }
 
 /// A walk of nothing: asks for the same weights in the same order, and tells `sink` that there is nothing to add. For a
@@ -180,4 +142,17 @@ pub fn walk_idle<B: Backend>(
         }
     }
     Ok(())
+}
+
+/// The same for [`context_gradient`].
+///
+/// # Errors
+/// As [`context_gradient`].
+pub fn context_gradient_idle<B: Backend>(
+    weights: &(impl WeightSource<B> + ?Sized),
+    segments: &[Segment],
+) -> Result<()> {
+    let order = order(segments);
+    weights.begin(order.clone());
+    order.into_iter().try_for_each(|index| weights.weights(index).map(|_| ()))
 }

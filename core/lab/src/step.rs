@@ -8,11 +8,11 @@ use burn::tensor::Tensor;
 use isograd_backends::memory::reset_peak;
 use isograd_backends::value::EdgeWork;
 use isograd_data::{HeadRange, HostBatch};
-use isograd_engine::{Collect, Flow, Optimizer, OptimizerConfig, Recompute, Walk, value_and_grad};
+use isograd_engine::{Collect, Flow, Optimizer, OptimizerConfig, Recompute, Walk};
 use isograd_models::nn::{Basis, Envelope};
 use isograd_models::{AnyArchitecture, Architecture, Egnn, Graph, GraphSizes, Invalid, ModelBackend, Registry, floats};
 use isograd_structure::{Cell, Element, Geometry, neighbour_list};
-use isograd_tasks::{Forces, Model, Nodes, TrunkInfo, potential_targets};
+use isograd_tasks::{Forces, Model, Network, Nodes, TrunkInfo, potential_targets};
 use isograd_train::{Backend, MemoryPlan, MemoryWorkload};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -184,7 +184,7 @@ pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result
     let graph = Graph::<B::Tracked>::new(&host, ELEMENTS as usize, device);
     let target: Tensor<B::Tracked, 2> = floats(&targets, [config.nodes, 3], device);
     let work = MemoryWorkload::of_step(model.clone(), config.sizes(), B::profile(device));
-    let blocks = model.blocks::<B::Tracked>();
+    let network = Network::<B>::new(&model);
     let mut weights = work.layout.whole::<B>(0, device);
     let segments = work.segments(config.recompute);
     let mut optimizer = Optimizer::<B>::new(&OptimizerConfig::default());
@@ -204,8 +204,9 @@ pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result
             loss
         };
         let walk = Walk { segments: &segments, random: None };
-        let mut sink = Collect::new(blocks.len());
-        let value = value_and_grad(&blocks, &work.layout.view(&weights), &graph, walk, loss, &mut sink)
+        let mut sink = Collect::new(network.len());
+        let value = network
+            .value_and_grad(&work.layout.view(&weights), &graph, walk, loss, &mut sink)
             .map_err(|error| ("recompute", error.to_string()))?;
         let backward = clock.lap();
         weights = optimizer.step(weights, 1e-3, sink.gradients(), 1.0);

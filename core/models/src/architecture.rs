@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use crate::nn::Envelope;
 use crate::{Graph, GraphSizes};
 
 /// Why no model can be made: a key of `[model]`, and what was expected.
@@ -53,6 +54,17 @@ impl Invalid {
         if inputs.vectors == NodeVectors::Displacement {
             let message = format!("is \"displacement\", which kind \"{kind}\" does not offer; expected \"direct\"");
             return Err(Self::new("forces", message));
+        }
+        Ok(())
+    }
+
+    /// Checks that edges fade out at the cutoff.
+    ///
+    /// # Errors
+    /// Where they do not.
+    pub fn unless_fading(envelope: Envelope) -> Result<(), Self> {
+        if envelope == Envelope::None {
+            return Err(Self::new("envelope", "is \"none\", expected \"cosine\" or \"polynomial\""));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ mod norm;
 mod pair_vectors;
 mod radial;
 
-pub use distance::distance;
+pub use distance::{SMALLEST_SQUARE, distance};
 pub use edges::Edges;
 pub use embedding::Embedding;
 pub use linear::{GatePerceptron, Linear, Mlp};

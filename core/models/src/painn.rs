@@ -16,7 +16,7 @@ use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES
 /// The flow entry of vector features, `[N, D F]`.
 const VECTOR_FEATURES: &str = "vector features";
 
-/// Added to squared lengths of vector features. The root then is smooth at zero, where the features of a node lie whose only
+/// Added to squared lengths of vector features, and of edges whose directions are made into some (angstrom^2). The root then is smooth at zero, where the features of a node lie whose only
 /// edge fades; with the usual 1e-8 its slope would turn within a hundredth of the cutoff.
 const SMALLEST_SQUARE: f64 = 1e-4;
 
@@ -32,13 +32,14 @@ pub struct PaiNN {
     pub cutoff: f64,
     /// Edge features. Default `{ kind = "bessel", size = 20 }`.
     pub basis: Basis,
-    /// Fading at the cutoff. Default `cosine`.
+    /// Fading at the cutoff. Default `polynomial`: with the `cosine` of the paper, slopes of conservative forces jump where an
+    /// atom crosses the cutoff.
     pub envelope: Envelope,
 }
 
 impl Default for PaiNN {
     fn default() -> Self {
-        Self { width: 128, layers: 3, cutoff: 5.0, basis: Basis::Bessel { size: 20 }, envelope: Envelope::Cosine }
+        Self { width: 128, layers: 3, cutoff: 5.0, basis: Basis::Bessel { size: 20 }, envelope: Envelope::Polynomial }
     }
 }
 
@@ -50,9 +51,7 @@ impl Architecture for PaiNN {
         Invalid::unless_within("layers", self.layers, 1, 1024)?;
         Invalid::unless_within("basis.size", self.basis.size(), 1, 1024)?;
         Invalid::unless_cutoff(self.cutoff)?;
-        if self.envelope == Envelope::None {
-            return Err(Invalid::new("envelope", "is \"none\", expected \"cosine\" or \"polynomial\""));
-        }
+        Invalid::unless_fading(self.envelope)?;
         Invalid::unless_displacement(Self::KIND, inputs)
     }
 
@@ -144,7 +143,7 @@ impl Layer {
         let (receivers, senders) = (&graph.index.receivers, &graph.index.senders);
         let filter = edges.fade(self.filter.apply(weights, edges.features.clone()));
         let sent = self.message.apply(weights, scalars.clone()).gather(senders) * filter;
-        let along = edges.directions().outer(self.set(&sent, 1));
+        let along = edges.directions(SMALLEST_SQUARE).outer(self.set(&sent, 1));
         let moved = match vectors {
             Some(vectors) => along + vectors.clone().gather(senders).scale_vectors(self.set(&sent, 2)),
             None => along,

@@ -22,18 +22,21 @@ pub struct SchNet {
     pub cutoff: f64,
     /// Number of Gaussians, K. Default 25.
     pub gaussians: usize,
+    /// Fading at the cutoff. Default `polynomial`: with the `cosine` of later SchNets, slopes of conservative forces jump
+    /// where an atom crosses the cutoff.
+    pub envelope: Envelope,
 }
 
 impl Default for SchNet {
     fn default() -> Self {
-        Self { width: 128, layers: 4, cutoff: 5.0, gaussians: 25 }
+        Self { width: 128, layers: 4, cutoff: 5.0, gaussians: 25, envelope: Envelope::Polynomial }
     }
 }
 
 impl SchNet {
     fn radial(&self) -> Radial {
         let basis = Basis::Gaussian { size: self.gaussians };
-        Radial { cutoff: self.cutoff, basis, envelope: Envelope::Cosine }
+        Radial { cutoff: self.cutoff, basis, envelope: self.envelope }
     }
 }
 
@@ -45,6 +48,7 @@ impl Architecture for SchNet {
         Invalid::unless_within("layers", self.layers, 1, 1024)?;
         Invalid::unless_within("gaussians", self.gaussians, 2, 1024)?;
         Invalid::unless_cutoff(self.cutoff)?;
+        Invalid::unless_fading(self.envelope)?;
         Invalid::unless_displacement(Self::KIND, inputs)
     }
 

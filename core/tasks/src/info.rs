@@ -9,7 +9,7 @@ use isograd_structure::{Element, Structure, Units, neighbour_list, pairs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::{Error, Kind, Label, Level, Model, Pool, Readout, Target, Task};
+use crate::{Derivative, Error, Kind, Label, Level, Model, Of, Pool, Readout, Target, Task};
 
 /// Where vectors per node come from: forces, or another vector that is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum Forces {
     Direct,
     /// How far the coordinate updates moved the node; needs `coordinate_updates`.
     Displacement,
+    /// The negative gradient of the energy: conservative forces, and stress where there is a cell.
+    Gradient,
 }
 
 /// What nodes are.
@@ -92,19 +94,47 @@ impl TrunkInfo {
                 return Err(Invalid::new("scale", message));
             }
         }
+        let readouts = targets.iter().map(|target| self.readout(target, targets));
+        let readouts: Vec<Readout> = readouts.collect::<Result<_, _>>()?;
         let vectors = match self.forces {
-            _ if targets.iter().all(|target| target.kind != Kind::Vector) => NodeVectors::None,
-            Forces::Direct => NodeVectors::Direct,
+            _ if !readouts.iter().any(|readout| matches!(readout, Readout::Vectors { .. })) => NodeVectors::None,
+            Forces::Direct | Forces::Gradient => NodeVectors::Direct,
             Forces::Displacement => NodeVectors::Displacement,
         };
-        let readout = |target: &Target| match (target.kind, self.forces) {
-            (Kind::Vector, Forces::Displacement) => {
-                Readout::Vectors { target: target.name.clone(), scale: None, pool: Pool::of(target) }
-            }
-            _ => Readout::of(target),
-        };
+        if self.positions && readouts.iter().any(|readout| matches!(readout, Readout::Derivative(_))) {
+            let message = format!(
+                "is \"gradient\", but kind \"{}\" reads positions, which no derivative is taken with respect to; expected \
+                 \"direct\"",
+                self.kind
+            );
+            return Err(Invalid::new("forces", message));
+        }
         let inputs = Inputs { species, dims, heads: self.heads, vectors, edge_work };
-        Model::new(architecture, inputs, targets.iter().map(readout).collect())
+        Model::new(architecture, inputs, readouts)
+    }
+
+    /// How a target is read out.
+    fn readout(&self, target: &Target, all: &[Target]) -> Result<Readout, Invalid> {
+        let of = match (&target.label, self.forces) {
+            (Label::Forces, Forces::Gradient) => Of::Positions,
+            (Label::Stress, Forces::Gradient) => Of::Strain,
+            (Label::Stress, _) => {
+                let message = "is not \"gradient\", which stress needs";
+                return Err(Invalid::new("forces", message));
+            }
+            _ if target.kind == Kind::Tensor => {
+                let message = format!("has the tensor {}, which is none of an energy's derivatives", target.name);
+                return Err(Invalid::new("targets", message));
+            }
+            (_, Forces::Displacement) if target.kind == Kind::Vector => {
+                return Ok(Readout::Vectors { target: target.name.clone(), scale: None, pool: Pool::of(target) });
+            }
+            _ => return Ok(Readout::of(target)),
+        };
+        let Some(energy) = all.iter().find(|other| other.label == Label::Energy) else {
+            return Err(Invalid::new("forces", "is \"gradient\", which needs the energy among the targets"));
+        };
+        Ok(Readout::Derivative(Derivative { target: target.name.clone(), energy: energy.name.clone(), of }))
     }
 
     /// The row of the embedding of each atom.
@@ -239,6 +269,7 @@ impl ModelInfo {
             head: self.sources[source].head,
             positions: positions.to_vec(),
             velocities: Vec::new(),
+            volume: structure.geometry.cell.map(|cell| cell.volume()).filter(|volume| *volume > 0.0),
         })
     }
 
@@ -280,6 +311,7 @@ impl Target {
         match &self.label {
             Label::Energy => structure.energy.as_ref().map(std::slice::from_ref),
             Label::Forces => structure.forces.as_ref().map(|forces| forces.as_flattened()),
+            Label::Stress => structure.stress.as_ref().map(|stress| stress.as_flattened()),
             Label::Column(key) => structure.columns.get(key).map(Vec::as_slice),
         }
     }
@@ -299,7 +331,7 @@ impl Task {
             Label::Column(key) => {
                 Some(isograd_data::ColumnKey { key: key.clone(), of_nodes: target.level == Level::Node })
             }
-            Label::Energy | Label::Forces => None,
+            Label::Energy | Label::Forces | Label::Stress => None,
         };
         self.targets.iter().filter_map(column).collect()
     }

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod classes;
+mod derivatives;
 mod error;
 mod info;
 mod kinds;
@@ -13,6 +14,7 @@ mod labels;
 mod loss;
 mod metrics;
 mod model;
+mod network;
 mod potential;
 mod properties;
 mod readout;
@@ -26,6 +28,7 @@ use burn::tensor::backend::Backend;
 use isograd_engine::Layout;
 
 pub use classes::Classes;
+pub use derivatives::Of;
 pub use error::Error;
 pub use info::{Forces, ModelInfo, Nodes, Offset, SourceInfo, TrunkInfo};
 pub use kinds::{Objective, TaskConfig};
@@ -33,9 +36,10 @@ pub use labels::{HostLabels, LabelCounts, Labels};
 pub use loss::{LossKind, Term, loss};
 pub use metrics::{Measure, Metric, Metrics, Tally};
 pub use model::{Model, ModelBytes};
+pub use network::Network;
 pub use potential::{LossConfig, PotentialTask, potential_targets};
 pub use properties::{Property, Shape};
-pub use readout::{Pool, Readout};
+pub use readout::{Derivative, Pool, Readout};
 pub use target::{Kind, Label, Level, Target};
 pub use task::Task;
 

@@ -8,8 +8,8 @@ use isograd_backends::value::EdgeWork;
 use isograd_engine::{BlockBytes, Declare, Layout, Spec};
 use isograd_models::{AnyArchitecture, GraphBackend, GraphBlocks, GraphSizes, Inputs, Invalid};
 
-use crate::Readout;
 use crate::readout::WithReadouts;
+use crate::{Derivative, Readout};
 
 /// An architecture, what data and task ask of it, and the readouts of the targets: everything about a model but its
 /// weights.
@@ -71,6 +71,15 @@ impl Model {
     /// The blocks on a backend. The last one's flow has an entry for each target.
     pub fn blocks<B: GraphBackend>(&self) -> GraphBlocks<B> {
         self.build(&mut Declare::new())
+    }
+
+    /// The targets that are derivatives of an energy.
+    pub fn derivatives(&self) -> Vec<Derivative> {
+        let of = |readout: &Readout| match readout {
+            Readout::Derivative(derivative) => Some(derivative.clone()),
+            Readout::Perceptron { .. } | Readout::Vectors { .. } => None,
+        };
+        self.readouts.iter().filter_map(of).collect()
     }
 
     /// The declared parameters of each block.

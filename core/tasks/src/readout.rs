@@ -6,7 +6,7 @@ use isograd_engine::{Block, BlockWeights, Declare, Flow};
 use isograd_models::nn::Mlp;
 use isograd_models::{GRAPHS, Graph, NODES, VECTORS};
 
-use crate::{Kind, Level, Target};
+use crate::{Kind, Level, Of, Target};
 
 /// What becomes of what a perceptron says of each node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub enum Readout {
         /// What it is multiplied by, in the target's unit.
         scale: f64,
     },
+    /// As a derivative of an energy, which is another target.
+    Derivative(Derivative),
     /// By the vectors that flow out of the last block.
     Vectors {
         /// The target.
@@ -43,6 +45,17 @@ pub enum Readout {
         /// What becomes of them.
         pool: Pool,
     },
+}
+
+/// A target that is a derivative of an energy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derivative {
+    /// The target.
+    pub target: String,
+    /// The energy, a scalar of graphs.
+    pub energy: String,
+    /// What the derivative is taken with respect to.
+    pub of: Of,
 }
 
 impl Pool {
@@ -61,7 +74,7 @@ impl Readout {
     pub fn of(target: &Target) -> Self {
         let (name, pool) = (target.name.clone(), Pool::of(target));
         match target.kind {
-            Kind::Vector => Self::Vectors { target: name, scale: Some(target.scale), pool },
+            Kind::Vector | Kind::Tensor => Self::Vectors { target: name, scale: Some(target.scale), pool },
             Kind::Scalar | Kind::Class(_) => {
                 Self::Perceptron { target: name, columns: target.columns(0), pool, scale: target.scale }
             }
@@ -95,7 +108,9 @@ impl<T> WithReadouts<T> {
             }
             Declared { readout: readout.clone(), perceptrons }
         };
-        let readouts = readouts.iter().map(&mut own).collect();
+        // Derivatives are no part of the last block.
+        let learned = readouts.iter().filter(|readout| !matches!(readout, Readout::Derivative(_)));
+        let readouts = learned.map(&mut own).collect();
         Self { trunk, readouts }
     }
 }
@@ -121,6 +136,7 @@ impl<B: MessageBackend, T: Block<B, Graph<B>>> Block<B, Graph<B>> for WithReadou
                     let nodes = Value::stack(parts.collect()).mul_scalar(*scale);
                     out.put(target, pooled(*pool, nodes, graph));
                 }
+                Readout::Derivative(_) => {}
                 Readout::Vectors { target, scale, pool } => {
                     let vectors = flow.need(VECTORS);
                     let scaled = scale.map_or(vectors.clone(), |scale| vectors.mul_scalar(scale));

@@ -22,6 +22,8 @@ pub enum Kind {
     Scalar,
     /// A vector in space, which turns along.
     Vector,
+    /// A symmetric tensor of rank two, D rows one after the other.
+    Tensor,
     /// One of so many classes, which are numbered from 0.
     Class(usize),
 }
@@ -34,6 +36,8 @@ pub enum Label {
     Energy,
     /// The forces.
     Forces,
+    /// The stress.
+    Stress,
     /// A column of this name.
     Column(String),
 }
@@ -83,6 +87,7 @@ impl Target {
         match self.kind {
             Kind::Scalar => 1,
             Kind::Vector => dims,
+            Kind::Tensor => dims * dims,
             Kind::Class(classes) => classes,
         }
     }

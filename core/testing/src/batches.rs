@@ -2,7 +2,7 @@
 
 use isograd_data::HostGraph;
 use isograd_structure::{Cell, Geometry, neighbour_list};
-use isograd_tasks::potential_targets;
+use isograd_tasks::Forces;
 use isograd_train::Batch;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,16 +33,22 @@ pub fn graphs(subject: &Subject) -> Vec<Labelled> {
             head: k % subject.heads,
             velocities: if needs.velocities { forces.iter().flatten().map(|x| 0.3 * x).collect() } else { Vec::new() },
             positions: if needs.positions { positions.into_flattened() } else { Vec::new() },
+            volume: geometry.cell.map(|cell| cell.volume()),
             ..Default::default()
         };
         let energy = (!k.is_multiple_of(3)).then(|| vec![0.3 * k as f64]);
-        (graph, vec![energy, (!k.is_multiple_of(4)).then(|| forces.into_flattened())])
+        let mut labels = vec![energy, (!k.is_multiple_of(4)).then(|| forces.into_flattened())];
+        if subject.forces == Forces::Gradient {
+            let stress = [0.02, 0.004, -0.01, 0.004, -0.03, 0.0, -0.01, 0.0, 0.015];
+            labels.push(graph.volume.map(|_| stress.to_vec()));
+        }
+        (graph, labels)
     };
     (0..8).map(&mut graph).collect()
 }
 
 /// Some of these graphs as a batch.
-pub fn batch(graphs: &[Labelled], members: &[usize]) -> Batch {
+pub fn batch(subject: &Subject, graphs: &[Labelled], members: &[usize]) -> Batch {
     let (own, labels): (Vec<_>, Vec<_>) = members.iter().map(|&k| graphs[k].clone()).unzip();
-    Batch::new(members, &own, potential_targets(), &labels)
+    Batch::new(members, &own, &subject.task().targets, &labels)
 }

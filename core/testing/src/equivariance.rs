@@ -2,8 +2,7 @@
 
 use isograd_backends::device::{CpuBackend, F64Backend};
 use isograd_equivariance::{Description, Failure, Model, Outputs, Report, Settings, System, check};
-use isograd_models::GraphBackend;
-use isograd_tasks::potential_targets;
+use isograd_models::ModelBackend;
 use isograd_train::Checked;
 
 use crate::Subject;
@@ -12,12 +11,12 @@ use crate::Subject;
 const SEED: u64 = 11;
 
 /// A model and its twin.
-struct WithTwin<'a, B: GraphBackend> {
+struct WithTwin<'a, B: ModelBackend> {
     model: Checked<'a, B>,
     twin: Checked<'a, F64Backend>,
 }
 
-impl<B: GraphBackend> Model for WithTwin<'_, B> {
+impl<B: ModelBackend> Model for WithTwin<'_, B> {
     fn describe(&self) -> Description {
         self.model.describe()
     }
@@ -36,14 +35,15 @@ impl<B: GraphBackend> Model for WithTwin<'_, B> {
 }
 
 /// What the battery finds on a backend.
-pub fn report<B: GraphBackend>(subject: &Subject, cases: usize, device: &B::Device) -> Report {
+pub fn report<B: ModelBackend>(subject: &Subject, cases: usize, device: &B::Device) -> Report {
     let model = subject.model();
     let layout = model.layout(1);
     let here = Default::default();
     let weights = layout.whole::<B>(SEED, device);
     let twins = layout.whole::<F64Backend>(SEED, &here);
     let heads: Vec<String> = (0..subject.heads).map(|head| head.to_string()).collect();
-    let targets = potential_targets();
+    let task = subject.task();
+    let targets = &task.targets;
     let twin = Checked::new(&model, &layout, &twins, targets, heads.clone(), &here);
     let checked = WithTwin { model: Checked::new(&model, &layout, &weights, targets, heads, device), twin };
     check(&checked, &Settings { cases, batch: 256, ..Settings::default() })

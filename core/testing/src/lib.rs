@@ -10,7 +10,8 @@
 //!
 //! [`conforms`] runs, on the CPU, in single and double precision:
 //! - the equivariance battery ([`equivariance`]), smoothness at the cutoff and batch = singles included;
-//! - gradients of every parameter against finite differences ([`gradients`]);
+//! - gradients of every parameter against finite differences ([`gradients`]), and of a conservative potential forces and
+//!   stress against those of its energy;
 //! - recomputation policies, which must agree to the bit ([`recomputation`]);
 //! - one, two and three ranks and every ZeRO level, which must train alike ([`ranks`]);
 //! - saving and going on, which must change nothing ([`resuming`]).
@@ -35,6 +36,10 @@ pub use subject::{Subject, every_subject};
 pub fn conforms(subject: &Subject) {
     recomputation::agrees(subject);
     gradients::match_finite_differences(subject);
+    if subject.forces == isograd_tasks::Forces::Gradient {
+        gradients::derivatives_match_finite_differences(subject);
+        gradients::hessian_products_match_finite_differences(subject);
+    }
     ranks::agree(subject);
     resuming::agrees(subject);
     equivariance::holds(subject, 100);

@@ -9,7 +9,7 @@ use isograd_data::{Sizes, cut, share};
 use isograd_engine::zero::{HeldBytes, Sharded, Train, View, Zero};
 use isograd_engine::{OptimizerConfig, Recompute, clip_scale};
 use isograd_models::ModelBackend;
-use isograd_tasks::{LabelCounts, PotentialTask, Task};
+use isograd_tasks::LabelCounts;
 use isograd_train::{Batch, Step, accumulate, agree};
 
 use crate::Subject;
@@ -67,16 +67,16 @@ pub fn train<B: ModelBackend>(subject: &Subject, comm: Arc<dyn Communicator<B>>,
     let settings = Train { optimizer: OptimizerConfig::default(), ema_decay: 0.9, zero: way.zero };
     let mut sharded = Sharded::<B>::new(model.layout(comm.size()), 5, comm.clone(), &settings, &device);
     let segments = way.recompute.segments(sharded.layout().blocks());
-    let task = Task::from(PotentialTask::default());
+    let task = subject.task();
     let terms = task.terms();
     let failed = |error: isograd_train::Error| -> ! { panic!("{}: {error}", subject.name) };
     let mut losses = Vec::new();
     for number in 1..=way.steps {
         let pair = &BATCHES[2 * (number % 2)..][..2];
-        let counts: LabelCounts = pair.iter().map(|members| batch(&graphs, members).labels.counts()).sum();
+        let counts: LabelCounts = pair.iter().map(|members| batch(subject, &graphs, members).labels.counts()).sum();
         let own = |members: &&[usize]| {
             let own = share(members, &sizes, comm.size()).swap_remove(comm.rank());
-            cut(&own, &sizes, way.parts).iter().map(|part| batch(&graphs, part)).collect::<Vec<Batch>>()
+            cut(&own, &sizes, way.parts).iter().map(|part| batch(subject, &graphs, part)).collect::<Vec<Batch>>()
         };
         let batches: Vec<Vec<Batch>> = pair.iter().map(own).collect();
         let (targets, counts) = (&task.targets, &counts);

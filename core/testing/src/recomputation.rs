@@ -5,7 +5,6 @@ use burn::tensor::TensorData;
 use isograd_backends::device::CpuBackend;
 use isograd_backends::value::EdgeWork;
 use isograd_engine::{Average, Collect, Optimizer, OptimizerConfig, Recompute, Segment};
-use isograd_tasks::{PotentialTask, Task};
 use isograd_train::{Batch, Step, accumulate};
 
 use crate::Subject;
@@ -20,9 +19,9 @@ fn course(subject: &Subject, segments: &[Segment]) -> (Vec<f64>, Vec<TensorData>
     let model = subject.model();
     let layout = model.layout(1);
     let graphs = graphs(subject);
-    let batches: [Vec<Batch>; 2] = [vec![batch(&graphs, &[1, 2, 5])], vec![batch(&graphs, &[7, 3])]];
+    let batches: [Vec<Batch>; 2] = [vec![batch(subject, &graphs, &[1, 2, 5])], vec![batch(subject, &graphs, &[7, 3])]];
     let counts = batches.iter().flatten().map(|batch| batch.labels.counts()).sum();
-    let task = Task::from(PotentialTask::default());
+    let task = subject.task();
     let terms = task.terms();
     let step = Step { targets: &task.targets, terms: &terms, batches: &batches, counts: &counts, segments };
     let mut weights = layout.whole::<CpuBackend>(5, &device);

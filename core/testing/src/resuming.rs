@@ -8,7 +8,6 @@ use isograd_backends::comm::Solo;
 use isograd_backends::device::CpuBackend;
 use isograd_engine::zero::{Sharded, Train, Zero};
 use isograd_engine::{OptimizerConfig, Recompute};
-use isograd_tasks::{PotentialTask, Task};
 use isograd_train::{Batch, Step, accumulate};
 
 use crate::Subject;
@@ -44,8 +43,8 @@ fn start(subject: &Subject, seed: u64) -> Sharded<CpuBackend> {
 fn step(subject: &Subject, sharded: &mut Sharded<CpuBackend>, number: usize) -> f64 {
     let device = Default::default();
     let model = subject.model();
-    let batches: [Vec<Batch>; 1] = [vec![batch(&graphs(subject), &[1, 2, 5])]];
-    let task = Task::from(PotentialTask::default());
+    let batches: [Vec<Batch>; 1] = [vec![batch(subject, &graphs(subject), &[1, 2, 5])]];
+    let task = subject.task();
     let terms = task.terms();
     let counts = batches[0][0].labels.counts();
     let segments = Recompute::None.segments(sharded.layout().blocks());

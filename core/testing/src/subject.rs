@@ -55,13 +55,19 @@ impl Subject {
         Self { dims, ..self }
     }
 
+    /// What is trained: energies and forces; of a conservative potential also stress.
+    pub fn task(&self) -> Task {
+        let task = Task::from(PotentialTask::default());
+        if self.forces == Forces::Gradient { task.with_stress(20.0) } else { task }
+    }
+
     /// A potential for H, C and O.
     ///
     /// # Panics
     /// If there is no such model.
     pub fn model(&self) -> Model {
         let elements = [1, 6, 8].map(isograd_structure::Element::from_number).into_iter().flatten().collect();
-        let task = Task::from(PotentialTask::default()).scaled(&[0.4, 1.3]);
+        let task = self.task().scaled(&[0.4, 1.3]);
         let trunk = TrunkInfo::new(&*self.architecture, Nodes::Elements(elements), self.heads, self.forces);
         let model = trunk
             .model_of(self.architecture.clone(), &task.targets, self.work)
@@ -78,6 +84,11 @@ pub fn every_subject() -> Vec<Subject> {
     let egnn = Egnn { width: 8, layers: 3, cutoff: 3.0, basis: Basis::Bessel { size: 5 }, ..Egnn::default() };
     let moving = Egnn { coordinate_updates: true, ..egnn.clone() };
     let deep = Egnn { initial_residual: 0.2, normalisation: Normalisation::Layer, ..egnn.clone() };
+    let everything = Egnn { attention: true, coordinate_updates: true, ..deep.clone() };
+    let basis = Basis::Bessel { size: 5 };
+    let painn = PaiNN { width: 8, layers: 2, cutoff: 3.0, basis, ..PaiNN::default() };
+    let gat = Gat { width: 8, layers: 2, attention_heads: 2, cutoff: 3.0, basis, ..Gat::default() };
+    let schnet = SchNet { width: 8, layers: 2, cutoff: 3.0, gaussians: 8, ..SchNet::default() };
     let subjects = vec![
         Subject::new("egnn", egnn.clone()),
         Subject::new("egnn, cosine", Egnn { envelope: Envelope::Cosine, ..egnn.clone() }),
@@ -89,36 +100,25 @@ pub fn every_subject() -> Vec<Subject> {
         Subject::new("egnn, displacement", moving.clone()).forces(Forces::Displacement),
         Subject::new("egnn, velocities", Egnn { velocities: true, ..moving.clone() }).forces(Forces::Displacement),
         Subject::new("egnn, deep", Egnn { layers: 4, ..deep.clone() }),
-        Subject::new("egnn, everything", Egnn { attention: true, coordinate_updates: true, ..deep }).heads(2),
-        Subject::new("schnet", SchNet { width: 8, layers: 2, cutoff: 3.0, gaussians: 8 }),
-        Subject::new("schnet, two heads", SchNet { width: 8, layers: 2, cutoff: 3.0, gaussians: 8 }).heads(2),
-        Subject::new(
-            "painn",
-            PaiNN { width: 8, layers: 2, cutoff: 3.0, basis: Basis::Bessel { size: 5 }, ..PaiNN::default() },
-        ),
+        Subject::new("egnn, everything", everything.clone()).heads(2),
+        Subject::new("schnet", schnet.clone()),
+        Subject::new("schnet, two heads", schnet.clone()).heads(2),
+        Subject::new("painn", painn.clone()),
         Subject::new(
             "painn, two heads",
-            PaiNN {
-                width: 6,
-                layers: 2,
-                cutoff: 3.0,
-                basis: Basis::Bessel { size: 5 },
-                envelope: Envelope::Polynomial,
-            },
+            PaiNN { width: 6, layers: 2, cutoff: 3.0, basis, envelope: Envelope::Polynomial },
         )
         .heads(2),
         Subject::new("gcn", Gcn { width: 8, layers: 2, cutoff: 3.0, ..Gcn::default() }),
-        Subject::new(
-            "gat",
-            Gat {
-                width: 8,
-                layers: 2,
-                attention_heads: 2,
-                cutoff: 3.0,
-                basis: Basis::Bessel { size: 5 },
-                ..Gat::default()
-            },
-        ),
+        Subject::new("gat", gat.clone()),
+        Subject::new("egnn, conservative", egnn.clone()).forces(Forces::Gradient),
+        Subject::new("egnn, moving, conservative", moving.clone()).forces(Forces::Gradient),
+        Subject::new("egnn, everything, conservative", everything).heads(2).forces(Forces::Gradient),
+        Subject::new("schnet, conservative", schnet.clone()).forces(Forces::Gradient),
+        Subject::new("painn, conservative", painn).forces(Forces::Gradient),
+        Subject::new("gcn, conservative", Gcn { width: 8, layers: 2, cutoff: 3.0, ..Gcn::default() })
+            .forces(Forces::Gradient),
+        Subject::new("gat, conservative", gat).forces(Forces::Gradient),
         Subject::new("study", Study { width: 8, layers: 3, cutoff: 3.0 }),
     ];
     for kind in Registry::default().kinds() {

@@ -1,5 +1,6 @@
 //! Every registered architecture, with every option, through the suite.
 
+use isograd_tasks::Forces;
 use isograd_testing::{Subject, equivariance, every_subject, gradients, ranks, recomputation, resuming};
 
 /// Runs a check on all and says at the end which have failed.
@@ -22,6 +23,16 @@ fn recomputation_policies_agree_to_the_bit() {
 #[test]
 fn gradients_match_finite_differences() {
     each(gradients::match_finite_differences);
+}
+
+#[test]
+fn forces_and_stress_match_finite_differences() {
+    each(|subject| {
+        if subject.forces == Forces::Gradient {
+            gradients::derivatives_match_finite_differences(subject);
+            gradients::hessian_products_match_finite_differences(subject);
+        }
+    });
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use burn::tensor::backend::BackendTypes;
 use burn::tensor::{DType, Element as _, Tensor};
 use isograd_data::{HostBatch, HostEdges, HostGraph, radius_graph};
-use isograd_engine::{Layout, forward};
+use isograd_engine::Layout;
 use isograd_equivariance::{
     Description, Failure, Model as Checkable, Outputs, Precision, Report, Rows, Settings, System, check,
 };
-use isograd_models::{Graph, GraphBackend, GraphBlocks};
+use isograd_models::ModelBackend;
 use isograd_structure::{Cell, Geometry, neighbour_list};
-use isograd_tasks::{Kind, Level, Model, Nodes, Target, Trained};
+use isograd_tasks::{Kind, Level, Model, Network, Nodes, Of, Target, Trained};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -21,7 +21,7 @@ const SPACING: f64 = 0.8;
 pub const CASES_AFTER_TRAINING: usize = 32;
 
 /// The battery of [`isograd_equivariance`] on a trained model.
-pub fn check_model<B: GraphBackend>(trained: &Trained<B>, device: &B::Device, settings: &Settings) -> Report {
+pub fn check_model<B: ModelBackend>(trained: &Trained<B>, device: &B::Device, settings: &Settings) -> Report {
     let Trained { model, layout, weights, info } = trained;
     let heads = (0..model.inputs().heads).map(|head| {
         let source = info.sources.iter().find(|source| source.head == head);
@@ -35,11 +35,11 @@ pub fn check_model<B: GraphBackend>(trained: &Trained<B>, device: &B::Device, se
 
 /// A model as the harness sees it: species are rows of its embedding; energies are without
 /// references; every head is asked. In three dimensions systems may be periodic, in others they are not.
-pub struct Checked<'a, B: GraphBackend> {
+pub struct Checked<'a, B: ModelBackend> {
     model: &'a Model,
     layout: &'a Layout,
     weights: &'a [Tensor<B, 1>],
-    blocks: GraphBlocks<B>,
+    network: Network<B>,
     targets: &'a [Target],
     heads: Vec<String>,
     device: &'a B::Device,
@@ -47,7 +47,7 @@ pub struct Checked<'a, B: GraphBackend> {
     periodic: bool,
 }
 
-impl<'a, B: GraphBackend> Checked<'a, B> {
+impl<'a, B: ModelBackend> Checked<'a, B> {
     /// A model with these weights, flat, whose heads have these names.
     ///
     /// # Panics
@@ -62,7 +62,7 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
     ) -> Self {
         assert_eq!(heads.len(), model.inputs().heads, "Checked: one name per head");
         let periodic = model.inputs().dims == 3;
-        Self { model, layout, weights, blocks: model.blocks(), targets, heads, device, periodic }
+        Self { model, layout, weights, network: Network::new(model), targets, heads, device, periodic }
     }
 
     fn run(&self, batch: &[System], reorder: impl Fn(&mut HostEdges)) -> Result<Vec<Outputs>, Failure> {
@@ -85,13 +85,15 @@ impl<'a, B: GraphBackend> Checked<'a, B> {
                 head,
                 positions: if needs.positions { flat(&system.positions) } else { Vec::new() },
                 velocities: if needs.velocities { flat(&system.vectors[0]) } else { Vec::new() },
+                volume: system.cell.is_some().then(|| geometry(system).cell.map(|cell| cell.volume())).flatten(),
                 dims,
             };
             let graphs: Vec<HostGraph> = batch.iter().zip(&lists).map(graph).collect();
             let members: Vec<usize> = (0..batch.len()).collect();
-            let graph = Graph::new(&HostBatch::new(&members, &graphs), self.model.inputs().species.len(), self.device);
+            let joined = HostBatch::new(&members, &graphs);
             let weights = self.layout.view(self.weights);
-            let mut flow = forward(&self.blocks, &weights, &graph).map_err(|error| error.to_string())?;
+            let found = self.network.predict(&weights, &joined, self.device);
+            let mut flow = found.map_err(|error| error.to_string())?;
             for target in self.targets {
                 let values: Vec<f64> = flow.need(&target.name).into_tensor().into_data().iter::<f64>().collect();
                 let mut rest = values.as_slice();
@@ -131,7 +133,7 @@ fn shuffle(edges: &mut HostEdges, dims: usize, rng: &mut ChaCha8Rng) {
     edges.vectors = order.iter().flat_map(|&from| &old.vectors[dims * from..dims * (from + 1)]).copied().collect();
 }
 
-impl<B: GraphBackend> Checkable for Checked<'_, B> {
+impl<B: ModelBackend> Checkable for Checked<'_, B> {
     fn describe(&self) -> Description {
         let species: Vec<u32> = (0..self.model.inputs().species.len() as u32).collect();
         let precision =
@@ -159,10 +161,19 @@ impl<B: GraphBackend> Checkable for Checked<'_, B> {
                 let name = named(&target.name);
                 description = match (target.level, target.kind) {
                     (Level::Graph, Kind::Scalar) if target.extensive => description.extensive_scalar(&name),
+                    (Level::Graph, Kind::Tensor) => description.intensive_tensor(&name),
                     (Level::Graph, Kind::Vector) => description.extensive_vector(&name),
                     (Level::Graph, _) => description.intensive_scalar(&name),
                     (Level::Node, Kind::Vector) => description.node_vector(&name),
                     (Level::Node, _) => description.node_scalar(&name),
+                };
+            }
+            for derivative in self.model.derivatives() {
+                let (energy, own) = (named(&derivative.energy), named(&derivative.target));
+                description = match derivative.of {
+                    Of::Positions => description.conservative(&energy, &own).zero_sum(&own).zero_torque(&own),
+                    Of::Strain if self.periodic => description.stress_of(&energy, &own),
+                    Of::Strain => description,
                 };
             }
         }

@@ -124,6 +124,7 @@ fn judge(config: &Config, task: &Task, source: &SourceConfig, summary: &Summary)
         match &target.label {
             Label::Energy => needs.energies = true,
             Label::Forces => needs.forces = true,
+            Label::Stress => needs.stresses = true,
             Label::Column(key) => needs.columns.push(key.clone()),
         }
     }
@@ -397,7 +398,7 @@ fn scaled(task: Task, training: impl Iterator<Item = (usize, SampleLabels)>) -> 
         let chosen = std::iter::once(place).chain(0..rms.len()).find(|&place| usable(place));
         match task.targets[place].kind {
             Kind::Class(_) => 1.0,
-            Kind::Scalar | Kind::Vector => chosen.map_or(1.0, |place| rms[place]),
+            Kind::Scalar | Kind::Vector | Kind::Tensor => chosen.map_or(1.0, |place| rms[place]),
         }
     };
     let scales: Vec<f64> = (0..rms.len()).map(scale).collect();

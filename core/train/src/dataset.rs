@@ -268,10 +268,10 @@ impl Samples for Graphs {
 
     fn numbers(&self, index: usize) -> Vec<f64> {
         let (graph, labels) = &self.0[index];
-        let HostGraph { dims, species, edges, head, positions, velocities } = graph;
+        let HostGraph { dims, species, edges, head, positions, velocities, volume } = graph;
         let mut numbers = vec![*dims as f64, *head as f64, species.len() as f64];
         numbers.extend(species.iter().chain(&edges.offsets).chain(&edges.senders).map(|&number| f64::from(number)));
-        numbers.extend(edges.vectors.iter().chain(positions).chain(velocities));
+        numbers.extend(edges.vectors.iter().chain(positions).chain(velocities).chain(volume));
         for label in labels {
             numbers.push(label.as_ref().map_or(-1.0, |values| values.len() as f64));
             numbers.extend(label.iter().flatten());

@@ -4,41 +4,39 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use burn::tensor::backend::Backend as BurnBackend;
 use isograd_data::{Budget, Loader, pack};
+use isograd_engine::WeightSource;
 use isograd_engine::zero::View;
-use isograd_engine::{WeightSource, forward, forward_idle};
-use isograd_models::{Graph, GraphBackend, GraphBlocks};
-use isograd_tasks::{Model, Tally, Target, Trained};
+use isograd_models::ModelBackend;
+use isograd_tasks::{Label, Model, Network, Tally, Target, Trained};
 
 use crate::{Batch, Dataset, Error, Result};
 
 /// A model and where its weights are, ready to predict.
-pub struct Predictor<'a, B: BurnBackend> {
-    blocks: GraphBlocks<B>,
-    species: usize,
+pub struct Predictor<'a, B: ModelBackend> {
+    network: Network<B>,
     weights: Weights<'a, B>,
 }
 
 /// Where weights are.
-enum Weights<'a, B: BurnBackend> {
+enum Weights<'a, B: ModelBackend> {
     /// In training.
     View(View<'a, B>),
     /// At hand.
     Whole(Box<dyn WeightSource<B> + 'a>),
 }
 
-impl<'a, B: GraphBackend> Predictor<'a, B> {
+impl<'a, B: ModelBackend> Predictor<'a, B> {
     /// With the weights of a model in training.
     pub fn of_view(model: &Model, view: View<'a, B>) -> Self {
-        Self { blocks: model.blocks(), species: model.inputs().species.len(), weights: Weights::View(view) }
+        Self { network: Network::new(model), weights: Weights::View(view) }
     }
 
     /// With those of a trained model.
     pub fn of_trained(trained: &'a Trained<B>) -> Self {
         let Trained { model, layout, weights, .. } = trained;
         let weights = Weights::Whole(Box::new(layout.view(weights)));
-        Self { blocks: model.blocks(), species: model.inputs().species.len(), weights }
+        Self { network: Network::new(model), weights }
     }
 
     /// What the model says of the graphs of a batch, in their order in it: for each an entry per target.
@@ -46,20 +44,22 @@ impl<'a, B: GraphBackend> Predictor<'a, B> {
     /// # Errors
     /// Where weights cannot be had.
     pub fn predict(&self, batch: &Batch, targets: &[Target], device: &B::Device) -> Result<Vec<Vec<Vec<f64>>>> {
-        let graph = Graph::new(&batch.graphs, self.species, device);
         let mut flow = match &self.weights {
-            Weights::View(view) => forward(&self.blocks, &*view.source(), &graph)?,
-            Weights::Whole(weights) => forward(&self.blocks, &**weights, &graph)?,
+            Weights::View(view) => self.network.predict(&*view.source(), &batch.graphs, device)?,
+            Weights::Whole(weights) => self.network.predict(&**weights, &batch.graphs, device)?,
         };
         let mut found: Vec<Vec<Vec<f64>>> = vec![Vec::new(); batch.graphs.graphs()];
         for target in targets {
             let values = numbers(flow.need(&target.name).into_tensor());
             let columns = target.columns(batch.graphs.dims);
             let mut rest = values.as_slice();
-            for (found, &nodes) in found.iter_mut().zip(&batch.graphs.sizes) {
+            let graphs = batch.graphs.sizes.iter().zip(&batch.graphs.volumes);
+            for (found, (&nodes, volume)) in found.iter_mut().zip(graphs) {
                 let (own, others) = rest.split_at(target.rows(nodes) * columns);
                 rest = others;
-                found.push(own.to_vec());
+                // Without a volume there is no stress.
+                let is_there = target.label != Label::Stress || volume.is_some();
+                found.push(if is_there { own.to_vec() } else { Vec::new() });
             }
         }
         Ok(found)
@@ -71,14 +71,14 @@ impl<'a, B: GraphBackend> Predictor<'a, B> {
     /// As [`Self::predict`].
     pub fn idle(&self) -> Result<()> {
         match &self.weights {
-            Weights::View(view) if view.is_cut() => Ok(forward_idle(self.blocks.len(), &*view.source())?),
+            Weights::View(view) if view.is_cut() => Ok(self.network.predict_idle(&*view.source())?),
             _ => Ok(()),
         }
     }
 }
 
 /// The numbers of a tensor in double precision.
-fn numbers<B: BurnBackend>(tensor: Tensor<B, 2>) -> Vec<f64> {
+fn numbers<B: ModelBackend>(tensor: Tensor<B, 2>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
@@ -97,7 +97,7 @@ pub struct Predicted {
 ///
 /// # Errors
 /// Those of the data set and of the model, and what `found` returns.
-fn predict_raw<B: GraphBackend>(
+fn predict_raw<B: ModelBackend>(
     model: &Predictor<'_, B>,
     dataset: &Arc<Dataset>,
     members: &[usize],
@@ -125,7 +125,7 @@ fn predict_raw<B: GraphBackend>(
 ///
 /// # Errors
 /// Those of the data set and of the model, and what `found` returns.
-pub fn predict<B: GraphBackend>(
+pub fn predict<B: ModelBackend>(
     model: &Predictor<'_, B>,
     dataset: &Arc<Dataset>,
     members: &[usize],
@@ -145,7 +145,7 @@ pub fn predict<B: GraphBackend>(
 ///
 /// # Errors
 /// Those of the data set and of the model.
-pub fn evaluate<B: GraphBackend>(
+pub fn evaluate<B: ModelBackend>(
     model: &Predictor<'_, B>,
     dataset: &Arc<Dataset>,
     members: &[usize],

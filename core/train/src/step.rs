@@ -1,9 +1,9 @@
 //! The gradient of one step: forward, loss, backward, over one or several micro-batches.
 
 use isograd_backends::kernels::KernelBackend;
-use isograd_engine::{JoinedSinks, Segment, Sink, Walk, WeightSource, value_and_grad, walk_idle};
-use isograd_models::{Graph, GraphBlocks, ModelBackend};
-use isograd_tasks::{LabelCounts, Labels, Model, Target, Term, loss};
+use isograd_engine::{JoinedSinks, Segment, Sink, Walk, WeightSource};
+use isograd_models::{Graph, ModelBackend};
+use isograd_tasks::{LabelCounts, Labels, Model, Network, Target, Term, loss};
 
 use crate::{Batch, Result};
 
@@ -35,12 +35,11 @@ pub fn accumulate<B: ModelBackend>(
     device: &B::Device,
     sink: &mut (dyn Sink<B> + Send),
 ) -> Result<f64> {
-    let blocks = model.blocks::<B::Tracked>();
-    let work = Work { model, blocks: &blocks, step, device };
+    let work = Work { model, network: Network::new(model), step, device };
     let mut total = 0.0;
     for parts in step.batches {
         match parts.as_slice() {
-            [] => walk_idle(weights, step.segments, sink)?,
+            [] => work.network.walk_idle(weights, step.segments, sink)?,
             [part] => total += work.part(weights, part, sink)?,
             parts => total += work.side_by_side(weights, parts, sink)?,
         }
@@ -51,7 +50,7 @@ pub fn accumulate<B: ModelBackend>(
 /// What the parts of a step share.
 struct Work<'a, B: ModelBackend> {
     model: &'a Model,
-    blocks: &'a GraphBlocks<B::Tracked>,
+    network: Network<B>,
     step: &'a Step<'a>,
     device: &'a B::Device,
 }
@@ -69,7 +68,7 @@ impl<B: ModelBackend> Work<'_, B> {
         let labels = Labels::new(targets, &batch.labels, self.device);
         let walk = Walk { segments, random: None };
         let objective = |flow| loss(terms, targets, flow, &labels, counts);
-        Ok(value_and_grad(self.blocks, weights, &graph, walk, objective, sink)?)
+        Ok(self.network.value_and_grad(weights, &graph, walk, objective, sink)?)
     }
 
     /// Parts of a batch, a thread each, which does not change a bit of the result.
@@ -82,7 +81,7 @@ impl<B: ModelBackend> Work<'_, B> {
     where
         B: KernelBackend,
     {
-        let joined = JoinedSinks::new(parts.len(), self.blocks.len(), sink);
+        let joined = JoinedSinks::new(parts.len(), self.network.len(), sink);
         std::thread::scope(|scope| {
             let work = parts.iter().enumerate().map(|(walk, part)| {
                 let mut sink = joined.of(walk);

@@ -1,4 +1,4 @@
-//! Losses as they were before weights became data: from the same weights, the same course to the bit.
+//! Losses as they have been: from the same weights, the same course to the bit.
 
 mod common;
 

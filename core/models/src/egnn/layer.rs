@@ -8,7 +8,7 @@ use isograd_backends::value::{EdgeWork, Gate, Messages, Value, message};
 use isograd_engine::{Block, BlockWeights, Declare, Flow, Init, Slot};
 
 use super::Egnn;
-use crate::nn::{Edges, GatePerceptron, LayerNorm, Linear, Mlp, Radial};
+use crate::nn::{Edges, GatePerceptron, LayerNorm, Linear, Mlp, Radial, SMALLEST_SQUARE};
 use crate::{Graph, Inputs, NODES, NodeVectors, VECTORS};
 
 /// The flow entry of how far coordinate updates have moved each node, `[N, D]`; none before the first update.
@@ -265,7 +265,7 @@ impl<B: MessageBackend> Block<B, Graph<B>> for Layer {
             NodeVectors::Displacement => flow.put(VECTORS, displacement.unwrap_or_else(zeros)),
             NodeVectors::Direct => {
                 let direct = edges.zip(scalars).map(|(edges, scalars)| {
-                    (edges.directions() * edges.fade(scalars)).sum_groups(&graph.index.receivers)
+                    (edges.directions(SMALLEST_SQUARE) * edges.fade(scalars)).sum_groups(&graph.index.receivers)
                 });
                 flow.put(VECTORS, direct.unwrap_or_else(zeros));
             }

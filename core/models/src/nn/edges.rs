@@ -1,11 +1,11 @@
 //! What layers know of the edges.
 
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use isograd_backends::index::EdgeIndex;
 use isograd_backends::kernels::KernelBackend;
 use isograd_backends::value::Value;
 
-use super::distance::distance;
 use super::radial::{Envelope, Radial};
 
 /// What layers know of the edges. Vectors and what follows from them are made anew whenever coordinates have moved; the
@@ -53,6 +53,24 @@ impl<B: KernelBackend> Edges<B> {
         Self { vectors, squared, features, envelope: self.envelope.clone(), mean: self.mean.clone() }
     }
 
+    /// Everything that was made of the vectors; a tangent follows its value.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<B, 2>> {
+        let values = [&self.vectors, &self.squared, &self.features, &self.mean].into_iter().chain(&self.envelope);
+        values.flat_map(|value| std::iter::once(value.tensor()).chain(value.tangent()))
+    }
+
+    /// The same numbers, each the start of a graph.
+    pub(crate) fn leaves(&self) -> Self {
+        let leaf = |value: &Value<B>| value.clone().leaf();
+        Self {
+            vectors: leaf(&self.vectors),
+            squared: leaf(&self.squared),
+            features: leaf(&self.features),
+            envelope: self.envelope.as_ref().map(leaf),
+            mean: leaf(&self.mean),
+        }
+    }
+
     /// Scalars per edge `[E, C]` times the envelope. A perceptron's biases give a value even for a
     /// message that has faded to zero, which would jump when the edge leaves the cutoff.
     pub fn fade(&self, scalars: Value<B>) -> Value<B> {
@@ -62,9 +80,9 @@ impl<B: KernelBackend> Edges<B> {
         }
     }
 
-    /// Unit vectors `[E, D]`.
-    pub fn directions(&self) -> Value<B> {
-        self.vectors.clone().divided_by(distance(self.squared.clone()))
+    /// Unit vectors `[E, D]`, `r / sqrt(|r|^2 + smallest)`: where an edge has no length, its direction has none.
+    pub fn directions(&self, smallest: f64) -> Value<B> {
+        self.vectors.clone().divided_by(self.squared.clone().add_scalar(smallest).sqrt())
     }
 }
 

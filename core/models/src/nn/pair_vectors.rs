@@ -4,7 +4,7 @@ use isograd_backends::kernels::KernelBackend;
 use isograd_backends::value::Value;
 use isograd_engine::{BlockWeights, Declare};
 
-use super::{Edges, Linear};
+use super::{Edges, Linear, SMALLEST_SQUARE};
 use crate::Graph;
 
 /// `sum_j r_ij / |r_ij| phi(h_i, h_j, g(r_ij)) w(r_ij)`, a vector per node from scalar features, with a perceptron phi for
@@ -59,6 +59,6 @@ impl PairVectors {
             own.readout.apply(weights, (receiver + sender + edge).silu()).rows(part.edges.clone())
         });
         let scalars = Value::stack(parts.collect());
-        (edges.directions() * edges.fade(scalars)).sum_groups(&index.receivers)
+        (edges.directions(SMALLEST_SQUARE) * edges.fade(scalars)).sum_groups(&index.receivers)
     }
 }

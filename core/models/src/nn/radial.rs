@@ -6,7 +6,7 @@ use burn::tensor::backend::Backend;
 use isograd_backends::value::Value;
 use serde::{Deserialize, Serialize};
 
-use super::distance::distance;
+use super::distance::{SMALLEST_SQUARE, distance};
 use crate::tensors::floats;
 
 /// What an edge tells the message about its length.
@@ -75,8 +75,9 @@ pub enum Envelope {
 impl Envelope {
     /// `[E, 1]` from squared distances `[E, 1]`; `None` means one.
     pub fn values<B: Backend>(self, cutoff: f64, squared: Value<B>) -> Option<Value<B>> {
-        // Moved coordinates can leave the cutoff; beyond it the envelope stays zero.
-        let d = || distance(squared.clone()).div_scalar(cutoff).clamp_max(1.0);
+        // One at the cutoff, to the last digit. Moved coordinates can leave it; beyond it the envelope stays zero.
+        let farthest = (cutoff * cutoff + SMALLEST_SQUARE).sqrt();
+        let d = || distance(squared.clone()).div_scalar(farthest).clamp_max(1.0);
         match self {
             Self::None => None,
             Self::Cosine => Some(d().mul_scalar(PI).cos().add_scalar(1.0).mul_scalar(0.5)),

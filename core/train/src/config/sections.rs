@@ -57,9 +57,11 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming the key of `[task]`.
     pub fn task(&self) -> Result<Task> {
-        self.task
-            .task(&self.loss)
-            .map_err(|invalid| Error::Config { place: format!("task.{}", invalid.key), message: invalid.message })
+        let wrong =
+            |invalid: Invalid| Error::Config { place: format!("task.{}", invalid.key), message: invalid.message };
+        let task = self.task.task(&self.loss).map_err(wrong)?;
+        let conservative = self.task == TaskConfig::default() && self.model.forces == Forces::Gradient;
+        Ok(if conservative { task.with_stress(self.loss.stress_weight) } else { task })
     }
 }
 
@@ -171,7 +173,7 @@ pub struct ModelConfig {
     pub kind: String,
     /// `atomistic` or `paper`. Default `atomistic`.
     pub preset: Preset,
-    /// `direct` or `displacement`. Default `direct`.
+    /// `gradient`, `direct` or `displacement`. Default `direct`.
     pub forces: Forces,
     /// `auto` (those in the data) or a list of symbols. Default `auto`.
     pub elements: Elements,
