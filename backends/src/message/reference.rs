@@ -35,21 +35,11 @@ fn gate_hidden<B: KernelBackend>(gate: &GateInputs<B>, messages: Tensor<B, 2>) -
 
 /// See [`MessageBackend::message`](super::MessageBackend::message).
 pub fn message<B: KernelBackend>(edges: &EdgeIndex<B>, inputs: &MessageInputs<B>) -> MessageOutputs<B> {
-    message_weighted(edges, inputs, |messages| messages)
-}
-
-/// The same with messages `[E, F]` changed on the way, as attention does.
-pub fn message_weighted<B: KernelBackend>(
-    edges: &EdgeIndex<B>,
-    inputs: &MessageInputs<B>,
-    weigh: impl FnOnce(Tensor<B, 2>) -> Tensor<B, 2>,
-) -> MessageOutputs<B> {
     let [_, count, ..] = sizes(edges, inputs);
     if count == 0 {
         return nothing(inputs);
     }
     let [_, _, messages] = hidden(edges, inputs);
-    let messages = weigh(messages);
     let gates = inputs.gate.as_ref().map(|gate| {
         let a3 = gate_hidden(gate, messages.clone());
         B::matmul(silu(a3), gate.readout.clone())
