@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use isograd::backends::{device::CpuBackend, message::MessageBackend};
+use isograd::data::formats::Formats;
 use isograd::engine::{Block, BlockWeights, Declare, Flow};
 use isograd::models::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial};
 use isograd::models::{
@@ -93,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let out = format!("run.out={:?}", folder.path().join("run"));
     let config = Config::parse_with(&registry, CONFIG, &[out], "this example")?;
-    let finished = train::<CpuBackend>(&config, &registry, false, &Default::default(), &mut ())?;
+    let finished = train::<CpuBackend>(&config, &registry, &Formats::default(), false, &Default::default(), &mut ())?;
     for (name, error) in finished.summary.best.validation.iter() {
         println!("{name} {error:?}");
     }

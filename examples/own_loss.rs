@@ -7,6 +7,7 @@
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, backend::Backend};
 use isograd::backends::device::CpuBackend;
+use isograd::data::formats::Formats;
 use isograd::engine::{Collect, Optimizer, OptimizerConfig, Recompute, Walk, value_and_grad};
 use isograd::models::{Graph, Registry};
 use isograd::tasks::Labels;
@@ -26,7 +27,8 @@ fn log_cosh<B: Backend>(errors: Tensor<B, 2>) -> Tensor<B, 1> {
 }
 
 fn main() -> isograd::Result<()> {
-    let data = prepare(&Config::parse(CONFIG, &[], "this example")?, &Registry::default())?;
+    let config = Config::parse(CONFIG, &[], "this example")?;
+    let data = prepare(&config, &Registry::default(), &Formats::default())?;
     let (device, targets) = (Default::default(), &data.training.task().targets);
     let forces = targets.iter().position(|target| target.name == "forces").unwrap_or_default();
     let (blocks, layout) = (data.model.blocks::<Tracked>(), data.model.layout(1));

@@ -5,7 +5,7 @@
 
 use burn::backend::Autodiff;
 use isograd::backends::device::CpuBackend;
-use isograd::data::{epoch_order, pack};
+use isograd::data::{epoch_order, formats::Formats, pack};
 use isograd::engine::{Collect, Optimizer, OptimizerConfig, Recompute, Walk, clip_scale, squares, value_and_grad};
 use isograd::models::{Graph, Registry};
 use isograd::tasks::{Labels, loss};
@@ -26,7 +26,7 @@ batch_graphs = 32
 
 fn main() -> isograd::Result<()> {
     let config = Config::parse(CONFIG, &[], "this example")?;
-    let data = prepare(&config, &Registry::default())?;
+    let data = prepare(&config, &Registry::default(), &Formats::default())?;
     let task = data.training.task();
     let (device, targets, terms) = (Default::default(), &task.targets, task.terms());
 

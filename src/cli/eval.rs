@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use isograd::data::formats::Formats;
 use isograd::models::Registry;
 use isograd::tasks::Metrics;
 use isograd::train::Backend;
@@ -57,7 +58,8 @@ impl RunOn for Evaluate {
         let trained = load_model::<B>(&opened.weights, &Registry::default(), &device)?;
         let (index, source) = trained.info.source(args.options.source.as_deref())?;
         let limits = opened.config.data.limits();
-        let (structures, summary) = survey(&source, &args.files, &limits, trained.info.model.cutoff)?;
+        let (structures, summary) =
+            survey(&Formats::default(), &source, &args.files, &limits, trained.info.model.cutoff)?;
         for warning in summary.warnings() {
             eprintln!("warning: {warning}");
         }

@@ -10,11 +10,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A structure file is wrong.
-    #[error("{file}:{line}: frame {frame}: {message}")]
+    #[error("{file}{}: frame {frame}: {message}", at_line(*line))]
     Frame {
         /// The file.
         file: String,
-        /// Line, counted from 1.
+        /// Line, counted from 1; 0 in a file without lines.
         line: usize,
         /// Frame, counted from 0 as ASE counts.
         frame: usize,
@@ -45,6 +45,11 @@ pub enum Error {
     /// A broken invariant of this program.
     #[error("internal error: {0}; this is likely a bug in isograd, please report it")]
     Internal(String),
+}
+
+/// Where in a file a line is.
+fn at_line(line: usize) -> String {
+    if line == 0 { String::new() } else { format!(":{line}") }
 }
 
 impl Error {

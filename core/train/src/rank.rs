@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use isograd_backends::comm::Failure;
+use isograd_data::formats::Formats;
 use isograd_models::Registry;
 
 use crate::config::Config;
@@ -32,6 +33,7 @@ pub enum Outcome {
 pub fn train<B: Backend>(
     config: &Config,
     registry: &Registry,
+    formats: &Formats,
     resume: bool,
     device: &B::Device,
     observer: &mut impl Observer,
@@ -39,7 +41,7 @@ pub fn train<B: Backend>(
     let free = || if resume { Ok(()) } else { RunDirectory::check_free(&config.run.out) };
     train_on::<B>(config, registry, resume, device, observer, || {
         free()?;
-        prepare(config, registry).map(Arc::new)
+        prepare(config, registry, formats).map(Arc::new)
     })
 }
 
