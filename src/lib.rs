@@ -51,3 +51,19 @@ pub mod prelude {
         Calculator, Data, Fitted, Graphs, Model, Potential, Prediction, Split, SplitData, Trainer, Values,
     };
 }
+
+/// What a program with operations, blocks or networks of its own needs.
+pub mod network {
+    pub use crate::backends::device::CpuBackend;
+    pub use crate::backends::index::{Grouping, HostGrouping};
+    pub use crate::backends::kernels::KernelBackend;
+    pub use crate::backends::message::MessageBackend;
+    pub use crate::backends::value::Value;
+    pub use crate::engine::{
+        Block, BlockWeights, Blocks, Collect, Declare, Flow, Init, Layout, ModuleBlock, Optimizer, OptimizerConfig,
+        Recompute, Slot, Walk, clip_scale, squares, value_and_grad,
+    };
+    pub use crate::models::{
+        Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, Registry, VECTORS, nn,
+    };
+}

@@ -109,12 +109,8 @@ fn label(mut frames: Vec<Frame>, model: &Model, source: &Source, file: &str) -> 
     for frame in &frames {
         let structure = source.structure(frame, file)?;
         // Here, where it can be said which frame it is.
-        model.check(&structure).map_err(|error| data::Error::Frame {
-            file: file.to_owned(),
-            line: frame.line,
-            frame: frame.index,
-            message: error.to_string(),
-        })?;
+        let at = data::Error::frame(file, frame.line, frame.index);
+        model.check(&structure).map_err(|error| at(error.to_string()))?;
         structures.push(structure);
     }
     for ((frame, structure), values) in frames.iter_mut().zip(&structures).zip(model.predict(&structures)?) {

@@ -68,6 +68,12 @@ impl Error {
         matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | NotADirectory)
     }
 
+    /// Turns what is wrong with a frame into an error that names its place; `line` is from 1, `frame` from 0.
+    pub fn frame(file: impl Into<String>, line: usize, frame: usize) -> impl FnOnce(String) -> Self {
+        let file = file.into();
+        move |message| Self::Frame { file, line, frame, message }
+    }
+
     /// Turns an I/O error into one that names the path and the action.
     pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();

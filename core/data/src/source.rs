@@ -102,12 +102,7 @@ impl Source {
     /// # Errors
     /// [`Error::Frame`] where elements, positions, cell or labels cannot be understood.
     pub fn structure(&self, frame: &Frame, file: &str) -> Result<Structure> {
-        self.convert(frame).map_err(|message| Error::Frame {
-            file: file.to_owned(),
-            line: frame.header_line,
-            frame: frame.index,
-            message,
-        })
+        self.convert(frame).map_err(Error::frame(file, frame.header_line, frame.index))
     }
 
     fn convert(&self, frame: &Frame) -> Result<Structure, String> {

@@ -56,6 +56,11 @@ pub struct Column {
 }
 
 impl Column {
+    /// A word per atom.
+    pub fn words(name: &str, words: &[&str]) -> Self {
+        Self { name: name.into(), width: 1, data: Data::Text(words.iter().map(|&word| word.to_owned()).collect()) }
+    }
+
     /// A real column of three values per atom.
     pub fn vectors(name: &str, vectors: &[[f64; 3]]) -> Self {
         Self { name: name.into(), width: 3, data: Data::Real(vectors.as_flattened().to_vec()) }

@@ -55,6 +55,14 @@ pub(super) fn parse_boolean(word: &str) -> Option<bool> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Header(Vec<(String, Value)>);
 
+impl<const N: usize> From<[(&str, &str); N]> for Header {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        let mut header = Self::default();
+        pairs.into_iter().for_each(|(key, value)| header.set(key, value));
+        header
+    }
+}
+
 impl Header {
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {

@@ -29,7 +29,7 @@ impl<R: BufRead> FrameReader<R> {
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
-        Error::Frame { file: self.name.clone(), line: self.line, frame: self.index, message: message.into() }
+        Error::frame(&self.name, self.line, self.index)(message.into())
     }
 
     /// Reads the next line into the buffer; false at the end of the stream.
