@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lines: String = (330..530).map(|k| line(0.01 * f64::from(k))).collect();
     std::fs::write(&file, format!("# dimers\n{lines}"))?;
     let data = Data::open_with(&Formats::default().with(Dimers), &file, &Source::default())?;
-    let fitted = Trainer::new(Egnn { width: 16, layers: 2, ..Egnn::default() }, PotentialTask::default())
+    let fitted = Trainer::new(PaiNN { width: 16, layers: 2, ..PaiNN::default() }, PotentialTask::default())
         .config(|config| (config.loss.force_weight, config.train.learning_rate) = (0.0, 1e-2))
         .epochs(60)
         .fit(&data.split(Split::by_frame(0.1))?)?;

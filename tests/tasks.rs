@@ -213,7 +213,7 @@ fn graphs_with_given_edges_are_told_apart() {
     let (training, validation): (Vec<_>, Vec<_>) = ((0..40).map(graph).collect(), (0..10).map(graph).collect());
     let graphs = Graphs::new(1, training, validation.clone());
     let task = TaskConfig::Graphs(Classes { key: "ring".into(), classes: 2 });
-    let fitted = Trainer::new(Egnn { width: 16, layers: 3, ..Egnn::default() }, task)
+    let fitted = Trainer::new(PaiNN { width: 16, layers: 3, ..PaiNN::default() }, task)
         .epochs(60)
         .config(|config| (config.train.learning_rate, config.train.ema_decay) = (1e-2, 0.9))
         .fit_graphs(&graphs)
