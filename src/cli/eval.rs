@@ -8,7 +8,7 @@ use isograd::models::Registry;
 use isograd::tasks::Metrics;
 use isograd::train::Backend;
 use isograd::train::run::load_model;
-use isograd::train::{Dataset, Predictor, baseline, evaluate, survey};
+use isograd::train::{Dataset, Pass, Predictor, baseline, evaluate, survey};
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
 
@@ -71,8 +71,8 @@ impl RunOn for Evaluate {
         let metrics = trained.info.task.metrics();
         let dataset = Arc::new(Dataset::of_structures(structures, sources, trained.info.clone())?);
         let train = &opened.config.train;
-        let all: Vec<usize> = (0..dataset.len()).collect();
-        let tally = evaluate(&Predictor::of_trained(&trained), &dataset, &all, train.budget(), train.workers, &device)?;
+        let pass = Pass { workers: train.workers, ..Pass::over(&dataset, train.budget(), &device) };
+        let tally = evaluate(&Predictor::of_trained(&trained), &pass)?;
         let report = Report {
             structures: dataset.len(),
             atoms: dataset.sizes.iter().map(|sizes| sizes.atoms).sum(),

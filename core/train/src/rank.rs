@@ -8,6 +8,7 @@ use isograd_data::formats::Formats;
 use isograd_models::Registry;
 
 use crate::config::Config;
+use crate::job::Job;
 use crate::run::RunDirectory;
 use crate::session::Session;
 use crate::{Backend, Error, Event, Finished, Observer, Prepared, RankContext, Result, agree, prepare};
@@ -89,7 +90,8 @@ pub fn train_rank<B: Backend>(
         ranks.comm.barrier()?;
         let run = RunDirectory::shared(root)?;
         observer.event(Event::Prepared(&prepared));
-        let mut session = Session::<B>::start(config, &run, &prepared, resume, ranks, device, observer)?;
+        let job = Job { config, run: &run, prepared: &prepared, ranks, device };
+        let mut session = Session::<B>::start(job, resume, observer)?;
         while session.goes_on() {
             session.epoch(observer)?;
         }
