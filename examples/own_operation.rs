@@ -3,7 +3,6 @@
 //!     cargo run --release --example own_operation
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
-use burn::backend::Autodiff;
 use burn::tensor::{Int, Tensor};
 use isograd::network::*;
 
@@ -13,25 +12,16 @@ fn smooth_maximum<B: KernelBackend>(x: Value<B>, groups: &Grouping<B>) -> Value<
     x.exp().sum_groups(groups).log()
 }
 
-type Tracked = Autodiff<CpuBackend>;
-
-/// What the block reads: rows, and the group of each.
-type Groups<B> = (Value<B>, Grouping<B>);
-
-/// The largest score of each group.
-struct Largest(nn::Linear);
-
-impl<B: KernelBackend> Block<B, Groups<B>> for Largest {
-    fn forward(&self, weights: &BlockWeights<B>, (rows, groups): &Groups<B>, mut flow: Flow<B>) -> Flow<B> {
-        flow.put("largest", smooth_maximum(self.0.apply(weights, rows.clone()), groups));
-        flow
-    }
-}
-
 fn main() -> isograd::engine::Result<()> {
     let (device, mut declare) = (Default::default(), Declare::new());
     declare.next_block();
-    let blocks: Blocks<Tracked, _> = vec![Box::new(Largest(nn::Linear::declare(&mut declare, "score", [1, 1], true)))];
+    let score = nn::Linear::declare(&mut declare, "score", [1, 1], true);
+    // The largest score of each group.
+    let largest = block(move |weights, (rows, groups): &(Value<Tracked>, Grouping<Tracked>), mut flow| {
+        flow.put("largest", smooth_maximum(score.apply(weights, rows.clone()), groups));
+        flow
+    });
+    let blocks = [largest];
     let layout = Layout::new(declare.finish(), 1);
     let mut weights = layout.whole::<CpuBackend>(0, &device);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());

@@ -30,6 +30,7 @@ pub use isograd_tasks as tasks;
 pub use isograd_train as train;
 
 mod model;
+pub mod network;
 mod potential;
 mod structures;
 mod trainer;
@@ -49,21 +50,5 @@ pub mod prelude {
     pub use crate::train::Event;
     pub use crate::{
         Calculator, Data, Fitted, Graphs, Model, Potential, Prediction, Split, SplitData, Trainer, Values,
-    };
-}
-
-/// What a program with operations, blocks or networks of its own needs.
-pub mod network {
-    pub use crate::backends::device::CpuBackend;
-    pub use crate::backends::index::{Grouping, HostGrouping};
-    pub use crate::backends::kernels::KernelBackend;
-    pub use crate::backends::message::MessageBackend;
-    pub use crate::backends::value::Value;
-    pub use crate::engine::{
-        Block, BlockWeights, Blocks, Collect, Declare, Flow, Init, Layout, ModuleBlock, Optimizer, OptimizerConfig,
-        Recompute, Slot, Walk, clip_scale, squares, value_and_grad,
-    };
-    pub use crate::models::{
-        Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, Registry, VECTORS, nn,
     };
 }
