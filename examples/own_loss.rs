@@ -4,15 +4,11 @@
 //!     cargo run --release --example own_loss
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
-use burn::backend::Autodiff;
 use burn::tensor::{Tensor, backend::Backend};
-use isograd::backends::device::CpuBackend;
-use isograd::engine::{Collect, Optimizer, OptimizerConfig, Recompute, Walk, value_and_grad};
-use isograd::models::{Graph, Registry};
+use isograd::data::formats::Formats;
+use isograd::network::*;
 use isograd::tasks::Labels;
 use isograd::train::{config::Config, prepare};
-
-type Tracked = Autodiff<CpuBackend>;
 
 const CONFIG: &str = r#"
 data.files = ["examples/data/molecules.extxyz.xz"]
@@ -26,7 +22,8 @@ fn log_cosh<B: Backend>(errors: Tensor<B, 2>) -> Tensor<B, 1> {
 }
 
 fn main() -> isograd::Result<()> {
-    let data = prepare(&Config::parse(CONFIG, &[], "this example")?, &Registry::default())?;
+    let config = Config::parse(CONFIG, &[], "this example")?;
+    let data = prepare(&config, &Registry::default(), &Formats::default())?;
     let (device, targets) = (Default::default(), &data.training.task().targets);
     let forces = targets.iter().position(|target| target.name == "forces").unwrap_or_default();
     let (blocks, layout) = (data.model.blocks::<Tracked>(), data.model.layout(1));
@@ -42,7 +39,7 @@ fn main() -> isograd::Result<()> {
         let labels = Labels::<Tracked>::new(targets, &batch.labels, &device);
         let mut sink = Collect::new(blocks.len());
         let walk = Walk { segments: &segments, random: None };
-        let loss = |mut found: isograd::engine::Flow<Tracked>| {
+        let loss = |mut found: Flow<Tracked>| {
             let errors = (found.need("forces").into_tensor() - labels.values(forces)) * labels.weights(forces);
             log_cosh(errors).div_scalar(count)
         };

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use isograd::data::formats::Formats;
 use isograd::models::Registry;
 use isograd::train::{Event, Outcome, config::Config, prepare, train_threads};
 
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{event}");
         }
     };
-    let data = || prepare(&config, &registry).map(Arc::new);
+    let data = || prepare(&config, &registry, &Formats::default()).map(Arc::new);
     let outcome = train_threads(&config, &registry, false, &Arc::default(), &mut observer, data)?;
     let Outcome::Finished(finished) = outcome else { return Err("was stopped".into()) };
     for (rank, summary) in finished.summary.train.ranks.iter().enumerate() {

@@ -6,10 +6,9 @@
 use isograd::prelude::*;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-/// Clusters of five argon atoms, with energies (eV) and forces (eV/angstrom) of a Lennard-Jones potential.
+/// Clusters of five argon atoms, with energies (eV) and forces (eV/angstrom) of a Lennard-Jones potential whose depth is
+/// 0.0104 eV and whose radius is 3.4 angstrom.
 fn my_database() -> Vec<Structure> {
-    const EPSILON: f64 = 0.0104;
-    const SIGMA: f64 = 3.4;
     let mut random = StdRng::seed_from_u64(0);
     let corners = [[0, 0, 0], [1, 1, 0], [1, 0, 1], [0, 1, 1], [2, 1, 1]];
     let mut cluster = || {
@@ -20,9 +19,9 @@ fn my_database() -> Vec<Structure> {
             for b in positions.iter().filter(|b| *b != a) {
                 let d: [f64; 3] = std::array::from_fn(|k| b[k] - a[k]);
                 let square: f64 = d.iter().map(|x| x * x).sum();
-                let sixth = (SIGMA * SIGMA / square).powi(3);
-                energy += 2.0 * EPSILON * (sixth * sixth - sixth);
-                (0..3).for_each(|k| forces[i][k] -= 24.0 * EPSILON * (2.0 * sixth * sixth - sixth) * d[k] / square);
+                let sixth = (3.4f64.powi(2) / square).powi(3);
+                energy += 2.0 * 0.0104 * (sixth * sixth - sixth);
+                (0..3).for_each(|k| forces[i][k] -= 24.0 * 0.0104 * (2.0 * sixth * sixth - sixth) * d[k] / square);
             }
         }
         let elements = Element::from_number(18).into_iter().cycle().take(positions.len()).collect();
@@ -39,16 +38,8 @@ fn main() -> isograd::Result<()> {
     let fitted = Trainer::new(model, PotentialTask::default())
         .epochs(30)
         .device("cpu".parse()?)
-        .config(|config| {
-            config.train.batch_graphs = 8;
-            config.train.learning_rate = 4e-3;
-            config.train.ema_decay = 0.98;
-        })
-        .on_event(|event| {
-            if let Event::Validated { .. } = event {
-                println!("{event}");
-            }
-        })
+        .config(|config| (config.train.batch_graphs, config.train.ema_decay) = (8, 0.98))
+        .config(|config| config.train.learning_rate = 4e-3)
         .fit(&data)?;
     println!("best: {}", fitted.best().validation);
 

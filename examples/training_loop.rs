@@ -3,30 +3,19 @@
 //!     cargo run --release --example training_loop
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
-use burn::backend::Autodiff;
-use isograd::backends::device::CpuBackend;
-use isograd::data::{epoch_order, pack};
-use isograd::engine::{Collect, Optimizer, OptimizerConfig, Recompute, Walk, clip_scale, squares, value_and_grad};
-use isograd::models::{Graph, Registry};
+use isograd::data::{epoch_order, formats::Formats, pack};
+use isograd::network::*;
 use isograd::tasks::{Labels, loss};
 use isograd::train::{config::Config, prepare};
 
-type Tracked = Autodiff<CpuBackend>;
-
 const CONFIG: &str = r#"
-[data]
-files = ["examples/data/molecules.extxyz.xz"]
-[model]
-kind = "painn"
-width = 16
-layers = 2
-[train]
-batch_graphs = 32
+data.files = ["examples/data/molecules.extxyz.xz"]
+model = { kind = "painn", width = 16, layers = 2 }
 "#;
 
 fn main() -> isograd::Result<()> {
     let config = Config::parse(CONFIG, &[], "this example")?;
-    let data = prepare(&config, &Registry::default())?;
+    let data = prepare(&config, &Registry::default(), &Formats::default())?;
     let task = data.training.task();
     let (device, targets, terms) = (Default::default(), &task.targets, task.terms());
 

@@ -30,6 +30,7 @@ pub use isograd_tasks as tasks;
 pub use isograd_train as train;
 
 mod model;
+pub mod network;
 mod potential;
 mod structures;
 mod trainer;

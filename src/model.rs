@@ -11,7 +11,7 @@ use isograd_models::Registry;
 use isograd_structure::Structure;
 use isograd_tasks::{Label, ModelInfo, Network, Target, Trained};
 use isograd_train::run::{RunDirectory, load_model};
-use isograd_train::{Backend, Dataset, Error, Predictor, Result, RunOn, dispatch, predict};
+use isograd_train::{Backend, Dataset, Error, Pass, Predictor, Result, RunOn, dispatch, predict};
 
 /// What is predicted together, whatever the size of what is asked for.
 const BUDGET: Budget = Budget { graphs: 64, atoms: 4096, edges: 1 << 17 };
@@ -202,10 +202,9 @@ fn sound(structure: &Structure) -> Result<()> {
 
 impl<B: Backend> OnDevice for Here<B> {
     fn predict(&self, dataset: &Arc<Dataset>) -> Result<Vec<Vec<Vec<f64>>>> {
-        let all: Vec<usize> = (0..dataset.len()).collect();
-        let mut found = Vec::with_capacity(all.len());
-        let predictor = Predictor::of_trained(&self.trained);
-        predict(&predictor, dataset, &all, BUDGET, 1, &self.device, |predicted| {
+        let mut found = Vec::with_capacity(dataset.len());
+        let pass = Pass::over(dataset, BUDGET, &self.device);
+        predict(&Predictor::of_trained(&self.trained), &pass, |predicted| {
             found.push(predicted.values);
             Ok(())
         })?;

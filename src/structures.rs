@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use isograd_data::formats::Formats;
 use isograd_data::{HostGraph, Source, SplitBy};
 use isograd_structure::Structure;
 use isograd_train::{Error, Result, SampleLabels};
@@ -19,20 +20,20 @@ impl From<Vec<Structure>> for Data {
 }
 
 impl Data {
-    /// Reads a file, extended XYZ in eV and angstrom, plain or compressed.
+    /// Reads a file in eV and angstrom, plain or compressed: extended XYZ, or another of the [formats](Formats).
     ///
     /// # Errors
     /// [`Error::Data`] naming file, line and frame.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &Source::default())
+        Self::open_with(&Formats::default(), path, &Source::default())
     }
 
-    /// Reads a file whose labels have other names or units, or frames of a group to be split by.
+    /// Reads a file with formats of your own, or whose labels have other names or units, or frames of a group to be split by.
     ///
     /// # Errors
     /// As [`Data::open`].
-    pub fn open_with(path: impl AsRef<Path>, source: &Source) -> Result<Self> {
-        let structures: Result<_, _> = source.read_file(path.as_ref())?.collect();
+    pub fn open_with(formats: &Formats, path: impl AsRef<Path>, source: &Source) -> Result<Self> {
+        let structures: Result<_, _> = source.read_file_with(formats, path.as_ref())?.collect();
         Ok(Self { structures: structures? })
     }
 

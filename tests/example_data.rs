@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use isograd::data::audit::Limits;
+use isograd::data::formats::Formats;
 use isograd::data::{Measured, Source, split};
 use isograd::models::Registry;
 use isograd::train::config::Config;
@@ -12,7 +13,7 @@ use isograd::train::{prepare, survey};
 #[test]
 fn molecules_are_many_and_held_out_whole() {
     let config = Config::load(Path::new("examples/configs/quickstart.toml"), &[]).unwrap();
-    let prepared = prepare(&config, &Registry::default()).unwrap();
+    let prepared = prepare(&config, &Registry::default(), &Formats::default()).unwrap();
     let summary = &prepared.reports[0].summary;
     assert!(summary.frames >= 2000 && summary.with_forces == summary.frames);
     assert_eq!(summary.elements.len(), 5);
@@ -22,7 +23,7 @@ fn molecules_are_many_and_held_out_whole() {
 
     let data = &config.data;
     let source = data.sources[0].source(&data.split_by, Vec::new());
-    let (structures, _) = survey(&source, &data.sources[0].files, &data.limits(), 1.0).unwrap();
+    let (structures, _) = survey(&Formats::default(), &source, &data.sources[0].files, &data.limits(), 1.0).unwrap();
     let (training, validation) = split(structures, &data.split_by, data.validation_fraction, 0, 0).unwrap();
     let names = |structures: &[Measured]| -> BTreeSet<String> {
         structures.iter().map(|own| own.structure.group.clone().unwrap()).collect()
@@ -34,7 +35,8 @@ fn molecules_are_many_and_held_out_whole() {
 #[test]
 fn metals_are_periodic_with_stresses_for_bulk() {
     let files = [Path::new("examples/data/metals.extxyz.xz")];
-    let (structures, summary) = survey(&Source::default(), &files, &Limits::default(), 1.0).unwrap();
+    let (structures, summary) =
+        survey(&Formats::default(), &Source::default(), &files, &Limits::default(), 1.0).unwrap();
     assert_eq!(summary.periodic, structures.len());
     assert!(summary.with_stress > 100 && summary.with_stress < summary.frames);
     assert!(summary.elements.len() >= 8);

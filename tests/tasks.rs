@@ -136,12 +136,12 @@ fn properties_are_trained_evaluated_predicted_and_checked() {
     let file = std::fs::read(space.path("out.extxyz")).unwrap();
     for frame in FrameReader::new(&file[..], "out").map(Result::unwrap) {
         // What was taken off labels is in predictions again.
-        let of = |key: &str| frame.comment.get(key).unwrap().numbers().unwrap()[0];
+        let of = |key: &str| frame.header.get(key).unwrap().numbers().unwrap()[0];
         let (found, label) = (of("size"), of("reference_size"));
         assert!((found - label).abs() < 0.3, "{found} predicted, {label} in truth");
     }
     let frame = FrameReader::new(&file[..], "out").nth(1).unwrap().unwrap();
-    assert!(frame.comment.get("reference_dipole").is_some() && frame.column("reference_near").is_some());
+    assert!(frame.header.get("reference_dipole").is_some() && frame.column("reference_near").is_some());
     assert!(Potential::load(space.path("run"), DeviceName::Cpu).unwrap_err().to_string().contains("`properties`"));
 }
 
@@ -164,7 +164,7 @@ fn classes_of_atoms_and_of_structures_are_learned() {
         for frame in frames {
             let of = |name: &str| match task {
                 "nodes" => frame.column(name).unwrap().numbers().unwrap(),
-                _ => frame.comment.get(name).unwrap().numbers().unwrap(),
+                _ => frame.header.get(name).unwrap().numbers().unwrap(),
             };
             let pairs = of(key).into_iter().zip(of(&format!("reference_{key}")));
             pairs.for_each(|(found, label)| (right, all) = (right + usize::from(found == label), all + 1));
@@ -213,7 +213,7 @@ fn graphs_with_given_edges_are_told_apart() {
     let (training, validation): (Vec<_>, Vec<_>) = ((0..40).map(graph).collect(), (0..10).map(graph).collect());
     let graphs = Graphs::new(1, training, validation.clone());
     let task = TaskConfig::Graphs(Classes { key: "ring".into(), classes: 2 });
-    let fitted = Trainer::new(Egnn { width: 16, layers: 3, ..Egnn::default() }, task)
+    let fitted = Trainer::new(PaiNN { width: 16, layers: 3, ..PaiNN::default() }, task)
         .epochs(60)
         .config(|config| (config.train.learning_rate, config.train.ema_decay) = (1e-2, 0.9))
         .fit_graphs(&graphs)

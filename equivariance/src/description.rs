@@ -270,6 +270,12 @@ impl Description {
         self.output(name, Kind::Tensor, true)
     }
 
+    /// Adds an energy of the whole and a force per node, minus its gradient: conservative, of zero sum and torque.
+    pub fn potential(self, energy: &str, forces: &str) -> Self {
+        let outputs = self.extensive_scalar(energy).node_vector(forces);
+        outputs.conservative(energy, forces).zero_sum(forces).zero_torque(forces)
+    }
+
     /// The model claims that `forces` is the negative gradient of `energy`: the row "forces = -dE/dx".
     /// One claim for each head.
     pub fn conservative(mut self, energy: &str, forces: &str) -> Self {

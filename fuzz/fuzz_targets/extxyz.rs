@@ -4,7 +4,8 @@
 
 use isograd_data::Source;
 use isograd_data::audit::{Limits, inspect};
-use isograd_data::formats::extxyz::{Frame, FrameReader, write_frame};
+use isograd_data::formats::Frame;
+use isograd_data::formats::extxyz::{FrameReader, write_frame};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         let again = FrameReader::new(text.as_slice(), "again").next().expect("a frame was written").unwrap();
         assert_eq!(again.atoms, frame.atoms);
         let keys = |frame: &Frame| {
-            let pairs = frame.comment.iter().filter(|(key, _)| *key != "Properties");
+            let pairs = frame.header.iter().filter(|(key, _)| *key != "Properties");
             pairs.map(|(key, value)| (key.to_owned(), value.text().to_owned())).collect::<Vec<_>>()
         };
         assert_eq!(keys(&again), keys(frame));

@@ -3,8 +3,7 @@
 use isograd::backends::device::DeviceName;
 use isograd::backends::value::EdgeWork;
 use isograd::engine::Recompute;
-use isograd::lab::{NeighbourRate, StepConfig, StepReport, bench_step, neighbour_rates};
-use isograd::models::{Architecture, Egnn};
+use isograd::lab::{NeighbourRate, STUDY_KIND, StepConfig, StepReport, bench_step, neighbour_rates};
 use isograd::tasks::Forces;
 use isograd::train::Backend;
 use isograd::train::{Error, Result};
@@ -38,7 +37,7 @@ pub(crate) enum Command {
 #[derive(clap::Args)]
 pub(crate) struct StepArgs {
     /// Kind of the model, as in [model] kind
-    #[arg(long, default_value = "egnn")]
+    #[arg(long, default_value = STUDY_KIND)]
     kind: String,
     /// Where forces come from; by default displacements of an egnn, direct ones of other kinds
     #[arg(long)]
@@ -126,8 +125,7 @@ fn step(args: &StepArgs) -> Result<()> {
         Some(ForceSource::Direct) => Forces::Direct,
         Some(ForceSource::Displacement) => Forces::Displacement,
         Some(ForceSource::Gradient) => Forces::Gradient,
-        None if args.kind == Egnn::KIND => Forces::Displacement,
-        None => Forces::Direct,
+        None => StepConfig::usual_forces(&args.kind),
     };
     let kind = args.kind.clone();
     let config = StepConfig { kind, forces, nodes, degree, width, layers, steps, warmup, message, recompute };

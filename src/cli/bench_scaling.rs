@@ -8,9 +8,7 @@ use isograd::backends::device::DeviceName;
 use isograd::backends::value::EdgeWork;
 use isograd::engine::Recompute;
 use isograd::engine::zero::Zero;
-use isograd::lab::{Cluster, RankStep, StepConfig, StepModel, Traffic, bench_rank, bench_traffic};
-use isograd::models::{Architecture, Egnn};
-use isograd::tasks::Forces;
+use isograd::lab::{Cluster, RankStep, STUDY_KIND, StepConfig, StepModel, Traffic, bench_rank, bench_traffic};
 use isograd::train::Backend;
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
@@ -79,8 +77,8 @@ pub(crate) struct Args {
 impl Args {
     pub(super) fn step(&self, nodes: usize) -> StepConfig {
         StepConfig {
-            kind: Egnn::KIND.into(),
-            forces: Forces::Displacement,
+            kind: STUDY_KIND.into(),
+            forces: StepConfig::usual_forces(STUDY_KIND),
             nodes,
             degree: self.degree,
             width: self.width,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use isograd::data::Source;
 use isograd::data::audit::{Limits, Summary};
+use isograd::data::formats::Formats;
 use isograd::train::config::Config;
 use isograd::train::survey;
 use isograd::train::{Error, Result};
@@ -79,7 +80,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
 
 fn look(name: &str, source: &Source, files: &[PathBuf], limits: &Limits) -> Result<Entry, Error> {
     // Nobody asks for edges here.
-    let (_, summary) = survey(source, files, limits, 1.0)?;
+    let (_, summary) = survey(&Formats::default(), source, files, limits, 1.0)?;
     let warnings = summary.warnings();
     Ok(Entry { name: name.to_owned(), summary, warnings })
 }

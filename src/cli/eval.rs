@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use isograd::data::formats::Formats;
 use isograd::models::Registry;
 use isograd::tasks::Metrics;
 use isograd::train::Backend;
 use isograd::train::run::load_model;
-use isograd::train::{Dataset, Predictor, baseline, evaluate, survey};
+use isograd::train::{Dataset, Pass, Predictor, baseline, evaluate, survey};
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
 
@@ -57,7 +58,8 @@ impl RunOn for Evaluate {
         let trained = load_model::<B>(&opened.weights, &Registry::default(), &device)?;
         let (index, source) = trained.info.source(args.options.source.as_deref())?;
         let limits = opened.config.data.limits();
-        let (structures, summary) = survey(&source, &args.files, &limits, trained.info.model.cutoff)?;
+        let (structures, summary) =
+            survey(&Formats::default(), &source, &args.files, &limits, trained.info.model.cutoff)?;
         for warning in summary.warnings() {
             eprintln!("warning: {warning}");
         }
@@ -69,8 +71,8 @@ impl RunOn for Evaluate {
         let metrics = trained.info.task.metrics();
         let dataset = Arc::new(Dataset::of_structures(structures, sources, trained.info.clone())?);
         let train = &opened.config.train;
-        let all: Vec<usize> = (0..dataset.len()).collect();
-        let tally = evaluate(&Predictor::of_trained(&trained), &dataset, &all, train.budget(), train.workers, &device)?;
+        let pass = Pass { workers: train.workers, ..Pass::over(&dataset, train.budget(), &device) };
+        let tally = evaluate(&Predictor::of_trained(&trained), &pass)?;
         let report = Report {
             structures: dataset.len(),
             atoms: dataset.sizes.iter().map(|sizes| sizes.atoms).sum(),

@@ -5,8 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use isograd::backends::device::DeviceName;
-use isograd::data::formats::extxyz::{Column, Data, Frame, FrameReader, write_frame};
-use isograd::data::{self, Source, open};
+use isograd::data::formats::extxyz::write_frame;
+use isograd::data::formats::{Column, Data, Formats, Frame};
+use isograd::data::{self, Source};
 use isograd::structure::Structure;
 use isograd::tasks::{Kind, Label, Level, Target};
 use isograd::train::config::Config;
@@ -78,7 +79,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         None => model,
     };
     let name = args.input.display().to_string();
-    let mut frames = FrameReader::new(open(&args.input)?, name.as_str()).peekable();
+    let mut frames = Formats::default().open(&args.input)?.peekable();
     let temporary = args.output.with_extension("partial");
     let failed = |error| Error::io(&args.output, "write")(error);
     let mut out = BufWriter::new(File::create(&temporary).map_err(failed)?);
@@ -108,12 +109,8 @@ fn label(mut frames: Vec<Frame>, model: &Model, source: &Source, file: &str) -> 
     for frame in &frames {
         let structure = source.structure(frame, file)?;
         // Here, where it can be said which frame it is.
-        model.check(&structure).map_err(|error| data::Error::Frame {
-            file: file.to_owned(),
-            line: frame.line,
-            frame: frame.index,
-            message: error.to_string(),
-        })?;
+        let at = data::Error::frame(file, frame.line, frame.index);
+        model.check(&structure).map_err(|error| at(error.to_string()))?;
         structures.push(structure);
     }
     for ((frame, structure), values) in frames.iter_mut().zip(&structures).zip(model.predict(&structures)?) {
@@ -128,11 +125,11 @@ fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, model
     let targets = &model.info().task.targets;
     if targets.iter().any(|target| target.label == Label::Energy) {
         for key in [&keys.energy, &keys.stress, &keys.virial] {
-            frame.comment.remove(key);
+            frame.header.remove(key);
         }
     }
     if let Some(cell) = structure.geometry.cell {
-        frame.comment.set("Lattice", words(cell.0.as_flattened()));
+        frame.header.set("Lattice", words(cell.0.as_flattened()));
     }
     frame.columns.retain(|column| !["pos", "positions"].contains(&column.name.as_str()));
     frame.columns.push(Column::vectors("pos", &structure.geometry.positions));
@@ -151,10 +148,10 @@ fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, model
         let label = target.label_of(structure);
         match target.level {
             Level::Graph => {
-                frame.comment.remove(key);
-                frame.comment.set(name, words(&found));
+                frame.header.remove(key);
+                frame.header.set(name, words(&found));
                 if let Some(label) = label {
-                    frame.comment.set(&reference, words(label));
+                    frame.header.set(&reference, words(label));
                 }
             }
             Level::Node => {

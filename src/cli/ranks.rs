@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use isograd::backends::comm::{CommError, Communicator, Failure, Staged, Tcp, Transport, World};
 use isograd::backends::device::CpuBackend;
+use isograd::data::formats::Formats;
 use isograd::models::Registry;
 use isograd::train::Backend;
 use isograd::train::config::Config;
@@ -99,7 +100,7 @@ impl Ranks {
             if first && !resume {
                 RunDirectory::check_free(&config.run.out)?;
             }
-            prepare(config, &registry).map(Arc::new)
+            prepare(config, &registry, &Formats::default()).map(Arc::new)
         };
         let Some(world) = &self.world else {
             return train_threads(config, &registry, resume, &stop, &mut Display::new(), data);

@@ -16,6 +16,11 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// [`Error::Io`] if the file cannot be opened or its decompressor cannot start, [`Error::Path`] if it is a
 /// directory.
 pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
+    unpacked(path).map(|(bytes, _)| bytes)
+}
+
+/// The same, and whether the file is compressed.
+pub(crate) fn unpacked(path: &Path) -> Result<(Box<dyn BufRead + Send>, bool)> {
     let fail = || Error::io(path, "read");
     let file = File::open(path).map_err(fail())?;
     if file.metadata().map_err(fail())?.is_dir() {
@@ -24,17 +29,17 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     }
     let mut file = BufReader::with_capacity(1 << 16, file);
     let head = file.fill_buf().map_err(fail())?;
-    let plain = |reader: Box<dyn Read + Send>| -> Box<dyn BufRead + Send> {
-        Box::new(BufReader::with_capacity(1 << 16, reader))
+    let through = |decoder: Box<dyn Read + Send>| -> (Box<dyn BufRead + Send>, bool) {
+        (Box::new(BufReader::with_capacity(1 << 16, decoder)), true)
     };
     Ok(if head.starts_with(GZIP) {
-        plain(Box::new(flate2::bufread::MultiGzDecoder::new(file)))
+        through(Box::new(flate2::bufread::MultiGzDecoder::new(file)))
     } else if head.starts_with(XZ) {
-        plain(Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(file)))
+        through(Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(file)))
     } else if head.starts_with(ZSTD) {
-        plain(Box::new(zstd::stream::read::Decoder::with_buffer(file).map_err(fail())?))
+        through(Box::new(zstd::stream::read::Decoder::with_buffer(file).map_err(fail())?))
     } else {
-        Box::new(file)
+        (Box::new(file), false)
     })
 }
 

@@ -10,11 +10,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A structure file is wrong.
-    #[error("{file}:{line}: frame {frame}: {message}")]
+    #[error("{file}{}: frame {frame}: {message}", at_line(*line))]
     Frame {
         /// The file.
         file: String,
-        /// Line, counted from 1.
+        /// Line, counted from 1; 0 in a file without lines.
         line: usize,
         /// Frame, counted from 0 as ASE counts.
         frame: usize,
@@ -47,6 +47,11 @@ pub enum Error {
     Internal(String),
 }
 
+/// Where in a file a line is.
+fn at_line(line: usize) -> String {
+    if line == 0 { String::new() } else { format!(":{line}") }
+}
+
 impl Error {
     /// Whether the user's input is to blame, rather than the work.
     pub fn is_input(&self) -> bool {
@@ -61,6 +66,12 @@ impl Error {
     pub fn blames_path(error: &io::Error) -> bool {
         use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
         matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | NotADirectory)
+    }
+
+    /// Turns what is wrong with a frame into an error that names its place; `line` is from 1, `frame` from 0.
+    pub fn frame(file: impl Into<String>, line: usize, frame: usize) -> impl FnOnce(String) -> Self {
+        let file = file.into();
+        move |message| Self::Frame { file, line, frame, message }
     }
 
     /// Turns an I/O error into one that names the path and the action.

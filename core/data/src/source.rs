@@ -8,23 +8,23 @@ use std::path::Path;
 use isograd_structure::{Cell, Element, Geometry, Structure, Units};
 use serde::{Deserialize, Serialize};
 
-use crate::formats::extxyz::{Data, Frame, FrameReader};
-use crate::{Error, Result, open};
+use crate::formats::{Data, Formats, Frame, Frames, Input};
+use crate::{Error, Result};
 
-/// Names of the labels in a file.
+/// Names of the labels in a file: keys of a frame, and columns of its atoms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keys {
-    /// Comment key of the total energy. Default `energy`.
+    /// Key of the total energy. Default `energy`.
     pub energy: String,
     /// Column of the forces. Default `forces`.
     pub forces: String,
-    /// Comment key of the stress: 9 numbers, or 6 in Voigt order xx yy zz yz xz xy. Default `stress`.
+    /// Key of the stress: 9 numbers, or 6 in Voigt order xx yy zz yz xz xy. Default `stress`.
     pub stress: String,
-    /// Comment key of the virial (9 or 6 numbers), used where there is no stress; stress is
+    /// Key of the virial (9 or 6 numbers), used where there is no stress; stress is
     /// minus virial over volume. Default `virial`.
     pub virial: String,
-    /// Comment key whose equal values stay together in the split. Default: none.
+    /// Key whose equal values stay together in the split. Default: none.
     pub group: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl Default for Keys {
 /// A column that is read beside energies, forces and stress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnKey {
-    /// The comment key, or of atoms the name in `Properties`.
+    /// The frame's key, or the name of the column of its atoms.
     pub key: String,
     /// Whether it has numbers for each atom.
     pub of_nodes: bool,
@@ -64,16 +64,37 @@ impl Source {
     /// Streams the structures of one file, in eV and angstrom.
     ///
     /// # Errors
-    /// As [`open`]; each item is an error of its own frame.
+    /// As [`Formats::open`]; each item is an error of its own frame.
     pub fn read_file(&self, path: &Path) -> Result<impl Iterator<Item = Result<Structure>> + use<>> {
-        Ok(self.read(open(path)?, &path.display().to_string()))
+        self.read_file_with(&Formats::default(), path)
     }
 
-    /// Streams the structures of an extended-XYZ stream; `name` stands for the file in errors.
-    pub fn read<R: BufRead>(&self, input: R, name: &str) -> impl Iterator<Item = Result<Structure>> + use<R> {
-        let name = name.to_owned();
+    /// As [`Source::read_file`], with formats of a program.
+    ///
+    /// # Errors
+    /// As [`Source::read_file`].
+    pub fn read_file_with(
+        &self,
+        formats: &Formats,
+        path: &Path,
+    ) -> Result<impl Iterator<Item = Result<Structure>> + use<>> {
+        Ok(self.structures(formats.open(path)?, path.display().to_string()))
+    }
+
+    /// Streams the structures of a stream of bytes; `name` stands for the file in errors.
+    pub fn read<'a, R: BufRead + Send + 'a>(
+        &self,
+        input: R,
+        name: &str,
+    ) -> impl Iterator<Item = Result<Structure>> + use<'a, R> {
+        let frames = Formats::default().read(Input::new(input, name));
+        self.structures(frames.unwrap_or_else(|error| Box::new(std::iter::once(Err(error)))), name.to_owned())
+    }
+
+    /// Streams the structures of frames; `file` stands in errors.
+    fn structures<'a>(&self, frames: Frames<'a>, file: String) -> impl Iterator<Item = Result<Structure>> + use<'a> {
         let source = self.clone();
-        FrameReader::new(input, name.clone()).map(move |frame| source.structure(&frame?, &name))
+        frames.map(move |frame| source.structure(&frame?, &file))
     }
 
     /// Converts one frame; `file` stands in errors.
@@ -81,12 +102,7 @@ impl Source {
     /// # Errors
     /// [`Error::Frame`] where elements, positions, cell or labels cannot be understood.
     pub fn structure(&self, frame: &Frame, file: &str) -> Result<Structure> {
-        self.convert(frame).map_err(|message| Error::Frame {
-            file: file.to_owned(),
-            line: frame.line + 1,
-            frame: frame.index,
-            message,
-        })
+        self.convert(frame).map_err(Error::frame(file, frame.header_line, frame.index))
     }
 
     fn convert(&self, frame: &Frame) -> Result<Structure, String> {
@@ -102,7 +118,7 @@ impl Source {
         if geometry.periodic.contains(&true) && cell.is_none() {
             return Err("pbc is true but there is no Lattice".into());
         }
-        let energy = match frame.comment.get(&self.keys.energy) {
+        let energy = match frame.header.get(&self.keys.energy) {
             None => None,
             Some(value) => {
                 Some(value.number().ok_or_else(|| not_numbers(&self.keys.energy, value.text(), "one number"))?)
@@ -116,7 +132,7 @@ impl Source {
             energy: energy.map(|energy| energy * self.units.energy.in_ev()),
             columns: self.columns(frame)?,
             forces: forces.map(|f| f.into_iter().map(|f| f.map(|v| v * self.units.force_factor())).collect()),
-            group: self.keys.group.as_ref().and_then(|key| frame.comment.get(key)).map(|value| value.text().to_owned()),
+            group: self.keys.group.as_ref().and_then(|key| frame.header.get(key)).map(|value| value.text().to_owned()),
         })
     }
 
@@ -127,7 +143,7 @@ impl Source {
                 let Some(column) = frame.column(key) else { continue };
                 column.numbers().ok_or_else(|| format!("column `{key}`: expected numbers"))?
             } else {
-                let Some(value) = frame.comment.get(key) else { continue };
+                let Some(value) = frame.header.get(key) else { continue };
                 value.numbers().ok_or_else(|| not_numbers(key, value.text(), "numbers"))?
             };
             found.insert(key.clone(), numbers);
@@ -176,7 +192,7 @@ fn elements(frame: &Frame) -> Result<Vec<Element>, String> {
 }
 
 fn cell(frame: &Frame) -> Result<Option<[[f64; 3]; 3]>, String> {
-    let Some(value) = frame.comment.get("Lattice") else { return Ok(None) };
+    let Some(value) = frame.header.get("Lattice") else { return Ok(None) };
     let numbers = value.numbers().filter(|n| n.iter().all(|v| v.is_finite()));
     match numbers.as_deref() {
         Some(&[a, b, c]) => Ok(Some([[a, 0.0, 0.0], [0.0, b, 0.0], [0.0, 0.0, c]])),
@@ -192,7 +208,7 @@ fn square(nine: &[f64]) -> [[f64; 3]; 3] {
 }
 
 fn periodic(frame: &Frame, has_cell: bool) -> Result<[bool; 3], String> {
-    let Some(value) = frame.comment.get("pbc") else { return Ok([has_cell; 3]) };
+    let Some(value) = frame.header.get("pbc") else { return Ok([has_cell; 3]) };
     match value.booleans().as_deref() {
         Some(&[a, b, c]) => Ok([a, b, c]),
         Some(&[all]) => Ok([all; 3]),
@@ -201,7 +217,7 @@ fn periodic(frame: &Frame, has_cell: bool) -> Result<[bool; 3], String> {
 }
 
 fn tensor(frame: &Frame, key: &str) -> Result<Option<[[f64; 3]; 3]>, String> {
-    let Some(value) = frame.comment.get(key) else { return Ok(None) };
+    let Some(value) = frame.header.get(key) else { return Ok(None) };
     match value.numbers().as_deref() {
         Some(nine) if nine.len() == 9 => Ok(Some(square(nine))),
         Some(&[xx, yy, zz, yz, xz, xy]) => Ok(Some([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])),

@@ -13,4 +13,4 @@ pub use neighbours::{NeighbourRate, neighbour_rates};
 pub use network::{Cluster, Predicted, StepModel};
 pub use recompute::recompute_plot;
 pub use scaling::{RankStep, Traffic, bench_rank, bench_traffic};
-pub use step::{StepConfig, StepReport, bench_step};
+pub use step::{STUDY_KIND, StepConfig, StepReport, bench_step};

@@ -1,7 +1,6 @@
 //! One training step (forward, backward, AdamW) on a random graph with a fixed number of
 //! neighbours per node: an energy head and forces; of an EGNN with coordinate updates in every layer.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
@@ -9,18 +8,21 @@ use isograd_backends::memory::reset_peak;
 use isograd_backends::value::EdgeWork;
 use isograd_data::{HeadRange, HostBatch};
 use isograd_engine::{Collect, Flow, Optimizer, OptimizerConfig, Recompute, Walk};
-use isograd_models::nn::{Basis, Envelope};
-use isograd_models::{AnyArchitecture, Architecture, Egnn, Graph, GraphSizes, Invalid, ModelBackend, Registry, floats};
+use isograd_models::{Graph, GraphSizes, Invalid, ModelBackend, Registry, floats};
 use isograd_structure::{Cell, Element, Geometry, neighbour_list};
 use isograd_tasks::{Forces, Model, Network, Nodes, TrunkInfo, potential_targets};
 use isograd_train::{Backend, MemoryPlan, MemoryWorkload};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 /// Elements of the synthetic graph, as many as the embedding has rows.
 const ELEMENTS: i64 = 100;
+
+/// The kind of the study that benchmarks are compared with, arXiv:2504.08112: measured unless another is named, with
+/// coordinate updates in every layer, and the one whose operations are counted.
+pub const STUDY_KIND: &str = "egnn";
 
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +50,8 @@ pub struct StepConfig {
 }
 
 impl StepConfig {
-    /// The model, with an energy head: an EGNN with coordinate updates in every layer, or another kind with its defaults
-    /// but for width, layers and cutoff.
+    /// The model, with an energy head: the study's kind with coordinate updates in every layer, or another with its
+    /// defaults but for width, layers and cutoff.
     ///
     /// # Errors
     /// The key and what was expected, if there is no such model.
@@ -58,27 +60,26 @@ impl StepConfig {
             let key = ["layers", "kind", "forces"].into_iter().find(|key| *key == invalid.key).unwrap_or("width");
             (key, invalid.message)
         };
-        let architecture = if self.kind == Egnn::KIND { Ok(self.egnn()) } else { self.other() }.map_err(wrong)?;
+        let architecture = Registry::default().make(&self.kind, self.options()).map_err(wrong)?;
         let elements = (1..=ELEMENTS).filter_map(Element::from_number).collect();
         let trunk = TrunkInfo::new(&*architecture, Nodes::Elements(elements), 1, self.forces);
         trunk.model_of(architecture, potential_targets(), self.message).map_err(wrong)
     }
 
-    fn egnn(&self) -> Arc<dyn AnyArchitecture> {
-        Arc::new(Egnn {
-            width: self.width,
-            layers: self.layers,
-            cutoff: 1.0,
-            basis: Basis::SquaredDistance,
-            envelope: Envelope::None,
-            coordinate_updates: true,
-            ..Egnn::default()
-        })
+    /// The hyper-parameters that are not left at their defaults.
+    fn options(&self) -> Json {
+        let mut options = json!({ "width": self.width, "layers": self.layers, "cutoff": 1.0 });
+        if self.kind == STUDY_KIND {
+            options["basis"] = json!({ "kind": "squared_distance" });
+            options["envelope"] = "none".into();
+            options["coordinate_updates"] = true.into();
+        }
+        options
     }
 
-    fn other(&self) -> Result<Arc<dyn AnyArchitecture>, Invalid> {
-        let options = json!({ "width": self.width, "layers": self.layers, "cutoff": 1.0 });
-        Registry::default().make(&self.kind, options)
+    /// Where forces of a kind come from unless it is said: displacements of the study's, direct ones of others.
+    pub fn usual_forces(kind: &str) -> Forces {
+        if kind == STUDY_KIND { Forces::Displacement } else { Forces::Direct }
     }
 
     /// The size of the graph.
@@ -87,11 +88,11 @@ impl StepConfig {
         GraphSizes { graphs: 1, nodes, edges }
     }
 
-    /// Operations of the square matrix products of a step of an EGNN; `None` of another kind. A layer has two on edges: two forward, two again in
-    /// backward, two for the gradients of each factor, 16 E F^2. On nodes it has five, the readout one more, each
+    /// Operations of the square matrix products of a step of the study's kind; `None` of another. A layer has two on
+    /// edges: two forward, two again in backward, two for the gradients of each factor, 16 E F^2. On nodes it has five, the readout one more, each
     /// forward and twice backward, 6 N F^2 each.
     pub fn gemm_flops(&self) -> Option<f64> {
-        if self.kind != Egnn::KIND {
+        if self.kind != STUDY_KIND {
             return None;
         }
         let [nodes, degree, width, layers] = [self.nodes, self.degree, self.width, self.layers].map(|size| size as f64);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use isograd_data::audit::{Limits, Needs, Summary, inspect};
+use isograd_data::formats::Formats;
 use isograd_data::{Fit, HostGraph, Measured, References, Sizes, Source, fit_references, split};
 use isograd_models::Registry;
 use isograd_structure::{Element, Structure};
@@ -68,6 +69,7 @@ pub struct Prepared {
 /// # Errors
 /// [`Error::Data`] where a file cannot be read.
 pub fn survey<P: AsRef<Path>>(
+    formats: &Formats,
     source: &Source,
     files: &[P],
     limits: &Limits,
@@ -77,7 +79,7 @@ pub fn survey<P: AsRef<Path>>(
     let mut summary = Summary::default();
     for file in files {
         let file = file.as_ref();
-        let mut frames = source.read_file(file)?.enumerate().peekable();
+        let mut frames = source.read_file_with(formats, file)?.enumerate().peekable();
         while frames.peek().is_some() {
             let chunk = frames.by_ref().take(CHUNK).map(|(index, frame)| Ok((index, frame?)));
             let chunk: Vec<(usize, Structure)> = chunk.collect::<Result<_>>()?;
@@ -137,7 +139,7 @@ fn judge(config: &Config, task: &Task, source: &SourceConfig, summary: &Summary)
 /// # Errors
 /// [`Error::Source`] where a source is not fit for training, [`Error::Data`] where a file is damaged,
 /// [`Error::Config`] where config and data do not fit.
-pub fn prepare(config: &Config, registry: &Registry) -> Result<Prepared> {
+pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Result<Prepared> {
     let data = &config.data;
     let task = config.task()?;
     let cutoff = config.model.architecture(registry)?.needs().cutoff;
@@ -148,7 +150,7 @@ pub fn prepare(config: &Config, registry: &Registry) -> Result<Prepared> {
             return Err(Error::Source { name: source.name.clone(), message });
         }
         let how = source.source(&data.split_by, task.columns());
-        let (kept, summary) = survey(&how, &source.files, &data.limits(), cutoff)?;
+        let (kept, summary) = survey(formats, &how, &source.files, &data.limits(), cutoff)?;
         judge(config, &task, source, &summary)?;
         let (training, validation) = split(kept, &data.split_by, data.validation_fraction, config.train.seed, index)
             .map_err(|message| Error::Source { name: source.name.clone(), message })?;

@@ -92,24 +92,40 @@ pub struct Predicted {
     pub values: Vec<Vec<f64>>,
 }
 
-/// Predicts samples of a data set, in the order they are named in, and hands each to `found`, without what the task adds
-/// to what the model says.
-///
-/// # Errors
-/// Those of the data set and of the model, and what `found` returns.
+/// Samples of a data set that a model is to go through once, and how.
+#[derive(Clone)]
+pub struct Pass<'a, D> {
+    /// The data set.
+    pub dataset: &'a Arc<Dataset>,
+    /// Which of its samples, in which order.
+    pub members: Vec<usize>,
+    /// What one batch may hold.
+    pub budget: Budget,
+    /// Background threads that make batches.
+    pub workers: usize,
+    /// Where the model computes.
+    pub device: &'a D,
+}
+
+impl<'a, D> Pass<'a, D> {
+    /// All samples in their order, with one background thread.
+    pub fn over(dataset: &'a Arc<Dataset>, budget: Budget, device: &'a D) -> Self {
+        Self { dataset, members: (0..dataset.len()).collect(), budget, workers: 1, device }
+    }
+}
+
+/// Predicts samples, in the order they are named in, and hands each to `found`, without what the task adds to what the
+/// model says.
 fn predict_raw<B: ModelBackend>(
     model: &Predictor<'_, B>,
-    dataset: &Arc<Dataset>,
-    members: &[usize],
-    budget: Budget,
-    workers: usize,
-    device: &B::Device,
+    pass: &Pass<'_, B::Device>,
     mut found: impl FnMut(Predicted) -> Result<()>,
 ) -> Result<()> {
+    let Pass { dataset, members, budget, workers, device } = pass;
     let place: HashMap<usize, usize> = members.iter().enumerate().map(|(place, &index)| (index, place)).collect();
-    let source = dataset.clone();
+    let source = Arc::clone(dataset);
     let make = Arc::new(move |members: &[usize]| source.batch(members));
-    for batch in Loader::<_, Error>::new(make, pack(members, &dataset.sizes, budget), workers) {
+    for batch in Loader::<_, Error>::new(make, pack(members, &dataset.sizes, *budget), *workers) {
         let batch = batch?;
         let values = model.predict(&batch, &dataset.task().targets, device)?;
         let predicted = batch.graphs.members.iter().zip(values).map(|(&index, values)| Predicted { index, values });
@@ -121,41 +137,29 @@ fn predict_raw<B: ModelBackend>(
     Ok(())
 }
 
-/// Predicts samples of a data set, in the order they are named in, and hands each to `found`.
+/// Predicts samples, in the order they are named in, and hands each to `found`.
 ///
 /// # Errors
 /// Those of the data set and of the model, and what `found` returns.
 pub fn predict<B: ModelBackend>(
     model: &Predictor<'_, B>,
-    dataset: &Arc<Dataset>,
-    members: &[usize],
-    budget: Budget,
-    workers: usize,
-    device: &B::Device,
+    pass: &Pass<'_, B::Device>,
     mut found: impl FnMut(Predicted) -> Result<()>,
 ) -> Result<()> {
-    predict_raw(model, dataset, members, budget, workers, device, |mut predicted| {
-        let index = predicted.index;
-        dataset.complete(index, &mut predicted.values);
+    predict_raw(model, pass, |mut predicted| {
+        pass.dataset.complete(predicted.index, &mut predicted.values);
         found(predicted)
     })
 }
 
-/// The errors of a model on labelled samples of a data set.
+/// The errors of a model on labelled samples.
 ///
 /// # Errors
 /// Those of the data set and of the model.
-pub fn evaluate<B: ModelBackend>(
-    model: &Predictor<'_, B>,
-    dataset: &Arc<Dataset>,
-    members: &[usize],
-    budget: Budget,
-    workers: usize,
-    device: &B::Device,
-) -> Result<Tally> {
-    let mut tally = Tally::new(&dataset.label_room());
-    predict_raw(model, dataset, members, budget, workers, device, |predicted| {
-        add(&mut tally, dataset, &predicted);
+pub fn evaluate<B: ModelBackend>(model: &Predictor<'_, B>, pass: &Pass<'_, B::Device>) -> Result<Tally> {
+    let mut tally = Tally::new(&pass.dataset.label_room());
+    predict_raw(model, pass, |predicted| {
+        add(&mut tally, pass.dataset, &predicted);
         Ok(())
     })?;
     Ok(tally)

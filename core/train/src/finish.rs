@@ -6,10 +6,10 @@ use isograd_models::Registry;
 use isograd_tasks::{ModelInfo, Tally};
 
 use crate::config::Config;
+use crate::job::Job;
 use crate::run::{Best, EquivarianceSummary, RunDirectory, Summary, TrainSummary, load_model};
 use crate::{
-    Backend, CASES_AFTER_TRAINING, Error, Predictor, Prepared, RankContext, Result, SourceReport, agree, baseline,
-    check_model, evaluate,
+    Backend, CASES_AFTER_TRAINING, Error, Pass, Predictor, Result, SourceReport, agree, baseline, check_model, evaluate,
 };
 
 /// What a finished run has to show.
@@ -39,21 +39,16 @@ pub struct Details {
 }
 
 /// The errors of a model on all held-out structures, of which each rank predicts its share.
-pub(crate) fn evaluate_shared<B: Backend>(
-    model: &Predictor<'_, B>,
-    prepared: &Prepared,
-    config: &Config,
-    ranks: &RankContext<B>,
-    device: &B::Device,
-) -> Result<Tally> {
+pub(crate) fn evaluate_shared<B: Backend>(model: &Predictor<'_, B>, job: &Job<'_, B>) -> Result<Tally> {
+    let Job { config: Config { train, .. }, prepared, ranks, device, .. } = *job;
     let validation = &prepared.validation;
     let all: Vec<usize> = (0..validation.len()).collect();
     let own = share(&all, &validation.sizes, ranks.comm.size()).swap_remove(ranks.comm.rank());
-    let train = &config.train;
     // Predicting may need all ranks: each goes through as many batches as the one that has most.
     let batches = pack(&own, &validation.sizes, train.budget()).len();
     let most = agree::numbers(&*ranks.comm, [batches as f64])?.iter().fold(0.0, |most: f64, [count]| most.max(*count));
-    let tally = evaluate(model, validation, &own, train.budget(), train.workers, device)?;
+    let over = Pass::over(validation, train.budget(), device);
+    let tally = evaluate(model, &Pass { members: own, workers: train.workers, ..over })?;
     (batches..most as usize).try_for_each(|_| model.idle())?;
     let mut tallies = agree::all(&*ranks.comm, &tally)?.into_iter();
     let mut sum = tallies.next().unwrap_or(tally);
@@ -62,19 +57,15 @@ pub(crate) fn evaluate_shared<B: Backend>(
 }
 
 /// Writes the summary from the best weights. All ranks predict; the first one checks and writes.
-#[allow(clippy::too_many_arguments, reason = "what a session has let go of, piece by piece")]
 pub(crate) fn finish<B: Backend>(
-    run: &RunDirectory,
-    prepared: &Prepared,
-    config: &Config,
+    job: &Job<'_, B>,
     registry: &Registry,
-    ranks: &RankContext<B>,
-    device: &B::Device,
     best: Best,
     train: TrainSummary,
 ) -> Result<Finished> {
+    let Job { config, run, prepared, ranks, device } = *job;
     let trained = load_model::<B>(&run.best_weights(), registry, device)?;
-    let tally = evaluate_shared(&Predictor::of_trained(&trained), prepared, config, ranks, device)?;
+    let tally = evaluate_shared(&Predictor::of_trained(&trained), job)?;
     if ranks.comm.rank() > 0 {
         let summary = agree::first(&*ranks.comm, &None)?.ok_or_else(no_summary)?;
         return Ok(Finished { run: run.clone(), summary, details: None });

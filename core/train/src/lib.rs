@@ -21,6 +21,7 @@ mod error;
 mod evaluate;
 mod events;
 mod finish;
+mod job;
 mod plan;
 mod rank;
 pub mod run;
@@ -38,7 +39,7 @@ pub use data::{
 };
 pub use dataset::{Batch, Dataset, SampleLabels, Samples};
 pub use error::{Error, Result};
-pub use evaluate::{Predicted, Predictor, baseline, evaluate, predict};
+pub use evaluate::{Pass, Predicted, Predictor, baseline, evaluate, predict};
 pub use events::{Event, Observer, Progress};
 pub use finish::{Details, Finished};
 pub use plan::{MemoryPlan, MemoryWorkload};

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use isograd_backends::comm::Failure;
+use isograd_data::formats::Formats;
 use isograd_models::Registry;
 
 use crate::config::Config;
+use crate::job::Job;
 use crate::run::RunDirectory;
 use crate::session::Session;
 use crate::{Backend, Error, Event, Finished, Observer, Prepared, RankContext, Result, agree, prepare};
@@ -32,6 +34,7 @@ pub enum Outcome {
 pub fn train<B: Backend>(
     config: &Config,
     registry: &Registry,
+    formats: &Formats,
     resume: bool,
     device: &B::Device,
     observer: &mut impl Observer,
@@ -39,7 +42,7 @@ pub fn train<B: Backend>(
     let free = || if resume { Ok(()) } else { RunDirectory::check_free(&config.run.out) };
     train_on::<B>(config, registry, resume, device, observer, || {
         free()?;
-        prepare(config, registry).map(Arc::new)
+        prepare(config, registry, formats).map(Arc::new)
     })
 }
 
@@ -87,7 +90,8 @@ pub fn train_rank<B: Backend>(
         ranks.comm.barrier()?;
         let run = RunDirectory::shared(root)?;
         observer.event(Event::Prepared(&prepared));
-        let mut session = Session::<B>::start(config, &run, &prepared, resume, ranks, device, observer)?;
+        let job = Job { config, run: &run, prepared: &prepared, ranks, device };
+        let mut session = Session::<B>::start(job, resume, observer)?;
         while session.goes_on() {
             session.epoch(observer)?;
         }

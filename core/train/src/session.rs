@@ -11,23 +11,17 @@ use isograd_engine::{Segment, clip_scale};
 use isograd_models::Registry;
 use isograd_tasks::{Metrics, Term};
 
-use crate::config::Config;
 use crate::finish::{evaluate_shared, finish};
-use crate::run::{
-    Best, LogLine, MetricsLog, RankSummary, RunDirectory, State, TrainSummary, load_latest, save_model, save_snapshot,
-};
+use crate::job::Job;
+use crate::run::{Best, LogLine, MetricsLog, RankSummary, State, TrainSummary, load_latest, save_model, save_snapshot};
 use crate::window::Window;
 use crate::{
-    Backend, Batch, Error, Event, Finished, MemoryPlan, MemoryWorkload, Observer, Predictor, Prepared, Progress,
-    RankContext, Result, Step, accumulate, agree,
+    Backend, Batch, Error, Event, Finished, MemoryPlan, MemoryWorkload, Observer, Predictor, Progress, Result, Step,
+    accumulate, agree,
 };
 
 pub(crate) struct Session<'a, B: Backend> {
-    config: &'a Config,
-    run: &'a RunDirectory,
-    prepared: &'a Prepared,
-    ranks: &'a RankContext<B>,
-    device: &'a B::Device,
+    job: Job<'a, B>,
     /// The terms of the loss.
     terms: Vec<Term>,
     /// Which blocks keep what they compute.
@@ -53,15 +47,8 @@ pub(crate) struct Session<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Session<'a, B> {
-    pub(crate) fn start(
-        config: &'a Config,
-        run: &'a RunDirectory,
-        prepared: &'a Prepared,
-        resume: bool,
-        ranks: &'a RankContext<B>,
-        device: &'a B::Device,
-        observer: &mut impl Observer,
-    ) -> Result<Self> {
+    pub(crate) fn start(job: Job<'a, B>, resume: bool, observer: &mut impl Observer) -> Result<Self> {
+        let Job { config, run, prepared, ranks, device } = job;
         let work = MemoryWorkload::of_data(config, prepared, B::profile(device));
         let segments = work.segments(config.parallel.recompute);
         let plan = work.plan(config.parallel.recompute);
@@ -89,11 +76,7 @@ impl<'a, B: Backend> Session<'a, B> {
         };
         debug_assert!(resume || state.step == 0, "a new run has no snapshots");
         Ok(Self {
-            config,
-            run,
-            prepared,
-            ranks,
-            device,
+            job,
             terms: prepared.training.task().terms(),
             segments,
             plan,
@@ -118,8 +101,8 @@ impl<'a, B: Backend> Session<'a, B> {
     /// Exchanges this rank's numbers, whether it was told to stop, and its clock; returns the numbers of all
     /// ranks.
     fn agree(&mut self, own: [f64; 2]) -> Result<Vec<[f64; 2]>> {
-        let stop = f64::from(u8::from(self.ranks.stop.load(Relaxed)));
-        let all = agree::numbers(&*self.ranks.comm, [own[0], own[1], stop, self.seconds()])?;
+        let stop = f64::from(u8::from(self.job.ranks.stop.load(Relaxed)));
+        let all = agree::numbers(&*self.job.ranks.comm, [own[0], own[1], stop, self.seconds()])?;
         self.stopped |= all.iter().any(|[.., stop, _]| *stop > 0.0);
         self.now = all[0][3];
         Ok(all.into_iter().map(|[first, second, ..]| [first, second]).collect())
@@ -131,19 +114,19 @@ impl<'a, B: Backend> Session<'a, B> {
     }
 
     pub(crate) fn goes_on(&self) -> bool {
-        let train = &self.config.train;
+        let train = &self.job.config.train;
         let patient = train.early_stopping == 0 || self.state.stale < train.early_stopping;
         let more = train.epochs.is_none_or(|epochs| self.state.epoch < epochs);
         patient && more && !self.out_of_time() && !self.stopped
     }
 
     fn out_of_time(&self) -> bool {
-        self.config.train.seconds.is_some_and(|limit| self.now >= limit)
+        self.job.config.train.seconds.is_some_and(|limit| self.now >= limit)
     }
 
     /// Share of training done at a position in the epoch, 0 to 1.
     fn progress(&self, batches: usize) -> f64 {
-        let train = &self.config.train;
+        let train = &self.job.config.train;
         let time = train.seconds.map(|limit| self.now / limit);
         let within = self.state.batch as f64 / batches.max(1) as f64;
         let epochs = train.epochs.map(|epochs| (self.state.epoch as f64 + within) / epochs as f64);
@@ -152,12 +135,12 @@ impl<'a, B: Backend> Session<'a, B> {
 
     /// Trains to the end of the epoch, or of the time, or until it is stopped.
     pub(crate) fn epoch(&mut self, observer: &mut impl Observer) -> Result<()> {
-        let train = &self.config.train;
-        let dataset = self.prepared.training.clone();
+        let train = &self.job.config.train;
+        let dataset = self.job.prepared.training.clone();
         let order = epoch_order(train.seed, self.state.epoch, dataset.len());
         let batches = pack(&order, &dataset.sizes, train.budget());
         let count = batches.len();
-        let (parts, rank, ranks) = (train.parts, self.ranks.comm.rank(), self.ranks.comm.size());
+        let (parts, rank, ranks) = (train.parts, self.job.ranks.comm.rank(), self.job.ranks.comm.size());
         let make = Arc::new(move |members: &[usize]| -> Result<Vec<Batch>> {
             let own = share(members, &dataset.sizes, ranks).swap_remove(rank);
             cut(&own, &dataset.sizes, parts).iter().map(|part| dataset.batch(part)).collect()
@@ -177,10 +160,10 @@ impl<'a, B: Backend> Session<'a, B> {
             self.step(&members, &taken, count)?;
             let progress = self.report_progress(count);
             observer.event(Event::Step(&progress));
-            if self.state.step.is_multiple_of(self.config.run.log_every) {
+            if self.state.step.is_multiple_of(self.job.config.run.log_every) {
                 self.log_line(count, self.window.rates(), None, None)?;
             }
-            let every = self.config.run.snapshot_every;
+            let every = self.job.config.run.snapshot_every;
             if every > 0 && self.state.step.is_multiple_of(every) && self.state.batch < count && !self.stopped {
                 self.snapshot(observer)?;
             }
@@ -208,12 +191,12 @@ impl<'a, B: Backend> Session<'a, B> {
 
     /// One step on batches of all ranks, whose members are given; `batches` is what this rank has of them.
     fn step(&mut self, members: &[usize], batches: &[Vec<Batch>], count: usize) -> Result<()> {
-        let train = &self.config.train;
-        let dataset = &self.prepared.training;
+        let train = &self.job.config.train;
+        let dataset = &self.job.prepared.training;
         let counts = dataset.label_counts(members);
         let targets = &dataset.task().targets;
         let step = Step { targets, terms: &self.terms, batches, counts: &counts, segments: &self.segments };
-        let (model, device) = (&self.prepared.model, self.device);
+        let (model, device) = (&self.job.prepared.model, self.job.device);
         let (loss, gradients) =
             self.sharded.gradients(batches.len(), |weights, sink| accumulate(model, weights, &step, device, sink))?;
         let squares = self.sharded.squares(&gradients);
@@ -225,7 +208,7 @@ impl<'a, B: Backend> Session<'a, B> {
                 "the loss became {loss} and the gradient's norm {norm} at step {}; lower train.learning_rate, or look at the \
                  data with `isograd data info`. The last snapshot is in {}",
                 self.state.step,
-                self.run.snapshots().display()
+                self.job.run.snapshots().display()
             )));
         }
         let share = train.schedule.share(self.state.step, self.progress(count), &self.state.plateau);
@@ -251,7 +234,7 @@ impl<'a, B: Backend> Session<'a, B> {
         let [edges_per_second, atoms_per_second] = self.window.rates();
         Progress {
             epoch: self.state.epoch,
-            epochs: self.config.train.epochs,
+            epochs: self.job.config.train.epochs,
             step: self.state.step,
             done: self.progress(batches),
             loss: self.mean_loss(),
@@ -280,7 +263,7 @@ impl<'a, B: Backend> Session<'a, B> {
             gradient_norm: self.gradient_norm,
             edges_per_second: rates[0],
             atoms_per_second: rates[1],
-            peak_bytes: B::peak_bytes(self.device),
+            peak_bytes: B::peak_bytes(self.job.device),
             validation,
             validation_raw: raw,
         };
@@ -293,9 +276,9 @@ impl<'a, B: Backend> Session<'a, B> {
     }
 
     fn errors_of(&self, weights: View<'_, B>) -> Result<Metrics> {
-        let model = Predictor::of_view(&self.prepared.model, weights);
-        let tally = evaluate_shared(&model, self.prepared, self.config, self.ranks, self.device)?;
-        Ok(tally.metrics(&self.prepared.validation.task().metrics()))
+        let model = Predictor::of_view(&self.job.prepared.model, weights);
+        let tally = evaluate_shared(&model, &self.job)?;
+        Ok(tally.metrics(&self.job.prepared.validation.task().metrics()))
     }
 
     /// Predicts the validation set, logs, and keeps the weights if they are the best so far.
@@ -306,17 +289,17 @@ impl<'a, B: Backend> Session<'a, B> {
         let raw = self.errors_of(latest)?;
         let averaged = self.sharded.averaged();
         let metrics = averaged.map_or_else(|| Ok(raw.clone()), |averaged| self.errors_of(averaged))?;
-        let score = self.prepared.validation.task().score(&metrics);
+        let score = self.job.prepared.validation.task().score(&metrics);
         let best = self.state.best.as_ref().is_none_or(|best| score < best.score);
         if best {
-            save_model(&self.run.best_weights(), &averaged.unwrap_or(latest), &self.prepared.info)?;
+            save_model(&self.job.run.best_weights(), &averaged.unwrap_or(latest), &self.job.prepared.info)?;
             self.state.best = Some(Best { step: self.state.step, score, validation: metrics.clone() });
             self.state.stale = 0;
         } else {
             self.state.stale += 1;
         }
         let raw = averaged.is_some().then_some(raw);
-        self.state.plateau.observe(&self.config.train.schedule, score);
+        self.state.plateau.observe(&self.job.config.train.schedule, score);
         self.log_line(batches, rates, Some(metrics.clone()), raw)?;
         observer.event(Event::Validated { epoch: self.state.epoch + 1, metrics: &metrics, best });
         Ok(())
@@ -324,15 +307,17 @@ impl<'a, B: Backend> Session<'a, B> {
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {
         self.state.seconds = self.seconds();
-        let comm = &*self.ranks.comm;
-        let path = save_snapshot(&self.state, &self.sharded, comm, &self.run.snapshots(), self.config.run.keep)?;
+        let comm = &*self.job.ranks.comm;
+        let path =
+            save_snapshot(&self.state, &self.sharded, comm, &self.job.run.snapshots(), self.job.config.run.keep)?;
         observer.event(Event::Snapshot(&path));
         Ok(())
     }
 
     /// Lets go of what training held, which makes room for what it made, and writes that down.
     pub(crate) fn finish(self, registry: &Registry) -> Result<Finished> {
-        let Self { config, run, prepared, ranks, device, sharded, .. } = self;
+        let Self { job, sharded, .. } = self;
+        let Job { config, ranks, device, .. } = job;
         let best =
             self.state.best.clone().ok_or_else(|| Error::Internal("training ended without a validation".into()))?;
         let seconds = self.before + self.start.elapsed().as_secs_f64();
@@ -359,6 +344,6 @@ impl<'a, B: Backend> Session<'a, B> {
             data_wait_share: self.state.waited / seconds,
             ranks: all,
         };
-        finish(run, prepared, config, registry, ranks, device, best, train)
+        finish(&job, registry, best, train)
     }
 }

@@ -10,7 +10,7 @@ use isograd_data::audit::{Limits, Suspicious};
 use isograd_data::{Budget, ColumnKey, Keys, Source, SplitBy};
 use isograd_engine::zero::Zero;
 use isograd_engine::{OptimizerConfig, Recompute};
-use isograd_models::{AnyArchitecture, Architecture, Egnn, Invalid, Registry};
+use isograd_models::{AnyArchitecture, Invalid, Registry};
 use isograd_structure::{Element, Units};
 use isograd_tasks::{Forces, LossConfig, Task, TaskConfig};
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,12 @@ impl SourceConfig {
     }
 }
 
+/// The architecture where none is named.
+const DEFAULT_KIND: &str = "egnn";
+
+/// The architecture that the preset `paper` is of.
+const PAPER_KIND: &str = "egnn";
+
 /// A named set of hyper-parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -187,7 +193,7 @@ pub struct ModelConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         Self {
-            kind: Egnn::KIND.into(),
+            kind: DEFAULT_KIND.into(),
             preset: Preset::default(),
             forces: Forces::default(),
             elements: Elements::default(),
@@ -214,8 +220,8 @@ impl ModelConfig {
             _ => return registry.make(&self.kind, Json::Null).map(|_| ()),
         };
         if self.preset == Preset::Paper {
-            if self.kind != Egnn::KIND {
-                return Err(Invalid::new("preset", format!("is \"paper\", which is of kind \"{}\"", Egnn::KIND)));
+            if self.kind != PAPER_KIND {
+                return Err(Invalid::new("preset", format!("is \"paper\", which is of kind \"{PAPER_KIND}\"")));
             }
             let basis = serde_json::json!({ "kind": "squared_distance" });
             let paper = [

@@ -1,114 +1,34 @@
 //! The comment line: `key=value` pairs with quoting, arrays and `_JSON` values.
 
-/// A value as written, without its outer quotes; interpreted only when asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// `key=value`, `key="value"`, `key={value}` or `key=[value]`: the text inside.
-    Text(String),
-    /// A key that stands alone, which means true.
-    Flag,
-}
+use crate::formats::{Header, Value};
 
-impl Value {
-    /// The text; a lone key reads as `T`.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::Flag => "T",
-        }
+/// Parses a comment line. A plain-XYZ comment without any `=` gives lone keys.
+///
+/// # Errors
+/// A sentence about the first quote or bracket that is not closed.
+pub(super) fn parse_comment(line: &str) -> Result<Header, String> {
+    let mut header = Header::default();
+    let mut rest = line.trim();
+    while !rest.is_empty() {
+        let (key, after) = parse_key(rest)?;
+        let after = after.trim_start();
+        let value = match after.strip_prefix('=') {
+            Some(after) => {
+                let (text, after) = parse_value(after.trim_start()).map_err(|e| format!("key `{key}`: {e}"))?;
+                rest = after;
+                Value::Text(text)
+            }
+            None => {
+                rest = after;
+                Value::Flag
+            }
+        };
+        // ASE keeps the last of two equal keys.
+        header.remove(&key);
+        header.put(&key, value);
+        rest = rest.trim_start();
     }
-
-    /// All numbers in the value, however they are separated or nested (`1 2`, `1, 2`,
-    /// `[[1, 2], [3, 4]]`, `_JSON [1, 2]`); `None` if anything in it is not a number.
-    pub fn numbers(&self) -> Option<Vec<f64>> {
-        split_array(self.text()).map(|word| word.parse().ok()).collect()
-    }
-
-    /// The single number in the value.
-    pub fn number(&self) -> Option<f64> {
-        self.numbers().filter(|numbers| numbers.len() == 1).map(|numbers| numbers[0])
-    }
-
-    /// All booleans in the value: `T`, `True`, `true`, `1` and their opposites.
-    pub fn booleans(&self) -> Option<Vec<bool>> {
-        split_array(self.text()).map(parse_boolean).collect()
-    }
-}
-
-/// The words of an array, whatever brackets and commas stand around them.
-fn split_array(text: &str) -> impl Iterator<Item = &str> {
-    let text = text.trim_start();
-    let text = text.strip_prefix("_JSON").unwrap_or(text);
-    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}')).filter(|word| !word.is_empty())
-}
-
-/// `T`, `True`, `true`, `1` or their opposites.
-pub(super) fn parse_boolean(word: &str) -> Option<bool> {
-    match word {
-        "T" | "True" | "TRUE" | "true" | "1" => Some(true),
-        "F" | "False" | "FALSE" | "false" | "0" => Some(false),
-        _ => None,
-    }
-}
-
-/// The keys and values of a comment line, in order.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Comment(Vec<(String, Value)>);
-
-impl Comment {
-    /// The value of `key`.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
-    }
-
-    /// Sets `key`, in its old place if it was there.
-    pub fn set(&mut self, key: &str, value: impl Into<String>) {
-        let value = Value::Text(value.into());
-        match self.0.iter_mut().find(|(name, _)| name == key) {
-            Some(slot) => slot.1 = value,
-            None => self.0.push((key.to_owned(), value)),
-        }
-    }
-
-    /// Removes `key` and returns its value.
-    pub fn remove(&mut self, key: &str) -> Option<Value> {
-        let position = self.0.iter().position(|(name, _)| name == key)?;
-        Some(self.0.remove(position).1)
-    }
-
-    /// All pairs, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value))
-    }
-
-    /// Parses a comment line. A plain-XYZ comment without any `=` gives lone keys.
-    ///
-    /// # Errors
-    /// A sentence about the first quote or bracket that is not closed.
-    pub fn parse(line: &str) -> Result<Self, String> {
-        let mut pairs: Vec<(String, Value)> = Vec::new();
-        let mut rest = line.trim();
-        while !rest.is_empty() {
-            let (key, after) = parse_key(rest)?;
-            let after = after.trim_start();
-            let value = match after.strip_prefix('=') {
-                Some(after) => {
-                    let (text, after) = parse_value(after.trim_start()).map_err(|e| format!("key `{key}`: {e}"))?;
-                    rest = after;
-                    Value::Text(text)
-                }
-                None => {
-                    rest = after;
-                    Value::Flag
-                }
-            };
-            // ASE keeps the last of two equal keys.
-            pairs.retain(|(name, _)| *name != key);
-            pairs.push((key, value));
-            rest = rest.trim_start();
-        }
-        Ok(Self(pairs))
-    }
+    Ok(header)
 }
 
 fn parse_key(text: &str) -> Result<(String, &str), String> {
@@ -176,7 +96,7 @@ mod tests {
     #[test]
     fn every_way_of_writing_a_value() {
         let line = r#"a=1.5 b="two words" c='x y' d={1 2 3} e=[1, 2, 3] flag "q k"=7 f="_JSON [[1, 2], [3, 4]]" g="say \"hi\"" h=T a_b = 3"#;
-        let comment = Comment::parse(line).unwrap();
+        let comment = parse_comment(line).unwrap();
         assert_eq!(comment.get("a").unwrap().number(), Some(1.5));
         assert_eq!(comment.get("b").unwrap().text(), "two words");
         assert_eq!(comment.get("c").unwrap().text(), "x y");
@@ -194,13 +114,13 @@ mod tests {
     #[test]
     fn unclosed_quotes_are_an_error() {
         for line in ["a=\"x", "a={1 2", "a=[[1]", "a='x", "\"a"] {
-            assert!(Comment::parse(line).unwrap_err().contains("not closed"), "{line}");
+            assert!(parse_comment(line).unwrap_err().contains("not closed"), "{line}");
         }
-        assert!(Comment::parse("=3").is_err());
+        assert!(parse_comment("=3").is_err());
     }
 
     #[test]
     fn the_last_of_two_equal_keys_counts() {
-        assert_eq!(Comment::parse("a=1 b=2 a=3").unwrap().get("a").unwrap().number(), Some(3.0));
+        assert_eq!(parse_comment("a=1 b=2 a=3").unwrap().get("a").unwrap().number(), Some(3.0));
     }
 }

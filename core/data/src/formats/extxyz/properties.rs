@@ -1,79 +1,33 @@
-//! The `Properties` key: which per-atom columns a frame has, and their parsed content.
+//! The `Properties` key: which per-atom columns a frame has, and their cells as they are written.
 
-use super::comment::parse_boolean;
+use crate::formats::header::parse_boolean;
+use crate::formats::{Column, Data};
 
-/// The cells of a column, row by row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Data {
-    /// Type `R`.
-    Real(Vec<f64>),
-    /// Type `I`.
-    Integer(Vec<i64>),
-    /// Type `S`.
-    Text(Vec<String>),
-    /// Type `L`.
-    Logical(Vec<bool>),
-}
-
-impl Data {
-    /// The format's one-letter name of the type.
-    pub fn letter(&self) -> char {
-        match self {
-            Self::Real(_) => 'R',
-            Self::Integer(_) => 'I',
-            Self::Text(_) => 'S',
-            Self::Logical(_) => 'L',
-        }
-    }
-
-    pub(super) fn push(&mut self, word: &str) -> Result<(), String> {
-        match self {
-            Self::Real(cells) => {
-                cells.push(word.parse().map_err(|_| format!("`{word}` is not a number"))?);
-            }
-            Self::Integer(cells) => {
-                cells.push(word.parse().map_err(|_| format!("`{word}` is not an integer"))?);
-            }
-            Self::Text(cells) => cells.push(word.to_owned()),
-            Self::Logical(cells) => {
-                cells.push(parse_boolean(word).ok_or_else(|| format!("`{word}` is neither T nor F"))?);
-            }
-        }
-        Ok(())
+/// The format's one-letter name of a type.
+pub(super) fn letter(data: &Data) -> char {
+    match data {
+        Data::Real(_) => 'R',
+        Data::Integer(_) => 'I',
+        Data::Text(_) => 'S',
+        Data::Logical(_) => 'L',
     }
 }
 
-/// One entry of `Properties`: a name, a number of values per atom, and the values.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Column {
-    /// The name, as in `pos`.
-    pub name: String,
-    /// Values per atom.
-    pub width: usize,
-    /// The values, `[atoms * width]`.
-    pub data: Data,
-}
-
-impl Column {
-    /// A real column of three values per atom.
-    pub fn vectors(name: &str, vectors: &[[f64; 3]]) -> Self {
-        Self { name: name.into(), width: 3, data: Data::Real(vectors.as_flattened().to_vec()) }
-    }
-
-    /// The column's numbers, row by row, if it has numbers.
-    pub fn numbers(&self) -> Option<Vec<f64>> {
-        match &self.data {
-            Data::Real(values) => Some(values.clone()),
-            Data::Integer(values) => Some(values.iter().map(|&value| value as f64).collect()),
-            Data::Text(_) | Data::Logical(_) => None,
+/// Adds a cell to a column.
+pub(super) fn push(data: &mut Data, word: &str) -> Result<(), String> {
+    match data {
+        Data::Real(cells) => {
+            cells.push(word.parse().map_err(|_| format!("`{word}` is not a number"))?);
+        }
+        Data::Integer(cells) => {
+            cells.push(word.parse().map_err(|_| format!("`{word}` is not an integer"))?);
+        }
+        Data::Text(cells) => cells.push(word.to_owned()),
+        Data::Logical(cells) => {
+            cells.push(parse_boolean(word).ok_or_else(|| format!("`{word}` is neither T nor F"))?);
         }
     }
-
-    /// The column as vectors, if it is numeric with three values per atom.
-    pub fn as_vectors(&self) -> Option<Vec<[f64; 3]>> {
-        let numbers = self.numbers().filter(|_| self.width == 3)?;
-        Some(numbers.as_chunks::<3>().0.to_vec())
-    }
+    Ok(())
 }
 
 /// Parses `species:S:1:pos:R:3` into empty columns.

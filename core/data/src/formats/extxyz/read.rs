@@ -2,8 +2,9 @@
 
 use std::io::BufRead;
 
-use super::properties::parse_properties;
-use super::{Comment, Frame};
+use super::comment::parse_comment;
+use super::properties::{parse_properties, push};
+use crate::formats::{Column, Frame};
 use crate::{Error, Result};
 
 /// The most atoms a frame may claim; above, the count is taken for a damaged file.
@@ -28,7 +29,7 @@ impl<R: BufRead> FrameReader<R> {
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
-        Error::Frame { file: self.name.clone(), line: self.line, frame: self.index, message: message.into() }
+        Error::frame(&self.name, self.line, self.index)(message.into())
     }
 
     /// Reads the next line into the buffer; false at the end of the stream.
@@ -61,8 +62,9 @@ impl<R: BufRead> FrameReader<R> {
         if !self.next_line()? {
             return Err(self.error("the file ends before the comment line"));
         }
-        let comment = Comment::parse(&self.buffer).map_err(|message| self.error(message))?;
-        let properties = match comment.get("Properties") {
+        let header_line = self.line;
+        let header = parse_comment(&self.buffer).map_err(|message| self.error(message))?;
+        let properties = match header.get("Properties") {
             Some(value) => value.text(),
             None => "species:S:1:pos:R:3",
         };
@@ -75,11 +77,11 @@ impl<R: BufRead> FrameReader<R> {
         }
         let index = self.index;
         self.index += 1;
-        Ok(Some(Frame { atoms, comment, columns, line, index }))
+        Ok(Some(Frame { atoms, header, columns, line, header_line, index }))
     }
 }
 
-fn parse_row(row: &str, columns: &mut [super::Column]) -> Result<(), String> {
+fn parse_row(row: &str, columns: &mut [Column]) -> Result<(), String> {
     let expected: usize = columns.iter().map(|column| column.width).sum();
     // Unicode white space, as Python splits: a lone vertical tab is no cell.
     let mut words = row.split_whitespace();
@@ -88,7 +90,7 @@ fn parse_row(row: &str, columns: &mut [super::Column]) -> Result<(), String> {
             let word = words.next().ok_or_else(|| {
                 format!("{} values where Properties asks for {expected}", row.split_whitespace().count())
             })?;
-            column.data.push(word).map_err(|message| format!("column `{}`: {message}", column.name))?;
+            push(&mut column.data, word).map_err(|message| format!("column `{}`: {message}", column.name))?;
         }
     }
     // A plain XYZ file may have more columns than the four that it is read for.
@@ -115,8 +117,8 @@ impl<R: BufRead> Iterator for FrameReader<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Data;
     use super::*;
+    use crate::formats::Data;
 
     fn read(text: &str) -> Result<Vec<Frame>> {
         FrameReader::new(text.as_bytes(), "test.xyz").collect()
@@ -163,7 +165,7 @@ mod tests {
         let frames = read("0\n\n\n1\r\nkey=3\r\nH 0 0 0\r\n\n\n").unwrap();
         assert_eq!(frames.len(), 2);
         assert_eq!(frames[0].atoms, 0);
-        assert_eq!(frames[1].comment.get("key").unwrap().number(), Some(3.0));
+        assert_eq!(frames[1].header.get("key").unwrap().number(), Some(3.0));
         assert!(read("").unwrap().is_empty());
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::{Comment, Data, Frame, Value};
+use super::properties::letter;
+use crate::formats::{Data, Frame, Value};
 
 /// Writes one frame; `Properties` is made from the columns. Reals keep 8 decimals.
 ///
@@ -35,11 +36,11 @@ fn comment_line(frame: &Frame) -> String {
     let properties: Vec<String> = frame
         .columns
         .iter()
-        .map(|column| format!("{}:{}:{}", column.name, column.data.letter(), column.width))
+        .map(|column| format!("{}:{}:{}", column.name, letter(&column.data), column.width))
         .collect();
-    let mut comment: Comment = frame.comment.clone();
-    comment.set("Properties", properties.join(":"));
-    let pairs: Vec<String> = comment
+    let mut header = frame.header.clone();
+    header.set("Properties", properties.join(":"));
+    let pairs: Vec<String> = header
         .iter()
         .map(|(key, value)| match value {
             Value::Flag => quote(key),

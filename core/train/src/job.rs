@@ -1,0 +1,23 @@
+//! What one rank trains, with whom, and where.
+
+use crate::config::Config;
+use crate::run::RunDirectory;
+use crate::{Backend, Prepared, RankContext};
+
+/// What one rank trains, with whom, and where.
+pub(crate) struct Job<'a, B: Backend> {
+    pub(crate) config: &'a Config,
+    pub(crate) run: &'a RunDirectory,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) ranks: &'a RankContext<B>,
+    pub(crate) device: &'a B::Device,
+}
+
+// Not derived: a backend need not be `Copy`.
+impl<B: Backend> Clone for Job<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Job<'_, B> {}

@@ -1,0 +1,60 @@
+//! What a program with operations, blocks or networks of its own needs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use isograd_backends::comm::{Communicator, Failure, Solo, Staged, spawn};
+pub use isograd_backends::device::CpuBackend;
+pub use isograd_backends::index::{Grouping, HostGrouping};
+pub use isograd_backends::kernels::KernelBackend;
+pub use isograd_backends::message::MessageBackend;
+pub use isograd_backends::value::Value;
+pub use isograd_engine::zero::{Sharded, Train, Zero};
+pub use isograd_engine::{
+    Block, BlockWeights, Blocks, Collect, Declare, Flow, Init, Layout, ModuleBlock, Optimizer, OptimizerConfig,
+    Recompute, Slot, Walk, clip_scale, squares, value_and_grad,
+};
+pub use isograd_models::{
+    Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, Registry, VECTORS, nn,
+};
+
+use burn::backend::Autodiff;
+use burn::tensor::backend::Backend;
+
+/// The CPU with autodiff, on which blocks are trained.
+pub type Tracked = Autodiff<CpuBackend>;
+
+/// A function as a block: of the block's weights, of the context, and of what flows in. It owns the slots that it reads.
+pub fn block<B: Backend, C: ?Sized>(
+    forward: impl Fn(&BlockWeights<B>, &C, Flow<B>) -> Flow<B> + Send + Sync + 'static,
+) -> Box<dyn Block<B, C>> {
+    Box::new(Function(forward))
+}
+
+struct Function<F>(F);
+
+impl<B: Backend, C: ?Sized, F> Block<B, C> for Function<F>
+where
+    F: Fn(&BlockWeights<B>, &C, Flow<B>) -> Flow<B> + Send + Sync,
+{
+    fn forward(&self, weights: &BlockWeights<B>, context: &C, flow: Flow<B>) -> Flow<B> {
+        (self.0)(weights, context, flow)
+    }
+}
+
+/// Does the same work on several ranks, threads of this process that compute on the CPU, and returns what each has found. A
+/// rank waits half an hour for another.
+///
+/// # Errors
+/// That of the first rank that has one.
+pub fn on_threads<T: Send>(
+    ranks: usize,
+    work: impl Fn(Arc<dyn Communicator<CpuBackend>>) -> isograd_engine::Result<T> + Sync,
+) -> isograd_engine::Result<Vec<T>> {
+    let found = spawn(ranks, Duration::from_secs(1800), |thread| {
+        let comm = Arc::new(Staged::<CpuBackend>::start(move || Ok(thread))?);
+        // Or else the others would wait for it.
+        work(comm.clone()).inspect_err(|error| comm.fail(Failure { message: error.to_string(), input: false }))
+    });
+    found.into_iter().collect()
+}
