@@ -9,7 +9,7 @@ use isograd_backends::device::DeviceName;
 use isograd_data::{Budget, HostBatch, HostGraph, Measured};
 use isograd_engine::forward;
 use isograd_models::{Graph, GraphBlocks, Registry};
-use isograd_structure::Structure;
+use isograd_structure::{Structure, VerletList};
 use isograd_tasks::{ModelInfo, Trained};
 use isograd_train::run::{RunDirectory, load_model};
 use isograd_train::{Backend, Dataset, Error, Pass, Predictor, Result, RunOn, dispatch, predict};
@@ -148,10 +148,20 @@ impl Model {
         found.into_iter().map(|numbers| Values { info: self.info.clone(), numbers }).collect()
     }
 
-    /// What the model says of one structure, target by target, on the thread that asks.
-    pub(crate) fn evaluate(&self, structure: &Structure) -> Result<Vec<Vec<f64>>> {
+    /// What the model says of one structure, target by target, on the thread that asks; `neighbours` are of the model's
+    /// cutoff.
+    pub(crate) fn evaluate(&self, structure: &Structure, neighbours: &mut VerletList) -> Result<Vec<Vec<f64>>> {
         sound(structure)?;
-        let mut found = self.on.evaluate(&self.info.graph(structure, self.source)?)?;
+        let (trunk, geometry) = (&self.info.model, &structure.geometry);
+        let positions = if trunk.positions { geometry.positions.as_flattened() } else { &[] };
+        let graph = HostGraph {
+            species: trunk.species(&structure.elements)?,
+            edges: neighbours.list(geometry)?.into(),
+            head: self.info.sources[self.source].head,
+            positions: positions.to_vec(),
+            ..HostGraph::default()
+        };
+        let mut found = self.on.evaluate(&graph)?;
         self.info.complete(structure, self.source, &mut found);
         Ok(found)
     }

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Workspace, clusters};
 use isograd::data::Source;
+use isograd::models::nn::Envelope;
 use isograd::prelude::*;
 use isograd::{Error, Result};
 
@@ -46,6 +47,32 @@ fn the_library_predicts_what_the_program_predicts() {
         assert!((own.energy - alone.energy).abs() < 1e-5 * own.energy.abs());
         let pairs = own.forces.as_flattened().iter().zip(alone.forces.as_flattened());
         assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0)));
+    }
+}
+
+/// One atom walks through a crystal, seen by a model without an envelope, which answers otherwise where an edge is too many.
+#[test]
+fn a_calculator_that_keeps_its_neighbours_answers_as_one_that_does_not() {
+    let data = Data::from(structures(40)).split(Split::by_frame(0.1)).unwrap();
+    let model = Egnn { width: 8, layers: 2, cutoff: 3.0, envelope: Envelope::None, ..Egnn::default() };
+    let fitted = Trainer::new(model, PotentialTask::default()).epochs(1).fit(&data).unwrap();
+    let potential = fitted.potential();
+    let mut calculator = potential.calculator();
+    let mut structure = structures(4).remove(3);
+    let edge = |length: f64| Some(Cell([[length, 0.0, 0.0], [0.3, length, 0.0], [0.0, 0.0, length]]));
+    structure.geometry = Geometry { cell: edge(5.0), periodic: [true; 3], ..structure.geometry };
+    for step in 0..200 {
+        let walker = &mut structure.geometry.positions[step / 70];
+        (0..3).for_each(|k| walker[k] += 0.08 * f64::sin((7 * step + 3 * k) as f64) + 0.02);
+        if step == 120 {
+            structure.geometry.cell = edge(4.8);
+        }
+        let new = &potential.predict(std::slice::from_ref(&structure)).unwrap()[0];
+        let kept = calculator.evaluate(&structure).unwrap();
+        assert!((new.energy - kept.energy).abs() < 1e-5 * new.energy.abs(), "step {step}: {new:?} {kept:?}");
+        for (a, b) in new.forces.as_flattened().iter().zip(kept.forces.as_flattened()) {
+            assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "step {step}: {new:?} {kept:?}");
+        }
     }
 }
 

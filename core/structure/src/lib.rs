@@ -24,6 +24,7 @@ mod error;
 mod neighbours;
 mod structure;
 mod units;
+mod verlet;
 
 pub use cell::{Cell, Geometry};
 pub use element::Element;
@@ -31,3 +32,4 @@ pub use error::{Error, Result};
 pub use neighbours::{NeighbourList, Pairs, neighbour_list, pairs};
 pub use structure::Structure;
 pub use units::{EnergyUnit, LengthUnit, StressSign, StressUnit, Units};
+pub use verlet::VerletList;
