@@ -2,10 +2,15 @@
 
 mod common;
 
+use std::io::BufRead;
+
 use common::{Workspace, clusters};
 use isograd::data::Source;
+use isograd::data::formats::{ExtXyz, Format, Formats, Frames, Input};
 use isograd::models::nn::Envelope;
+use isograd::network::*;
 use isograd::prelude::*;
+use isograd::train::{config::Config, prepare, train};
 use isograd::{Error, Result};
 
 const CONFIG: &str = r#"
@@ -137,6 +142,66 @@ references = { H = -2.0, C = -2.0, O = -3.0 }
     };
     let hydrogens = structures(1)[0].elements.iter().filter(|element| element.symbol() == "H").count();
     assert!((energy("first") - energy("second") - hydrogens as f64).abs() < 1e-9);
+}
+
+/// Extended XYZ below a line of its own.
+struct Marked;
+
+impl Format for Marked {
+    fn name(&self) -> &'static str {
+        "marked"
+    }
+    fn recognises(&self, start: &[u8]) -> bool {
+        start.starts_with(b"# marked\n")
+    }
+    fn frames<'a>(&self, input: Input<'a>) -> isograd::data::Result<Frames<'a>> {
+        let name = input.name().to_owned();
+        let mut bytes = input.into_bytes();
+        bytes.skip_until(b'\n').map_err(isograd::data::Error::io(&name, "read"))?;
+        ExtXyz.frames(Input::new(bytes, name))
+    }
+}
+
+/// A GCN under another name.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+struct Renamed(Gcn);
+
+impl Architecture for Renamed {
+    const KIND: &'static str = "renamed";
+    fn validate(&self, inputs: &Inputs) -> std::result::Result<(), Invalid> {
+        self.0.validate(inputs)
+    }
+    fn needs(&self) -> GraphNeeds {
+        self.0.needs()
+    }
+    fn width(&self) -> usize {
+        self.0.width
+    }
+    fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
+        self.0.blocks(inputs, declare)
+    }
+}
+
+#[test]
+fn a_config_reaches_kinds_and_formats_that_are_not_ours() {
+    let space = Workspace::new(1, CONFIG);
+    std::fs::write(space.path("data.marked"), format!("# marked\n{}", clusters(40))).unwrap();
+    let (data, run) = (space.path("data.marked"), space.path("run"));
+    let text = format!(
+        "data.files = [{data:?}]\nrun.out = {run:?}\nmodel = {{ kind = \"renamed\", width = 8, layers = 1, cutoff = 3.0 }}\n\
+         train.epochs = 1\n"
+    );
+    let (registry, formats) = (Registry::default().with::<Renamed>(), Formats::default().with(Marked));
+    let config = Config::parse_with(&registry, &text, &[], "text").unwrap();
+    let ours = prepare(&config, &registry, &Formats::default()).err().unwrap().to_string();
+    assert!(ours.ends_with("data.marked:1: frame 0: expected the number of atoms, found `# marked`"), "{ours}");
+    let finished = train::<CpuBackend>(&config, &registry, &formats, false, &Default::default(), &mut ()).unwrap();
+    assert_eq!(finished.details.unwrap().info.model.kind, "renamed");
+    assert!(Model::load(&run, DeviceName::Cpu).unwrap_err().to_string().contains("renamed"));
+    assert_eq!(Model::load_with(&registry, &run, DeviceName::Cpu).unwrap().predict(&structures(2)).unwrap().len(), 2);
+    let read = Data::open_with(&formats, &data, &Source::default()).unwrap();
+    assert_eq!(read.structures(), structures(40));
 }
 
 #[test]
