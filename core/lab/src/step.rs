@@ -88,16 +88,23 @@ impl StepConfig {
         GraphSizes { graphs: 1, nodes, edges }
     }
 
-    /// Operations of the square matrix products of a step of the study's kind; `None` of another. A layer has two on
-    /// edges: two forward, two again in backward, two for the gradients of each factor, 16 E F^2. On nodes it has five, the readout one more, each
-    /// forward and twice backward, 6 N F^2 each.
+    /// Operations of the square matrix products of a step of the study's kind; `None` of another. A layer multiplies edges
+    /// by two matrices, by one where nothing is read from its messages, and nodes by five; the readout by one more.
+    ///
+    /// A product on edges is made forward, again in backward, and for the gradients of each factor: 4 times 2 E F^2. With
+    /// forces that are a gradient, a first walk makes it 3 times, and a second one over values and tangents 8 times. Nothing
+    /// is made again of a product on nodes: 3 times 2 N F^2, or 2 and 6 times.
     pub fn gemm_flops(&self) -> Option<f64> {
         if self.kind != STUDY_KIND {
             return None;
         }
         let [nodes, degree, width, layers] = [self.nodes, self.degree, self.width, self.layers].map(|size| size as f64);
         let (edges, square) = (nodes * degree, width * width);
-        Some(layers * 16.0 * edges * square + (5.0 * layers + 1.0) * 6.0 * nodes * square)
+        let (on_edges, [per_edge, per_node]) = match self.forces {
+            Forces::Gradient => (2.0 * layers - 1.0, [11.0, 8.0]),
+            Forces::Direct | Forces::Displacement => (2.0 * layers, [4.0, 3.0]),
+        };
+        Some(2.0 * square * (on_edges * per_edge * edges + (5.0 * layers + 1.0) * per_node * nodes))
     }
 }
 
@@ -137,8 +144,7 @@ pub struct StepReport {
     /// E over the median.
     pub edges_per_second: f64,
     /// Operations of the matrix products that a step cannot do without while it holds nothing of size
-    /// `[E, F]`: per layer 16 E F^2 on edges and 30 N F^2 on nodes, and 6 N F^2 of the readout. None of other kinds than
-    /// `egnn`.
+    /// `[E, F]`, see [`StepConfig::gemm_flops`]. None of other kinds than `egnn`.
     pub gemm_flops: Option<f64>,
     /// These over the median.
     pub gemm_flops_per_second: Option<f64>,

@@ -9,7 +9,7 @@ use isograd_data::formats::Formats;
 use isograd_data::{Fit, HostGraph, Measured, References, Sizes, Source, fit_references, split};
 use isograd_models::Registry;
 use isograd_structure::{Element, Structure};
-use isograd_tasks::{Kind, Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Target, Task, TrunkInfo};
+use isograd_tasks::{Forces, Kind, Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Target, Task, TrunkInfo};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -195,6 +195,10 @@ pub fn prepare_structures(
 fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part<'_>>) -> Result<Prepared> {
     let mut warnings = Vec::new();
     let mut known = Vec::new();
+    // Where nothing is periodic there is no stress to speak of.
+    if parts.iter().all(|part| part.summary.periodic == 0) {
+        task.targets.retain(|target| target.label != Label::Stress || target.weight > 0.0);
+    }
     for Part { source, summary, training, validation } in &parts {
         warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
         let mut own = Vec::new();
@@ -224,7 +228,7 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part
         let labels = task.targets.iter().zip(offsets).map(|(target, offset)| target.shifted(structure, offset));
         (structure.len(), labels.collect())
     });
-    task = scaled(task.clone(), labels);
+    task = scaled(task.clone(), labels, config.model.forces());
     let (trunk, model) = trunk(config, registry, Nodes::Elements(elements), &task)?;
     let info = Arc::new(ModelInfo { model: trunk, task, sources });
 
@@ -269,7 +273,7 @@ pub fn prepare_graphs(
     }
     // Nothing is taken off labels here.
     let labels = training.iter().map(|(graph, labels)| (graph.species.len(), labels.clone()));
-    let task = scaled(config.task()?, labels);
+    let task = scaled(config.task()?, labels, config.model.forces());
     let dims = training[0].0.dims;
     let (trunk, model) = trunk(config, registry, Nodes::Kinds { count: kinds, dims }, &task)?;
     let velocities = model.architecture().needs().velocities;
@@ -382,8 +386,9 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
 }
 
 /// A task whose outputs are scaled by the root mean square of its labels, of extensive ones per atom, after what is known
-/// without the model was taken off. One stands in for another where a kind of label is missing.
-fn scaled(task: Task, training: impl Iterator<Item = (usize, SampleLabels)>) -> Task {
+/// without the model was taken off. One stands in for another where a kind of label is missing. An energy that forces are
+/// the gradient of is scaled as they are: it is its slopes that should be near one.
+fn scaled(task: Task, training: impl Iterator<Item = (usize, SampleLabels)>, forces: Forces) -> Task {
     let mut sums = vec![(0usize, 0.0); task.targets.len()];
     for (nodes, labels) in training {
         for ((target, label), (count, sum)) in task.targets.iter().zip(labels).zip(&mut sums) {
@@ -396,8 +401,11 @@ fn scaled(task: Task, training: impl Iterator<Item = (usize, SampleLabels)>) -> 
     }
     let rms: Vec<f64> = sums.into_iter().map(|(count, sum)| (sum / count.max(1) as f64).sqrt()).collect();
     let usable = |place: usize| rms[place] > 1e-6 && !matches!(task.targets[place].kind, Kind::Class(_));
+    let derived = task.targets.iter().position(|target| target.label == Label::Forces);
+    let derived = derived.filter(|_| forces == Forces::Gradient);
     let scale = |place: usize| {
-        let chosen = std::iter::once(place).chain(0..rms.len()).find(|&place| usable(place));
+        let own = derived.filter(|_| task.targets[place].label == Label::Energy).unwrap_or(place);
+        let chosen = [own, place].into_iter().chain(0..rms.len()).find(|&place| usable(place));
         match task.targets[place].kind {
             Kind::Class(_) => 1.0,
             Kind::Scalar | Kind::Vector | Kind::Tensor => chosen.map_or(1.0, |place| rms[place]),
