@@ -16,6 +16,7 @@ mod progress;
 mod ranks;
 mod tables;
 mod train;
+mod vibrations;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,8 @@ enum Command {
     Check(check::Args),
     /// Energies and forces of structures, or what else the model predicts, written as extended XYZ
     Predict(predict::Args),
+    /// Harmonic frequencies of a relaxed structure
+    Vibrations(vibrations::Args),
     /// Which devices this machine has, and why one is not available
     Devices(devices::Args),
     /// Measure speed and memory
@@ -73,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Check(args) => check::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Vibrations(args) => vibrations::run(args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(command) => bench::run(command),
         Command::Data(command) => data::run(command),

@@ -34,12 +34,14 @@ pub mod network;
 mod potential;
 mod structures;
 mod trainer;
+mod vibrations;
 
 pub use model::{Model, Values};
 pub use potential::{Calculator, Potential, Prediction};
 pub use structures::{Data, Graphs, Split, SplitData};
 pub use train::{Error, Result};
 pub use trainer::{Fitted, Trainer};
+pub use vibrations::{Mode, Vibrations};
 
 /// What a program that trains and predicts needs.
 pub mod prelude {
