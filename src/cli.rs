@@ -4,6 +4,7 @@ mod bench;
 mod bench_paper;
 mod bench_recompute;
 mod bench_scaling;
+mod bench_simulate;
 mod check;
 mod data;
 mod devices;

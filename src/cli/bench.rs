@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Recompute(super::bench_recompute::Args),
     /// Training steps on one rank and on several, measured or on paper
     Scaling(super::bench_scaling::Args),
+    /// Molecular dynamics at constant energy: its speed, and the drift of the energy
+    Simulate(super::bench_simulate::Args),
     /// Neighbour lists of a molecule, a slab and a crystal
     Neighbours {
         /// Cutoff in angstrom
@@ -98,6 +100,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Step(args) => step(&args),
         Command::Recompute(args) => super::bench_recompute::run(&args),
         Command::Scaling(args) => super::bench_scaling::run(&args),
+        Command::Simulate(args) => super::bench_simulate::run(&args),
         Command::Neighbours { cutoff, seconds, json } => neighbours(cutoff, seconds, json),
     }
 }

@@ -58,6 +58,20 @@ pub(crate) struct UseOptions {
     pub(crate) source: Option<String>,
 }
 
+impl UseOptions {
+    /// The model of a run, and how files of the source that it predicts for are read.
+    pub(crate) fn model(&self, run: &Path) -> Result<(Model, Source)> {
+        let opened = self.device.open(run)?;
+        let model = Model::load(&opened.weights, opened.device)?;
+        let (_, source) = model.info().source(self.source.as_deref())?;
+        let model = match &self.source {
+            Some(name) => model.of_source(name)?,
+            None => model,
+        };
+        Ok((model, source))
+    }
+}
+
 /// A run that is ready to be used.
 pub(crate) struct Opened {
     pub(crate) weights: PathBuf,
@@ -75,13 +89,7 @@ impl DeviceOption {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let opened = args.options.device.open(&args.run)?;
-    let model = Model::load(&opened.weights, opened.device)?;
-    let (_, source) = model.info().source(args.options.source.as_deref())?;
-    let model = match &args.options.source {
-        Some(name) => model.of_source(name)?,
-        None => model,
-    };
+    let (model, source) = args.options.model(&args.run)?;
     let conservative = model.info().is_conservative();
     if args.without_net_force && (conservative || !model.info().task.targets.iter().any(is_force)) {
         let message = match conservative {

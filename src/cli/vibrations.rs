@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use isograd::data::Source;
 use isograd::data::formats::Formats;
 use isograd::train::{Error, Result};
-use isograd::{Mode, Model, Potential, Vibrations};
+use isograd::{Mode, Potential, Vibrations};
 
 use super::predict::UseOptions;
 use super::print_json;
@@ -53,13 +52,8 @@ struct ModeReport {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let opened = args.options.device.open(&args.run)?;
-    let model = Model::load(&opened.weights, opened.device)?;
-    let (_, source): (usize, Source) = model.info().source(args.options.source.as_deref())?;
-    let potential = match &args.options.source {
-        Some(name) => Potential::try_from(model.of_source(name)?)?,
-        None => Potential::try_from(model)?,
-    };
+    let (model, source) = args.options.model(&args.run)?;
+    let potential = Potential::try_from(model)?;
     let mut last = None;
     for structure in source.read_file_with(&Formats::default(), &args.input)? {
         last = Some(structure?);
