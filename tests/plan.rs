@@ -92,6 +92,7 @@ fn steps_on_wgpu_take_what_was_planned() {
 }
 
 const MODEL: &str = "[model]
+forces = \"direct\"
 layers = 4
 cutoff = 4.0
 [train]

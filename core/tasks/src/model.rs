@@ -104,8 +104,12 @@ impl Model {
         blocks
     }
 
-    /// How much memory the model takes on a batch; `None` where its architecture cannot tell.
+    /// How much memory the model takes on a batch; `None` where its architecture cannot tell, and where targets are
+    /// derivatives.
     pub fn bytes(&self, layout: &Layout, sizes: GraphSizes, profile: Profile) -> Option<ModelBytes> {
+        if !self.derivatives().is_empty() {
+            return None;
+        }
         let blocks = self.architecture.bytes(&self.inputs, layout, sizes, profile)?;
         let largest = layout.parameters().iter().map(Spec::size).max().unwrap_or(0) as u64;
         let largest_parameter = VALUE * largest;

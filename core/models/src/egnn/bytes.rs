@@ -156,12 +156,12 @@ impl LayerShape<'_> {
         (2 * node + split, 2 * node + self.scratch().backward)
     }
 
-    /// The same of plain tensor operations, which keep the inputs of each: twice the first linear map's
-    /// output and its SiLU, the same of the second, and so on.
+    /// The same of operations on values, which keep what they read: the first linear map's output, its SiLU, and the
+    /// second's output; with a gate or attention the messages; of a gate its linear map's output and the SiLU of that.
     fn composed_bytes(&self) -> (u64, u64) {
         let row = VALUE * self.sizes.edges * self.config.width as u64;
         let attention = u64::from(self.config.attention);
-        let gate = if self.gate() { 4 } else { 0 };
-        (row * (5 + attention + gate), 2 * row)
+        let gate = if self.gate() { 3 } else { 0 };
+        (row * (3 + attention + gate), 2 * row)
     }
 }
