@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use isograd::data::Source;
 use isograd::data::audit::{Limits, Summary};
 use isograd::data::formats::Formats;
+use isograd::tasks::{PotentialTask, Task};
 use isograd::train::config::Config;
-use isograd::train::survey;
+
 use isograd::train::{Error, Result};
+use isograd::train::{survey, unused_stresses};
 
 use super::print_json;
 use super::tables::summary_table;
@@ -56,14 +58,15 @@ pub(crate) fn run(command: Command) -> Result<()> {
             let task = config.task()?;
             for entry in &config.data.sources {
                 let source = entry.source(&config.data.split_by, task.columns());
-                sources.push(look(&entry.name, &source, &entry.files, &config.data.limits())?);
+                sources.push(look(&entry.name, &source, &entry.files, &config.data.limits(), &task)?);
             }
         }
         None => {
             let mut source = Source::default();
             (source.keys.energy, source.keys.forces) = (energy_key, forces_key);
             let name: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-            sources.push(look(&name.join(", "), &source, &files, &Limits::default())?);
+            let task = PotentialTask::default().into();
+            sources.push(look(&name.join(", "), &source, &files, &Limits::default(), &task)?);
         }
     }
     if json {
@@ -78,9 +81,9 @@ pub(crate) fn run(command: Command) -> Result<()> {
     Ok(())
 }
 
-fn look(name: &str, source: &Source, files: &[PathBuf], limits: &Limits) -> Result<Entry, Error> {
+fn look(name: &str, source: &Source, files: &[PathBuf], limits: &Limits, task: &Task) -> Result<Entry, Error> {
     // Nobody asks for edges here.
     let (_, summary) = survey(&Formats::default(), source, files, limits, 1.0)?;
-    let warnings = summary.warnings();
+    let warnings = summary.warnings().into_iter().chain(unused_stresses(&summary, task)).collect();
     Ok(Entry { name: name.to_owned(), summary, warnings })
 }

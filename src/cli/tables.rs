@@ -47,6 +47,7 @@ pub(crate) fn summary_table(name: &str, summary: &Summary) -> Table {
     rows.extend([
         ("force RMS".into(), optional(summary.force_rms, "eV/Å")),
         ("force maximum".into(), optional(summary.force_maximum, "eV/Å")),
+        ("stress RMS".into(), summary.stress_rms.map_or("-".into(), |rms| format!("{:.3} meV/Å³", 1e3 * rms))),
         ("shortest distance".into(), summary.shortest_distance.map_or("above 4 Å".into(), |d| format!("{d:.3} Å"))),
         (
             "energy per atom".into(),

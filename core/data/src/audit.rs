@@ -1,6 +1,8 @@
 //! A look at a whole source before anything is trained on it: what is there, what is missing, and
 //! which frames are refused or filtered.
 
+mod stress;
+
 use std::collections::BTreeMap;
 
 use isograd_structure::{Element, Pairs, Structure, pairs};
@@ -146,6 +148,8 @@ pub struct Summary {
     pub force_rms: Option<f64>,
     /// Largest force component, eV/angstrom.
     pub force_maximum: Option<f64>,
+    /// Root mean square of all stress components, eV/angstrom^3.
+    pub stress_rms: Option<f64>,
     /// Shortest distance between two atoms, angstrom.
     pub shortest_distance: Option<f64>,
     /// Energy per atom, lowest and highest, eV.
@@ -163,6 +167,8 @@ pub struct Summary {
     force_squares: f64,
     #[serde(skip)]
     force_components: usize,
+    #[serde(skip)]
+    stresses: stress::Stresses,
 }
 
 impl Summary {
@@ -182,6 +188,8 @@ impl Summary {
         }
         self.periodic += usize::from(structure.geometry.periodic.contains(&true));
         self.with_stress += usize::from(structure.stress.is_some());
+        self.stresses.add(structure);
+        self.stress_rms = self.stresses.rms();
         for key in structure.columns.keys() {
             *self.with_columns.entry(key.clone()).or_default() += 1;
         }
@@ -294,6 +302,7 @@ impl Summary {
         if self.force_rms.is_some_and(|rms| rms > 20.0 || (rms > 0.0 && rms < 1e-3)) {
             out.push("the size of the forces is unusual for eV/angstrom; check `units`".into());
         }
+        out.extend(self.stresses.warnings());
         out
     }
 }

@@ -119,6 +119,18 @@ struct Part<'a> {
     validation: Vec<Measured>,
 }
 
+/// A sentence about stresses that a task does not train on, where there are any.
+pub fn unused_stresses(summary: &Summary, task: &Task) -> Option<String> {
+    let used = task.targets.iter().any(|target| target.label == Label::Stress && target.weight > 0.0);
+    let is_potential = task.targets.iter().any(|target| target.label == Label::Energy);
+    (summary.with_stress > 0 && is_potential && !used).then(|| {
+        format!(
+            "its {} stresses are not trained on; to use them, set loss.stress_weight, with model.forces = \"gradient\"",
+            summary.with_stress
+        )
+    })
+}
+
 /// Refuses a source that is not fit for training.
 fn judge(config: &Config, task: &Task, source: &SourceConfig, summary: &Summary) -> Result<()> {
     let mut needs = Needs::default();
@@ -200,6 +212,7 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part
         task.targets.retain(|target| target.label != Label::Stress || target.weight > 0.0);
     }
     for Part { source, summary, training, validation } in &parts {
+        warnings.extend(unused_stresses(summary, &task).map(|text| format!("source `{}`: {text}", source.name)));
         warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
         let mut own = Vec::new();
         for target in &task.targets {

@@ -36,6 +36,7 @@ pub use check::{CASES_AFTER_TRAINING, Checked, check_model};
 pub use context::RankContext;
 pub use data::{
     Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,
+    unused_stresses,
 };
 pub use dataset::{Batch, Dataset, SampleLabels, Samples};
 pub use error::{Error, Result};
