@@ -71,6 +71,9 @@ pub(crate) struct StepArgs {
     /// Which activations are computed again on the way back: none, layer, every:K or auto:BYTES
     #[arg(long, default_value = "none")]
     recompute: Recompute,
+    /// Predict energies and forces instead of training
+    #[arg(long)]
+    predict: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -119,7 +122,7 @@ impl RunOn for Bench {
 }
 
 fn step(args: &StepArgs) -> Result<()> {
-    let &StepArgs { nodes, degree, width, layers, steps, warmup, recompute, .. } = args;
+    let &StepArgs { nodes, degree, width, layers, steps, warmup, recompute, predict, .. } = args;
     let message = match args.message {
         Message::Fused => EdgeWork::Fused,
         Message::Composed => EdgeWork::Composed,
@@ -131,13 +134,18 @@ fn step(args: &StepArgs) -> Result<()> {
         None => StepConfig::usual_forces(&args.kind),
     };
     let kind = args.kind.clone();
-    let config = StepConfig { kind, forces, nodes, degree, width, layers, steps, warmup, message, recompute };
+    let config = StepConfig { kind, forces, nodes, degree, width, layers, steps, warmup, message, recompute, predict };
     let mut report = dispatch(&args.device, Bench(config))??;
     report.device = args.device.to_string();
     if args.json {
         return print_json(&report);
     }
-    let seconds = |value: f64| format!("{value:.4} s");
+    let seconds = |value: f64| if value.is_finite() { format!("{value:.4} s") } else { "-".into() };
+    let loss = match report.loss {
+        _ if report.predict => "-".into(),
+        Some(loss) => format!("{loss:.6}"),
+        None => "overflowed".into(),
+    };
     let rows = [
         ("graph", format!("{} nodes, {} edges", grouped(report.nodes), grouped(report.edges))),
         (
@@ -164,10 +172,11 @@ fn step(args: &StepArgs) -> Result<()> {
                 .map_or("-".into(), |rate| format!("{} GFLOP/s", grouped((rate / 1e9) as usize))),
         ),
         ("peak memory", format!("{}, planned {}", bytes(report.peak_bytes), bytes(report.plan.map(|plan| plan.total)))),
-        ("loss", report.loss.map_or("overflowed".into(), |loss| format!("{loss:.6}"))),
+        ("loss", loss),
     ];
     let rows = rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect();
-    println!("{}", table(&["training step", &report.device], rows));
+    let title = if report.predict { "prediction" } else { "training step" };
+    println!("{}", table(&[title, &report.device], rows));
     Ok(())
 }
 

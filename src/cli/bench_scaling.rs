@@ -87,6 +87,7 @@ impl Args {
             warmup: self.warmup,
             message: EdgeWork::Fused,
             recompute: self.recompute,
+            predict: false,
         }
     }
 }

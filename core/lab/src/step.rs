@@ -1,4 +1,4 @@
-//! One training step (forward, backward, AdamW) on a random graph with a fixed number of
+//! One training step (forward, backward, AdamW), or a prediction, on a random graph with a fixed number of
 //! neighbours per node: an energy head and forces; of an EGNN with coordinate updates in every layer.
 
 use std::time::Instant;
@@ -47,6 +47,8 @@ pub struct StepConfig {
     pub message: EdgeWork,
     /// Which activations are recomputed.
     pub recompute: Recompute,
+    /// Whether energies and forces are predicted, and nothing is trained.
+    pub predict: bool,
 }
 
 impl StepConfig {
@@ -93,16 +95,19 @@ impl StepConfig {
     ///
     /// A product on edges is made forward, again in backward, and for the gradients of each factor: 4 times 2 E F^2. With
     /// forces that are a gradient, a first walk makes it 3 times, and a second one over values and tangents 8 times. Nothing
-    /// is made again of a product on nodes: 3 times 2 N F^2, or 2 and 6 times.
+    /// is made again of a product on nodes: 3 times 2 N F^2, or 2 and 6 times. A prediction is made of the first of these
+    /// walks alone.
     pub fn gemm_flops(&self) -> Option<f64> {
         if self.kind != STUDY_KIND {
             return None;
         }
         let [nodes, degree, width, layers] = [self.nodes, self.degree, self.width, self.layers].map(|size| size as f64);
         let (edges, square) = (nodes * degree, width * width);
-        let (on_edges, [per_edge, per_node]) = match self.forces {
-            Forces::Gradient => (2.0 * layers - 1.0, [11.0, 8.0]),
-            Forces::Direct | Forces::Displacement => (2.0 * layers, [4.0, 3.0]),
+        let (on_edges, [per_edge, per_node]) = match (self.forces, self.predict) {
+            (Forces::Gradient, false) => (2.0 * layers - 1.0, [11.0, 8.0]),
+            (Forces::Gradient, true) => (2.0 * layers - 1.0, [3.0, 2.0]),
+            (Forces::Direct | Forces::Displacement, false) => (2.0 * layers, [4.0, 3.0]),
+            (Forces::Direct | Forces::Displacement, true) => (2.0 * layers, [1.0, 1.0]),
         };
         Some(2.0 * square * (on_edges * per_edge * edges + (5.0 * layers + 1.0) * per_node * nodes))
     }
@@ -127,6 +132,8 @@ pub struct StepReport {
     pub kind: String,
     /// Where forces come from.
     pub forces: Forces,
+    /// Whether energies and forces were predicted, and nothing trained.
+    pub predict: bool,
     /// N.
     pub nodes: usize,
     /// E.
@@ -155,7 +162,7 @@ pub struct StepReport {
     /// Loss of the last step; none where it has no value, because the sums over the neighbours of a deep and
     /// dense random graph outgrow single precision.
     pub loss: Option<f64>,
-    /// Medians of the parts of a step, in seconds.
+    /// Medians of the parts of a step, in seconds; null where there are none.
     pub parts: Parts,
 }
 
@@ -202,6 +209,20 @@ pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result
     let mut last = f64::NAN;
     for round in 0..config.warmup + config.steps {
         let mut clock = Clock::<B>::new(device);
+        if config.predict {
+            network
+                .predict(&work.layout.view(&weights), &host, device)
+                .map_err(|error| ("predict", error.to_string()))?;
+            let whole = clock.lap();
+            if let Some(failure) = clock.failure {
+                return Err(("device", format!("failed at its work: {failure}")));
+            }
+            if round >= config.warmup {
+                seconds.push(whole);
+                parts[1].push(whole);
+            }
+            continue;
+        }
         let mut forward = 0.0;
         let loss = |mut flow: Flow<B::Tracked>| {
             let energy = flow.need("energy").into_tensor().div_scalar(config.nodes as f64);
@@ -245,6 +266,7 @@ pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result
         recompute: config.recompute,
         kind: config.kind.clone(),
         forces: config.forces,
+        predict: config.predict,
         nodes: config.nodes,
         edges,
         width: config.width,
@@ -256,7 +278,7 @@ pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result
         gemm_flops: config.gemm_flops(),
         gemm_flops_per_second: config.gemm_flops().map(|operations| operations / typical),
         peak_bytes: B::peak_bytes(device),
-        plan: work.plan(config.recompute),
+        plan: if config.predict { None } else { work.plan(config.recompute) },
         loss: last.is_finite().then_some(last),
         parts: Parts { neighbours, forward, backward, optimizer },
     })
@@ -321,7 +343,11 @@ impl<'a, B: ModelBackend> Clock<'a, B> {
     }
 }
 
+/// The middle one; not a number without any.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    if values.is_empty() {
+        return f64::NAN;
+    }
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
