@@ -45,7 +45,7 @@ fn the_check_after_training_has_the_rows_of_a_conservative_potential() {
 
     // A model of direct forces claims nothing of it, and says so.
     let direct = space.succeed(&["train", "config.toml", "--set", "model.forces=direct", "--out", "direct"]);
-    assert!(direct.contains("direct, not the gradient"), "{direct}");
+    assert!(direct.contains("direct, not the gradient of the energy"), "{direct}");
     let report = json(&space.succeed(&["check", "direct", "--cases", "4", "--json"]));
     let skips = report["skipped"].as_array().unwrap();
     assert!(skips.iter().any(|row| row["transformation"] == "forces = -dE/dx"), "{report}");

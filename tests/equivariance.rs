@@ -16,7 +16,7 @@ cutoff = 3.0
 epochs = 2
 ";
 
-/// The battery on a device: all subjects, or each kind once and the EGNN with all its options.
+/// The battery on a device: all subjects, or each kind once, the EGNN with all its options, and two conservative potentials.
 struct Battery {
     all: bool,
 }
@@ -25,7 +25,8 @@ impl RunOn for Battery {
     type Output = Vec<(Subject, Report)>;
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        let chosen = ["egnn", "egnn, everything", "schnet", "painn", "gcn", "gat"];
+        let conservative = ["egnn, moving, conservative", "painn, conservative"];
+        let chosen = [&["egnn", "egnn, everything", "schnet", "painn", "gcn", "gat"][..], &conservative].concat();
         let chosen = |subject: &Subject| self.all || chosen.contains(&subject.name.as_str());
         let checked = |subject: Subject| {
             let report = equivariance::report::<B>(&subject, 60, &device);

@@ -172,7 +172,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let rows = [
         ("atoms", report.atoms.to_string()),
         ("device", report.device),
-        ("forces", super::predict::forces_line(report.conservative).to_owned()),
+        ("forces", potential.info().forces_are().unwrap_or("-").to_owned()),
         ("steps per second", format!("{:.0}", report.steps_per_second)),
         ("a step", format!("{:.3} ms", report.milliseconds_per_step)),
         ("mean temperature", format!("{:.0} K", report.mean_temperature)),

@@ -122,22 +122,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     written?;
     eprintln!("{count} structures written to {}", args.output.display());
-    if model.info().task.targets.iter().any(is_force) {
-        eprintln!("{}", forces_line(conservative));
+    if let Some(what) = model.info().forces_are() {
+        eprintln!("forces are {what}");
     }
     Ok(())
 }
 
 fn is_force(target: &Target) -> bool {
     target.label == Label::Forces
-}
-
-/// What forces of a potential are.
-pub(crate) fn forces_line(conservative: bool) -> &'static str {
-    match conservative {
-        true => "forces are minus the gradient of the energy (conservative)",
-        false => "forces are direct, not the gradient of the energy: molecular dynamics with them conserves no energy",
-    }
 }
 
 /// Frames with predicted labels in them.

@@ -46,6 +46,16 @@ impl Invalid {
         Err(Self::new(key, format!("is {value}, expected {low} to {high}")))
     }
 
+    /// Checks what every kind has: a width from 1 to 65,536, 1 to 1024 layers, a cutoff.
+    ///
+    /// # Errors
+    /// The first that is beyond these.
+    pub fn unless_sizes(width: usize, layers: usize, cutoff: f64) -> Result<(), Self> {
+        Self::unless_within("width", width, 1, 1 << 16)?;
+        Self::unless_within("layers", layers, 1, 1024)?;
+        Self::unless_cutoff(cutoff)
+    }
+
     /// Checks that displacements are not asked for, which only a model with coordinate updates has.
     ///
     /// # Errors

@@ -14,11 +14,11 @@ mod layer;
 
 use isograd_backends::message::MessageBackend;
 use isograd_backends::profile::Profile;
-use isograd_engine::{Block, BlockBytes, Declare, Layout};
+use isograd_engine::{BlockBytes, Declare, Layout};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Basis, Embedding, Envelope, Normalisation, Radial};
-use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, GraphSizes, Inputs, Invalid, NodeVectors, Promises};
+use crate::nn::{Basis, Embedding, Envelope, Normalisation, Radial, stack};
+use crate::{Architecture, GraphBlocks, GraphNeeds, GraphSizes, Inputs, Invalid, NodeVectors, Promises};
 use layer::Layer;
 
 /// Hyper-parameters of an EGNN.
@@ -81,11 +81,9 @@ impl Architecture for Egnn {
     const KIND: &'static str = "egnn";
 
     fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
-        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
-        Invalid::unless_within("layers", self.layers, 1, 1024)?;
+        Invalid::unless_sizes(self.width, self.layers, self.cutoff)?;
         let fewest = if matches!(self.basis, Basis::Gaussian { .. }) { 2 } else { 1 };
         Invalid::unless_within("basis.size", self.basis.size(), fewest, 1024)?;
-        Invalid::unless_cutoff(self.cutoff)?;
         if !(0.0..1.0).contains(&self.initial_residual) {
             return Err(Invalid::new(
                 "initial_residual",
@@ -114,15 +112,11 @@ impl Architecture for Egnn {
     }
 
     fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
-        declare.next_block();
-        let embedding = Embedding::declare(declare, inputs.species.len(), self.width);
-        let embedding: Box<dyn Block<B, Graph<B>>> =
-            if self.velocities { Box::new(embedding.with_speeds(declare, self.width)) } else { Box::new(embedding) };
-        let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
-            declare.next_block();
-            Box::new(Layer::declare(declare, self, inputs, layer))
-        });
-        std::iter::once(embedding).chain(layers).collect()
+        let embedding = |declare: &mut Declare| {
+            let embedding = Embedding::declare(declare, inputs.species.len(), self.width);
+            if self.velocities { embedding.with_speeds(declare, self.width) } else { embedding }
+        };
+        stack(declare, embedding, self.layers, |declare, layer| Layer::declare(declare, self, inputs, layer))
     }
 
     fn bytes(&self, inputs: &Inputs, layout: &Layout, sizes: GraphSizes, profile: Profile) -> Option<Vec<BlockBytes>> {

@@ -10,7 +10,7 @@ use isograd_backends::value::{Value, attend};
 use isograd_engine::{Block, BlockWeights, Declare, Flow, Init, Slot};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial};
+use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial, stack};
 use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, VECTORS};
 
 /// Slope of the leaky rectifier far below zero, as in the paper.
@@ -45,15 +45,13 @@ impl Architecture for Gat {
     const KIND: &'static str = "gat";
 
     fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
-        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
-        Invalid::unless_within("layers", self.layers, 1, 1024)?;
+        Invalid::unless_sizes(self.width, self.layers, self.cutoff)?;
         Invalid::unless_within("attention_heads", self.attention_heads, 1, self.width)?;
         if !self.width.is_multiple_of(self.attention_heads) {
             let message = format!("is {}, expected a divisor of width = {}", self.attention_heads, self.width);
             return Err(Invalid::new("attention_heads", message));
         }
         Invalid::unless_within("basis.size", self.basis.size(), 1, 1024)?;
-        Invalid::unless_cutoff(self.cutoff)?;
         Invalid::unless_displacement(Self::KIND, inputs)
     }
 
@@ -70,14 +68,8 @@ impl Architecture for Gat {
     }
 
     fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
-        declare.next_block();
-        let embedding: Box<dyn Block<B, Graph<B>>> =
-            Box::new(Embedding::declare(declare, inputs.species.len(), self.width));
-        let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
-            declare.next_block();
-            Box::new(Layer::declare(declare, self, inputs, layer))
-        });
-        std::iter::once(embedding).chain(layers).collect()
+        let embedding = |declare: &mut Declare| Embedding::declare(declare, inputs.species.len(), self.width);
+        stack(declare, embedding, self.layers, |declare, layer| Layer::declare(declare, self, inputs, layer))
     }
 }
 

@@ -8,7 +8,7 @@ use isograd_backends::message::MessageBackend;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial};
+use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial, stack};
 use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, VECTORS};
 
 /// Hyper-parameters of a GCN.
@@ -35,9 +35,7 @@ impl Architecture for Gcn {
     const KIND: &'static str = "gcn";
 
     fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
-        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
-        Invalid::unless_within("layers", self.layers, 1, 1024)?;
-        Invalid::unless_cutoff(self.cutoff)?;
+        Invalid::unless_sizes(self.width, self.layers, self.cutoff)?;
         Invalid::unless_displacement(Self::KIND, inputs)
     }
 
@@ -54,21 +52,17 @@ impl Architecture for Gcn {
     }
 
     fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
-        declare.next_block();
-        let embedding: Box<dyn Block<B, Graph<B>>> =
-            Box::new(Embedding::declare(declare, inputs.species.len(), self.width));
         let radial = Radial { cutoff: self.cutoff, basis: Basis::SquaredDistance, envelope: self.envelope };
-        let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
-            declare.next_block();
+        let embedding = |declare: &mut Declare| Embedding::declare(declare, inputs.species.len(), self.width);
+        stack(declare, embedding, self.layers, |declare, layer| {
             let map = {
                 let mut layers = declare.scope("layers");
                 Linear::declare(&mut layers.scope(layer), "map", [self.width; 2], true)
             };
             let direct = layer + 1 == self.layers && inputs.vectors == NodeVectors::Direct;
             let vectors = direct.then(|| PairVectors::declare(declare, self.width, radial.basis.size(), inputs.heads));
-            Box::new(Convolution { map, vectors, radial })
-        });
-        std::iter::once(embedding).chain(layers).collect()
+            Convolution { map, vectors, radial }
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod linear;
 mod norm;
 mod pair_vectors;
 mod radial;
+mod stack;
 
 pub use distance::{SMALLEST_SQUARE, distance};
 pub use edges::Edges;
@@ -15,3 +16,4 @@ pub use linear::{GatePerceptron, Linear, Mlp};
 pub use norm::{LayerNorm, Normalisation};
 pub use pair_vectors::PairVectors;
 pub use radial::{Basis, Envelope, Radial};
+pub use stack::stack;

@@ -10,7 +10,7 @@ use isograd_backends::value::Value;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Basis, Embedding, Envelope, Linear, Mlp, Radial};
+use crate::nn::{Basis, Embedding, Envelope, Linear, Mlp, Radial, stack};
 use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, VECTORS};
 
 /// The flow entry of vector features, `[N, D F]`.
@@ -47,10 +47,8 @@ impl Architecture for PaiNN {
     const KIND: &'static str = "painn";
 
     fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
-        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
-        Invalid::unless_within("layers", self.layers, 1, 1024)?;
+        Invalid::unless_sizes(self.width, self.layers, self.cutoff)?;
         Invalid::unless_within("basis.size", self.basis.size(), 1, 1024)?;
-        Invalid::unless_cutoff(self.cutoff)?;
         Invalid::unless_fading(self.envelope)?;
         Invalid::unless_displacement(Self::KIND, inputs)
     }
@@ -64,14 +62,8 @@ impl Architecture for PaiNN {
     }
 
     fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
-        declare.next_block();
-        let embedding: Box<dyn Block<B, Graph<B>>> =
-            Box::new(Embedding::declare(declare, inputs.species.len(), self.width));
-        let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
-            declare.next_block();
-            Box::new(Layer::declare(declare, self, inputs, layer))
-        });
-        std::iter::once(embedding).chain(layers).collect()
+        let embedding = |declare: &mut Declare| Embedding::declare(declare, inputs.species.len(), self.width);
+        stack(declare, embedding, self.layers, |declare, layer| Layer::declare(declare, self, inputs, layer))
     }
 }
 

@@ -7,7 +7,7 @@ use isograd_backends::message::MessageBackend;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial};
+use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial, stack};
 use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, VECTORS};
 
 /// Hyper-parameters of a SchNet.
@@ -44,10 +44,8 @@ impl Architecture for SchNet {
     const KIND: &'static str = "schnet";
 
     fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
-        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
-        Invalid::unless_within("layers", self.layers, 1, 1024)?;
+        Invalid::unless_sizes(self.width, self.layers, self.cutoff)?;
         Invalid::unless_within("gaussians", self.gaussians, 2, 1024)?;
-        Invalid::unless_cutoff(self.cutoff)?;
         Invalid::unless_fading(self.envelope)?;
         Invalid::unless_displacement(Self::KIND, inputs)
     }
@@ -61,14 +59,8 @@ impl Architecture for SchNet {
     }
 
     fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
-        declare.next_block();
-        let embedding: Box<dyn Block<B, Graph<B>>> =
-            Box::new(Embedding::declare(declare, inputs.species.len(), self.width));
-        let layers = (0..self.layers).map(|layer| -> Box<dyn Block<B, Graph<B>>> {
-            declare.next_block();
-            Box::new(Interaction::declare(declare, self, inputs, layer))
-        });
-        std::iter::once(embedding).chain(layers).collect()
+        let embedding = |declare: &mut Declare| Embedding::declare(declare, inputs.species.len(), self.width);
+        stack(declare, embedding, self.layers, |declare, layer| Interaction::declare(declare, self, inputs, layer))
     }
 }
 

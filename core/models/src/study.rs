@@ -47,9 +47,7 @@ impl Architecture for Study {
     const KIND: &'static str = "study";
 
     fn validate(&self, inputs: &Inputs) -> Result<(), Invalid> {
-        Invalid::unless_within("width", self.width, 1, 1 << 16)?;
-        Invalid::unless_within("layers", self.layers, 1, 1024)?;
-        Invalid::unless_cutoff(self.cutoff)?;
+        Invalid::unless_sizes(self.width, self.layers, self.cutoff)?;
         if inputs.heads > 1 {
             return Err(Invalid::new("heads", "is \"per_source\", kind \"study\" has one head"));
         }

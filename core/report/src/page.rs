@@ -75,11 +75,12 @@ fn subtitle(report: &Report<'_>) -> String {
     let sizes = [("width ", "width", ""), ("", "layers", " layers")];
     let sizes = sizes.iter().filter_map(|(before, key, after)| Some(format!("{before}{}{after}, ", number(key)?)));
     format!(
-        "{} graph neural network, {} parameters, {}cutoff {} Å; trained on {} with isograd {}",
+        "{} graph neural network, {} parameters, {}cutoff {} Å{}; trained on {} with isograd {}",
         model.kind,
         grouped(report.summary.parameters),
         sizes.collect::<String>(),
         model.cutoff,
+        report.details.info.forces_are().map_or(String::new(), |what| format!("; forces are {what}")),
         report.summary.device,
         env!("CARGO_PKG_VERSION")
     )

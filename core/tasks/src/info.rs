@@ -236,6 +236,16 @@ impl ModelInfo {
         has_forces && self.model.forces == Forces::Gradient
     }
 
+    /// What forces are, in words; `None` where none are predicted.
+    pub fn forces_are(&self) -> Option<&'static str> {
+        let has_forces = self.task.targets.iter().any(|target| target.label == Label::Forces);
+        has_forces.then_some(match self.model.forces {
+            Forces::Gradient => "minus the gradient of the energy (conservative)",
+            Forces::Direct => "direct, not the gradient of the energy (not conservative)",
+            Forces::Displacement => "displacements, not the gradient of the energy (not conservative)",
+        })
+    }
+
     /// The source called `name`, or the first.
     ///
     /// # Errors

@@ -56,7 +56,8 @@ fn a_model_read_back_goes_on_alike() {
 
 #[test]
 fn the_equivariance_battery_holds() {
-    each(|subject| equivariance::holds(subject, 120));
+    // Conservative potentials predict the same energies, by three times the work.
+    each(|subject| equivariance::holds(subject, if subject.forces == Forces::Gradient { 40 } else { 120 }));
 }
 
 #[test]
