@@ -23,7 +23,7 @@ use isograd_engine::{
 use isograd_models::{Graph, GraphBlocks, ModelBackend};
 
 use crate::derivatives::{Geometry, Of};
-use crate::{Derivative, Model};
+use crate::{Derivative, Model, Target};
 
 /// A model on a backend, without its weights.
 pub struct Network<B: ModelBackend> {
@@ -42,6 +42,14 @@ impl<B: ModelBackend> Network<B> {
             derivatives: model.derivatives(),
             species: model.inputs().species.len(),
         }
+    }
+
+    /// The same for a loss of these targets: derivatives without a weight in it are left alone.
+    #[must_use]
+    pub fn for_loss_of(mut self, targets: &[Target]) -> Self {
+        let counts = |name: &str| targets.iter().any(|target| target.name == name && target.weight > 0.0);
+        self.derivatives.retain(|derivative| counts(&derivative.target));
+        self
     }
 
     /// Number of blocks.

@@ -39,7 +39,7 @@ impl Task {
         self
     }
 
-    /// The terms of the loss.
+    /// The terms of the loss: those of targets with a weight.
     pub fn terms(&self) -> Vec<Term> {
         let term = |(target, own): (usize, &Target)| Term {
             target,
@@ -47,7 +47,7 @@ impl Task {
             weight: own.weight,
             delta: self.huber_delta,
         };
-        self.targets.iter().enumerate().map(term).collect()
+        self.targets.iter().enumerate().filter(|(_, own)| own.weight > 0.0).map(term).collect()
     }
 
     /// What is reported.

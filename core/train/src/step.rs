@@ -35,7 +35,7 @@ pub fn accumulate<B: ModelBackend>(
     device: &B::Device,
     sink: &mut (dyn Sink<B> + Send),
 ) -> Result<f64> {
-    let work = Work { model, network: Network::new(model), step, device };
+    let work = Work { model, network: Network::new(model).for_loss_of(step.targets), step, device };
     let mut total = 0.0;
     for parts in step.batches {
         match parts.as_slice() {
