@@ -105,7 +105,7 @@ fn experiment([training, validation, test]: [u64; 3], epochs: usize) -> isograd:
     let fitted = Trainer::new(model, vec![moved])
         .epochs(epochs)
         .config(|config| {
-            config.model.forces = Forces::Displacement;
+            config.model.forces = Some(Forces::Displacement);
             config.loss.kind = LossKind::Mse;
             config.train.batch_graphs = 100;
             config.train.learning_rate = 1e-3;

@@ -7,7 +7,7 @@
 use burn::tensor::{Tensor, backend::Backend};
 use isograd::data::formats::Formats;
 use isograd::network::*;
-use isograd::tasks::Labels;
+use isograd::tasks::{Labels, Network};
 use isograd::train::{config::Config, prepare};
 
 const CONFIG: &str = r#"
@@ -26,10 +26,10 @@ fn main() -> isograd::Result<()> {
     let data = prepare(&config, &Registry::default(), &Formats::default())?;
     let (device, targets) = (Default::default(), &data.training.task().targets);
     let forces = targets.iter().position(|target| target.name == "forces").unwrap_or_default();
-    let (blocks, layout) = (data.model.blocks::<Tracked>(), data.model.layout(1));
+    let (network, layout) = (Network::<CpuBackend>::new(&data.model), data.model.layout(1));
     let mut weights = layout.whole::<CpuBackend>(0, &device);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
-    let segments = Recompute::None.segments(blocks.len());
+    let segments = Recompute::None.segments(network.len());
     let batch = data.training.batch(&(0..32).collect::<Vec<_>>())?;
     let count = batch.labels.counts().0[forces] as f64;
 
@@ -37,13 +37,13 @@ fn main() -> isograd::Result<()> {
     for _ in 0..50 {
         let graph = Graph::<Tracked>::new(&batch.graphs, data.model.inputs().species.len(), &device);
         let labels = Labels::<Tracked>::new(targets, &batch.labels, &device);
-        let mut sink = Collect::new(blocks.len());
+        let mut sink = Collect::new(network.len());
         let walk = Walk { segments: &segments, random: None };
         let loss = |mut found: Flow<Tracked>| {
             let errors = (found.need("forces").into_tensor() - labels.values(forces)) * labels.weights(forces);
             log_cosh(errors).div_scalar(count)
         };
-        losses.push(value_and_grad(&blocks, &layout.view(&weights), &graph, walk, loss, &mut sink)?);
+        losses.push(network.value_and_grad(&layout.view(&weights), &graph, walk, loss, &mut sink)?);
         weights = optimizer.step(weights, 2e-3, sink.gradients(), 1.0);
     }
     println!("log-cosh of force errors: {:.4} before, {:.4} after 50 steps on one batch", losses[0], losses[49]);

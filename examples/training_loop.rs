@@ -5,7 +5,7 @@
 
 use isograd::data::{epoch_order, formats::Formats, pack};
 use isograd::network::*;
-use isograd::tasks::{Labels, loss};
+use isograd::tasks::{Labels, Network, loss};
 use isograd::train::{config::Config, prepare};
 
 const CONFIG: &str = r#"
@@ -19,11 +19,11 @@ fn main() -> isograd::Result<()> {
     let task = data.training.task();
     let (device, targets, terms) = (Default::default(), &task.targets, task.terms());
 
-    let blocks = data.model.blocks::<Tracked>();
+    let network = Network::<CpuBackend>::new(&data.model);
     let layout = data.model.layout(1);
     let mut weights = layout.whole::<CpuBackend>(config.train.seed, &device);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
-    let segments = Recompute::Layer.segments(blocks.len());
+    let segments = Recompute::Layer.segments(network.len());
 
     let mut means = Vec::new();
     for epoch in 0..3 {
@@ -34,11 +34,11 @@ fn main() -> isograd::Result<()> {
             let batch = data.training.batch(members)?;
             let graph = Graph::<Tracked>::new(&batch.graphs, data.model.inputs().species.len(), &device);
             let labels = Labels::<Tracked>::new(targets, &batch.labels, &device);
-            let mut sink = Collect::new(blocks.len());
+            let mut sink = Collect::new(network.len());
             let walk = Walk { segments: &segments, random: None };
             let counts = batch.labels.counts();
             let objective = |found| loss(&terms, targets, found, &labels, &counts);
-            total += value_and_grad(&blocks, &layout.view(&weights), &graph, walk, objective, &mut sink)?;
+            total += network.value_and_grad(&layout.view(&weights), &graph, walk, objective, &mut sink)?;
             let gradients = sink.gradients();
             let scale = clip_scale(squares(&gradients).sqrt(), 10.0);
             weights = optimizer.step(weights, 2e-3, gradients, scale);

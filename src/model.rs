@@ -5,6 +5,7 @@ use std::ops::Index;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::{Tensor, TensorData};
 use isograd_backends::device::DeviceName;
 use isograd_data::{Budget, HostBatch, HostGraph, Measured};
 use isograd_models::Registry;
@@ -154,12 +155,28 @@ impl Model {
         self.info.complete(structure, self.source, &mut found);
         Ok(found)
     }
+
+    /// See [`Calculator::hessian_product`](crate::Calculator::hessian_product).
+    pub(crate) fn hessian_product(&self, structure: &Structure, displacements: &[[f64; 3]]) -> Result<Vec<[f64; 3]>> {
+        sound(structure)?;
+        if displacements.len() != structure.len() {
+            let (atoms, given) = (structure.len(), displacements.len());
+            return Err(Error::Structure(format!("has {atoms} atoms, but there are {given} displacements")));
+        }
+        if !self.info.is_conservative() {
+            let message = "the potential is not conservative, so its energy has no Hessian that forces follow; train with \
+                           model.forces = \"gradient\"";
+            return Err(Error::Structure(message.into()));
+        }
+        self.on.hessian_product(&self.info.graph(structure, self.source)?, displacements)
+    }
 }
 
 /// A model without the type of its backend.
 trait OnDevice: Send {
     fn predict(&self, dataset: &Arc<Dataset>) -> Result<Vec<Vec<Vec<f64>>>>;
     fn evaluate(&self, graph: &HostGraph) -> Result<Vec<Vec<f64>>>;
+    fn hessian_product(&self, graph: &HostGraph, displacements: &[[f64; 3]]) -> Result<Vec<[f64; 3]>>;
 }
 
 struct Load<'a> {
@@ -223,5 +240,15 @@ impl<B: Backend> OnDevice for Here<B> {
             flow.need(&target.name).into_tensor().into_data().iter::<f64>().collect()
         };
         Ok(info.task.targets.iter().map(numbers).collect())
+    }
+
+    fn hessian_product(&self, graph: &HostGraph, displacements: &[[f64; 3]]) -> Result<Vec<[f64; 3]>> {
+        let Trained { layout, weights, .. } = &self.trained;
+        let batch = HostBatch::new(&[0], std::slice::from_ref(graph));
+        let data = TensorData::new(displacements.as_flattened().to_vec(), [displacements.len(), 3]);
+        let along = Tensor::from_data(data.convert::<B::FloatElem>(), &self.device);
+        let product = self.network.hessian_product(&layout.view(weights), &batch, along, &self.device)?;
+        let numbers: Vec<f64> = product.into_data().iter::<f64>().collect();
+        Ok(numbers.as_chunks().0.to_vec())
     }
 }

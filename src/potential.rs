@@ -1,4 +1,4 @@
-//! A trained potential at work: energies and forces.
+//! A trained potential at work: energies, forces, stress, products with the Hessian.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use isograd_train::{Error, Result};
 
 use crate::Model;
 
-/// Energy and forces of one structure.
+/// Energy, forces and stress of one structure.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
@@ -18,6 +18,13 @@ pub struct Prediction {
     pub energy: f64,
     /// Forces in eV/angstrom, one per atom.
     pub forces: Vec<[f64; 3]>,
+    /// Stress in eV/angstrom^3, tension positive; `None` without a cell, and of a potential that is not conservative.
+    pub stress: Option<[[f64; 3]; 3]>,
+}
+
+/// A stress of nine numbers.
+fn stress_of(numbers: &[f64]) -> Option<[[f64; 3]; 3]> {
+    numbers.as_chunks().0.try_into().ok()
 }
 
 /// A trained potential on a device.
@@ -39,7 +46,7 @@ impl Potential {
     /// Whether a model is a potential.
     pub(crate) fn check(model: &Model) -> Result<()> {
         let labels: Vec<&Label> = model.info().task.targets.iter().map(|target| &target.label).collect();
-        if labels == [&Label::Energy, &Label::Forces] {
+        if labels.starts_with(&[&Label::Energy, &Label::Forces]) {
             return Ok(());
         }
         let task = &model.info().task.kind;
@@ -91,6 +98,12 @@ impl Potential {
         self.0.device()
     }
 
+    /// Whether forces are the negative gradient of the energy. Only then is energy conserved in molecular dynamics, and only
+    /// then is there a stress.
+    pub fn is_conservative(&self) -> bool {
+        self.info().is_conservative()
+    }
+
     /// Predicts many structures, in their order, in batches. Their labels are not read.
     ///
     /// # Errors
@@ -100,6 +113,7 @@ impl Potential {
         let prediction = |values: crate::Values| Prediction {
             energy: values["energy"][0],
             forces: values["forces"].as_chunks().0.to_vec(),
+            stress: values.get("stress").and_then(stress_of),
         };
         Ok(self.0.predict(structures)?.into_iter().map(prediction).collect())
     }
@@ -117,18 +131,29 @@ pub struct Calculator<'a> {
 }
 
 impl Calculator<'_> {
-    /// Energy and forces of a structure.
+    /// Energy, forces and stress of a structure.
     ///
     /// # Errors
     /// As [`Potential::predict`].
     pub fn evaluate(&mut self, structure: &Structure) -> Result<&Prediction> {
         let found = self.model.evaluate(structure)?;
-        let [energy, forces] = &found[..] else {
+        let [energy, forces, others @ ..] = &found[..] else {
             return Err(Error::Internal("a potential predicts an energy and forces".into()));
         };
+        self.found.stress = others.first().and_then(|stress| stress_of(stress));
         self.found.energy = energy[0];
         self.found.forces.clear();
         self.found.forces.extend_from_slice(forces.as_chunks().0);
         Ok(&self.found)
+    }
+
+    /// What the Hessian of the energy makes of displacements of all atoms, in eV/angstrom^2 times their unit: minus the
+    /// change of forces along them. The cell stays as it is.
+    ///
+    /// # Errors
+    /// As [`Potential::predict`], and [`Error::Structure`] where there is not one displacement for each atom, or the potential
+    /// is not conservative.
+    pub fn hessian_product(&mut self, structure: &Structure, displacements: &[[f64; 3]]) -> Result<Vec<[f64; 3]>> {
+        self.model.hessian_product(structure, displacements)
     }
 }

@@ -21,7 +21,8 @@ const CHUNK: usize = 512;
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  isograd predict runs/quickstart molecules.xyz -o predicted.extxyz
 
-Energies are in eV, lengths in angstrom, forces in eV/angstrom, whatever the units of the input. Labels of the
+Energies are in eV, lengths in angstrom, forces in eV/angstrom, stress in eV/angstrom^3 with tension positive, whatever the
+units of the input. Stress is written of conservative potentials, where there is a cell. Labels of the
 input are kept under `reference_energy` and `reference_forces`; all other keys and columns stay as they are. Models of other
 tasks write each target under its name, and labels under `reference_` and the name.")]
 pub(crate) struct Args {
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Where to write predictions, as extended XYZ
     #[arg(short, long)]
     output: PathBuf,
+    /// Take net force and torque out of direct forces; in a periodic cell the net force alone
+    #[arg(long)]
+    without_net_force: bool,
     #[command(flatten)]
     options: UseOptions,
 }
@@ -78,6 +82,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Some(name) => model.of_source(name)?,
         None => model,
     };
+    let conservative = model.info().is_conservative();
+    if args.without_net_force && (conservative || !model.info().task.targets.iter().any(is_force)) {
+        let message = match conservative {
+            true => "is not needed: forces of this run are minus the gradient of the energy, which have no net force or torque",
+            false => "is of potentials; this run predicts no forces",
+        };
+        return Err(Error::Config { place: "--without-net-force".into(), message: message.into() });
+    }
     let name = args.input.display().to_string();
     let mut frames = Formats::default().open(&args.input)?.peekable();
     let temporary = args.output.with_extension("partial");
@@ -88,7 +100,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         while frames.peek().is_some() {
             let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
             count += chunk.len();
-            for frame in label(chunk, &model, &source, &name)? {
+            for frame in label(chunk, &model, &source, &name, args.without_net_force)? {
                 write_frame(&mut out, &frame).map_err(failed)?;
             }
         }
@@ -100,11 +112,32 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     written?;
     eprintln!("{count} structures written to {}", args.output.display());
+    if model.info().task.targets.iter().any(is_force) {
+        eprintln!("{}", forces_line(conservative));
+    }
     Ok(())
 }
 
+fn is_force(target: &Target) -> bool {
+    target.label == Label::Forces
+}
+
+/// What forces of a potential are.
+pub(crate) fn forces_line(conservative: bool) -> &'static str {
+    match conservative {
+        true => "forces are minus the gradient of the energy (conservative)",
+        false => "forces are direct, not the gradient of the energy: molecular dynamics with them conserves no energy",
+    }
+}
+
 /// Frames with predicted labels in them.
-fn label(mut frames: Vec<Frame>, model: &Model, source: &Source, file: &str) -> Result<Vec<Frame>> {
+fn label(
+    mut frames: Vec<Frame>,
+    model: &Model,
+    source: &Source,
+    file: &str,
+    without_net_force: bool,
+) -> Result<Vec<Frame>> {
     let mut structures = Vec::with_capacity(frames.len());
     for frame in &frames {
         let structure = source.structure(frame, file)?;
@@ -114,13 +147,20 @@ fn label(mut frames: Vec<Frame>, model: &Model, source: &Source, file: &str) -> 
         structures.push(structure);
     }
     for ((frame, structure), values) in frames.iter_mut().zip(&structures).zip(model.predict(&structures)?) {
-        write_labels(frame, source, structure, model, &values);
+        write_labels(frame, source, structure, model, &values, without_net_force);
     }
     Ok(frames)
 }
 
 /// Puts predictions where ASE looks for them, and moves labels of the input aside.
-fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, model: &Model, values: &Values) {
+fn write_labels(
+    frame: &mut Frame,
+    source: &Source,
+    structure: &Structure,
+    model: &Model,
+    values: &Values,
+    without_net_force: bool,
+) {
     let keys = &source.keys;
     let targets = &model.info().task.targets;
     if targets.iter().any(|target| target.label == Label::Energy) {
@@ -141,7 +181,13 @@ fn write_labels(frame: &mut Frame, source: &Source, structure: &Structure, model
             Label::Column(key) => (target.name.as_str(), key.as_str()),
         };
         let reference = format!("reference_{name}");
-        let found = shown(target, &values[&target.name]);
+        let mut found = shown(target, &values[&target.name]);
+        if without_net_force && is_force(target) {
+            let mut forces = found.as_chunks().0.to_vec();
+            let free = structure.geometry.cell.is_none() || structure.geometry.periodic == [false; 3];
+            isograd::structure::without_net_force(&structure.geometry.positions, &mut forces, free);
+            found = forces.into_flattened();
+        }
         if found.is_empty() {
             continue;
         }

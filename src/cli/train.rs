@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use isograd::backends::device::DeviceName;
+use isograd::tasks::Label;
 use isograd::train::config::Config;
 use isograd::train::run::{RankSummary, Summary};
 use isograd::train::{Error, Result};
@@ -108,11 +109,23 @@ fn print_finished(outcome: &Finished) {
         ("parameters", grouped(summary.parameters)),
         ("device", summary.device.clone()),
         ("equivariance", equivariance(summary)),
+        ("forces", forces(outcome)),
         ("report", outcome.run.root().join("report.html").display().to_string()),
     ];
     println!("{}", table(&["run", ""], rows.into_iter().map(|(key, value)| vec![key.into(), value]).collect()));
     if train.ranks.len() > 1 {
         print_ranks(&train.ranks);
+    }
+}
+
+/// What the forces of a potential are.
+fn forces(outcome: &Finished) -> String {
+    let Some(details) = &outcome.details else { return "-".into() };
+    let has_forces = details.info.task.targets.iter().any(|target| target.label == Label::Forces);
+    match (has_forces, details.info.is_conservative()) {
+        (false, _) => "-".into(),
+        (true, true) => "minus the gradient of the energy (conservative)".into(),
+        (true, false) => "direct, not the gradient of the energy".into(),
     }
 }
 

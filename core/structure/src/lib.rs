@@ -22,6 +22,7 @@ mod cell;
 mod element;
 mod error;
 mod neighbours;
+mod rigid;
 mod structure;
 mod units;
 
@@ -29,5 +30,6 @@ pub use cell::{Cell, Geometry};
 pub use element::Element;
 pub use error::{Error, Result};
 pub use neighbours::{NeighbourList, Pairs, neighbour_list, pairs};
+pub use rigid::without_net_force;
 pub use structure::Structure;
 pub use units::{EnergyUnit, LengthUnit, StressSign, StressUnit, Units};

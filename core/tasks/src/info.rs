@@ -230,6 +230,12 @@ impl ModelInfo {
         self.model.model_of(architecture, &self.task.targets, edge_work)
     }
 
+    /// Whether forces are the negative gradient of the energy.
+    pub fn is_conservative(&self) -> bool {
+        let has_forces = self.task.targets.iter().any(|target| target.label == Label::Forces);
+        has_forces && self.model.forces == Forces::Gradient
+    }
+
     /// The source called `name`, or the first.
     ///
     /// # Errors

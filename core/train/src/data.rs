@@ -428,7 +428,7 @@ fn trunk(config: &Config, registry: &Registry, nodes: Nodes, task: &Task) -> Res
     }
     let per_source = config.model.heads == HeadSharing::PerSource;
     let heads = if per_source { config.data.sources.len() } else { 1 };
-    let trunk = TrunkInfo::new(&*architecture, nodes, heads, config.model.forces);
+    let trunk = TrunkInfo::new(&*architecture, nodes, heads, config.model.forces());
     let model = trunk.model_of(architecture, &task.targets, config.train.message).map_err(Error::model)?;
     Ok((trunk, model))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use isograd_models::{Invalid, Registry};
-use isograd_tasks::{LossConfig, TaskConfig};
+use isograd_tasks::{Forces, LossConfig, TaskConfig};
 use serde::Serialize;
 
 use super::{Config, ModelConfig, SourceConfig};
@@ -57,6 +57,7 @@ impl Config {
         config.fill();
         let set_here = overrides.is_empty().then_some(text);
         config.model.fill(registry).map_err(|invalid| fail(explain_model(&invalid, set_here)))?;
+        config.fill_forces(registry)?;
         config.check().map_err(|(key, message)| fail(format!("{key} {message}")))?;
         Ok(config)
     }
@@ -68,6 +69,7 @@ impl Config {
     pub fn complete(&mut self, registry: &Registry) -> Result<()> {
         self.fill();
         self.model.fill(registry).map_err(Error::model)?;
+        self.fill_forces(registry)?;
         self.check().map_err(|(key, message)| Error::Config { place: key.into(), message })
     }
 
@@ -120,6 +122,15 @@ impl Config {
         }
     }
 
+    /// Says where forces come from, where nothing else does.
+    fn fill_forces(&mut self, registry: &Registry) -> Result<()> {
+        if self.model.forces.is_none() {
+            let derives = self.task == TaskConfig::default() && !self.model.architecture(registry)?.needs().positions;
+            self.model.forces = Some(if derives { Forces::Gradient } else { Forces::Direct });
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), (&'static str, String)> {
         let data = &self.data;
         if data.sources.is_empty() {
@@ -149,6 +160,10 @@ impl Config {
         between("data.largest_force", data.largest_force, 1e-6, 1e9)?;
         between("loss.energy_weight", self.loss.energy_weight, 0.0, 1e9)?;
         between("loss.force_weight", self.loss.force_weight, 0.0, 1e9)?;
+        between("loss.stress_weight", self.loss.stress_weight, 0.0, 1e9)?;
+        if self.loss.stress_weight > 0.0 && self.model.forces() != Forces::Gradient {
+            return Err(("loss.stress_weight", "is above 0, which needs model.forces = \"gradient\"".into()));
+        }
         between("loss.huber_delta", self.loss.huber_delta, 1e-9, 1e9)?;
         if let Err(isograd_models::Invalid { key, message }) = self.task.task(&self.loss) {
             return Err(("task", format!("{key} {message}")));

@@ -60,7 +60,7 @@ impl Config {
         let wrong =
             |invalid: Invalid| Error::Config { place: format!("task.{}", invalid.key), message: invalid.message };
         let task = self.task.task(&self.loss).map_err(wrong)?;
-        let conservative = self.task == TaskConfig::default() && self.model.forces == Forces::Gradient;
+        let conservative = self.task == TaskConfig::default() && self.model.forces() == Forces::Gradient;
         Ok(if conservative { task.with_stress(self.loss.stress_weight) } else { task })
     }
 }
@@ -163,7 +163,6 @@ const PAPER_KIND: &str = "egnn";
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// For potentials: the defaults of each kind; of `egnn` width 128, 4 layers, 16 Bessel functions, polynomial envelope,
-    /// direct forces.
     #[default]
     Atomistic,
     /// The sizes of the scaling study arXiv:2504.08112, of `egnn` only: width 50, 3 layers, squared distance, cosine
@@ -179,8 +178,10 @@ pub struct ModelConfig {
     pub kind: String,
     /// `atomistic` or `paper`. Default `atomistic`.
     pub preset: Preset,
-    /// `gradient`, `direct` or `displacement`. Default `direct`.
-    pub forces: Forces,
+    /// `gradient` (minus the derivative of the energy: conservative), `direct` or `displacement`. Default `gradient` of
+    /// potentials, `direct` of other tasks and of kinds that read positions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forces: Option<Forces>,
     /// `auto` (those in the data) or a list of symbols. Default `auto`.
     pub elements: Elements,
     /// `shared` (one head) or `per_source`. Default `shared`.
@@ -195,7 +196,7 @@ impl Default for ModelConfig {
         Self {
             kind: DEFAULT_KIND.into(),
             preset: Preset::default(),
-            forces: Forces::default(),
+            forces: None,
             elements: Elements::default(),
             heads: HeadSharing::default(),
             options: Map::new(),
@@ -204,6 +205,11 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
+    /// Where forces come from; direct, where that is left open.
+    pub fn forces(&self) -> Forces {
+        self.forces.unwrap_or_default()
+    }
+
     /// The architecture with its hyper-parameters.
     ///
     /// # Errors
