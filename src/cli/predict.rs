@@ -85,7 +85,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let conservative = model.info().is_conservative();
     if args.without_net_force && (conservative || !model.info().task.targets.iter().any(is_force)) {
         let message = match conservative {
-            true => "is not needed: forces of this run are minus the gradient of the energy, which have no net force or torque",
+            true => {
+                "is not needed: forces of this run are minus the gradient of the energy, which have no net force or torque"
+            }
             false => "is of potentials; this run predicts no forces",
         };
         return Err(Error::Config { place: "--without-net-force".into(), message: message.into() });

@@ -7,6 +7,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use super::KernelBackend;
+use super::reference::silu_curvature;
 use crate::index::Grouping;
 use crate::primitive::{primitive, tensor};
 
@@ -49,6 +50,27 @@ impl<B: KernelBackend, const R: usize> Backward<B, 1> for Silu<R> {
         if let [Some(parent)] = ops.parents {
             let found = B::silu_backward::<R>(tensor(ops.state), tensor(gradient));
             grads.register::<B>(parent.id, primitive(found));
+        }
+    }
+}
+
+/// `gradient silu'(x)` of x and gradient, which is the tangent of SiLU.
+#[derive(Debug)]
+struct SiluSlope<const R: usize>;
+
+impl<B: KernelBackend, const R: usize> Backward<B, 2> for SiluSlope<R> {
+    type State = [B::FloatTensorPrimitive; 2];
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let found: Tensor<B, R> = tensor(grads.consume::<B>(&ops.node));
+        let [of_x, of_gradient] = ops.parents;
+        let [x, gradient] = ops.state.map(tensor::<B, R>);
+        if let Some(parent) = of_x {
+            let curved = silu_curvature(x.clone()) * gradient * found.clone();
+            grads.register::<B>(parent.id, primitive(curved));
+        }
+        if let Some(parent) = of_gradient {
+            grads.register::<B>(parent.id, primitive(B::silu_backward(x, found)));
         }
     }
 }
@@ -102,6 +124,17 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         let found = primitive(B::silu::<R>(tensor(x.primitive.clone())));
         let found = match Silu::<R>.prepare::<C>([x.node]).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => prepared.finish(x.primitive, found),
+            OpsKind::UnTracked(prepared) => prepared.finish(found),
+        };
+        Tensor::from_primitive(TensorPrimitive::Float(found))
+    }
+
+    fn silu_backward<const R: usize>(x: Tensor<Self, R>, gradient: Tensor<Self, R>) -> Tensor<Self, R> {
+        let (x, gradient) = (primitive(x), primitive(gradient));
+        let (x_here, gradient_here) = (x.primitive.clone(), gradient.primitive.clone());
+        let found = primitive(B::silu_backward::<R>(tensor(x_here), tensor(gradient_here)));
+        let found = match SiluSlope::<R>.prepare::<C>([x.node, gradient.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish([x.primitive, gradient.primitive], found),
             OpsKind::UnTracked(prepared) => prepared.finish(found),
         };
         Tensor::from_primitive(TensorPrimitive::Float(found))
