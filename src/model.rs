@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use isograd_backends::device::DeviceName;
 use isograd_data::{Budget, HostBatch, HostGraph, Measured};
 use isograd_models::Registry;
-use isograd_structure::Structure;
+use isograd_structure::{Structure, VerletList};
 use isograd_tasks::{Label, ModelInfo, Network, Target, Trained};
 use isograd_train::run::{RunDirectory, load_model};
 use isograd_train::{Backend, Dataset, Error, Pass, Predictor, Result, RunOn, dispatch, predict};
@@ -148,10 +148,12 @@ impl Model {
         found.into_iter().map(|numbers| Values { info: self.info.clone(), numbers }).collect()
     }
 
-    /// What the model says of one structure, target by target, on the thread that asks.
-    pub(crate) fn evaluate(&self, structure: &Structure) -> Result<Vec<Vec<f64>>> {
+    /// What the model says of one structure, target by target, on the thread that asks; `neighbours` are of the model's
+    /// cutoff.
+    pub(crate) fn evaluate(&self, structure: &Structure, neighbours: &mut VerletList) -> Result<Vec<Vec<f64>>> {
         sound(structure)?;
-        let mut found = self.on.evaluate(&self.info.graph(structure, self.source)?)?;
+        let edges = neighbours.list(&structure.geometry)?.into();
+        let mut found = self.on.evaluate(&self.info.graph_with(structure, self.source, edges)?)?;
         self.info.complete(structure, self.source, &mut found);
         Ok(found)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use isograd_backends::device::DeviceName;
 use isograd_models::Registry;
-use isograd_structure::Structure;
+use isograd_structure::{Structure, VerletList};
 use isograd_tasks::{Label, ModelInfo};
 use isograd_train::{Error, Result};
 
@@ -120,13 +120,20 @@ impl Potential {
 
     /// What answers for one structure at a time, for a molecular dynamics loop.
     pub fn calculator(&self) -> Calculator<'_> {
-        Calculator { model: &self.0, found: Prediction::default() }
+        let neighbours = VerletList::new(self.info().model.cutoff, SKIN);
+        Calculator { model: &self.0, neighbours, found: Prediction::default() }
     }
 }
 
-/// Answers for one structure at a time, on the thread that asks, and into memory that it keeps.
+/// How much farther than the cutoff a calculator looks for neighbours, in angstrom: at room temperature, a list then holds
+/// for some tens of steps of a femtosecond.
+const SKIN: f64 = 0.5;
+
+/// Answers for one structure at a time, on the thread that asks, and into memory that it keeps. It also keeps the neighbour
+/// list until an atom has moved a quarter of an angstrom, or the cell has changed; the answers are the same.
 pub struct Calculator<'a> {
     model: &'a Model,
+    neighbours: VerletList,
     found: Prediction,
 }
 
@@ -136,7 +143,7 @@ impl Calculator<'_> {
     /// # Errors
     /// As [`Potential::predict`].
     pub fn evaluate(&mut self, structure: &Structure) -> Result<&Prediction> {
-        let found = self.model.evaluate(structure)?;
+        let found = self.model.evaluate(structure, &mut self.neighbours)?;
         let [energy, forces, others @ ..] = &found[..] else {
             return Err(Error::Internal("a potential predicts an energy and forces".into()));
         };

@@ -2,9 +2,15 @@
 
 mod common;
 
+use std::io::BufRead;
+
 use common::{Workspace, clusters};
 use isograd::data::Source;
+use isograd::data::formats::{ExtXyz, Format, Formats, Frames, Input};
+use isograd::models::nn::Envelope;
+use isograd::network::*;
 use isograd::prelude::*;
+use isograd::train::{config::Config, prepare, train};
 use isograd::{Error, Result};
 
 const CONFIG: &str = r#"
@@ -46,6 +52,32 @@ fn the_library_predicts_what_the_program_predicts() {
         assert!((own.energy - alone.energy).abs() < 1e-5 * own.energy.abs());
         let pairs = own.forces.as_flattened().iter().zip(alone.forces.as_flattened());
         assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0)));
+    }
+}
+
+/// One atom walks through a crystal, seen by a model without an envelope, which answers otherwise where an edge is too many.
+#[test]
+fn a_calculator_that_keeps_its_neighbours_answers_as_one_that_does_not() {
+    let data = Data::from(structures(40)).split(Split::by_frame(0.1)).unwrap();
+    let model = Egnn { width: 8, layers: 2, cutoff: 3.0, envelope: Envelope::None, ..Egnn::default() };
+    let fitted = Trainer::new(model, PotentialTask::default()).epochs(1).fit(&data).unwrap();
+    let potential = fitted.potential();
+    let mut calculator = potential.calculator();
+    let mut structure = structures(4).remove(3);
+    let edge = |length: f64| Some(Cell([[length, 0.0, 0.0], [0.3, length, 0.0], [0.0, 0.0, length]]));
+    structure.geometry = Geometry { cell: edge(5.0), periodic: [true; 3], ..structure.geometry };
+    for step in 0..200 {
+        let walker = &mut structure.geometry.positions[step / 70];
+        (0..3).for_each(|k| walker[k] += 0.08 * f64::sin((7 * step + 3 * k) as f64) + 0.02);
+        if step == 120 {
+            structure.geometry.cell = edge(4.8);
+        }
+        let new = &potential.predict(std::slice::from_ref(&structure)).unwrap()[0];
+        let kept = calculator.evaluate(&structure).unwrap();
+        assert!((new.energy - kept.energy).abs() < 1e-5 * new.energy.abs(), "step {step}: {new:?} {kept:?}");
+        for (a, b) in new.forces.as_flattened().iter().zip(kept.forces.as_flattened()) {
+            assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "step {step}: {new:?} {kept:?}");
+        }
     }
 }
 
@@ -110,6 +142,66 @@ references = { H = -2.0, C = -2.0, O = -3.0 }
     };
     let hydrogens = structures(1)[0].elements.iter().filter(|element| element.symbol() == "H").count();
     assert!((energy("first") - energy("second") - hydrogens as f64).abs() < 1e-9);
+}
+
+/// Extended XYZ below a line of its own.
+struct Marked;
+
+impl Format for Marked {
+    fn name(&self) -> &'static str {
+        "marked"
+    }
+    fn recognises(&self, start: &[u8]) -> bool {
+        start.starts_with(b"# marked\n")
+    }
+    fn frames<'a>(&self, input: Input<'a>) -> isograd::data::Result<Frames<'a>> {
+        let name = input.name().to_owned();
+        let mut bytes = input.into_bytes();
+        bytes.skip_until(b'\n').map_err(isograd::data::Error::io(&name, "read"))?;
+        ExtXyz.frames(Input::new(bytes, name))
+    }
+}
+
+/// A GCN under another name.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+struct Renamed(Gcn);
+
+impl Architecture for Renamed {
+    const KIND: &'static str = "renamed";
+    fn validate(&self, inputs: &Inputs) -> std::result::Result<(), Invalid> {
+        self.0.validate(inputs)
+    }
+    fn needs(&self) -> GraphNeeds {
+        self.0.needs()
+    }
+    fn width(&self) -> usize {
+        self.0.width
+    }
+    fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
+        self.0.blocks(inputs, declare)
+    }
+}
+
+#[test]
+fn a_config_reaches_kinds_and_formats_that_are_not_ours() {
+    let space = Workspace::new(1, CONFIG);
+    std::fs::write(space.path("data.marked"), format!("# marked\n{}", clusters(40))).unwrap();
+    let (data, run) = (space.path("data.marked"), space.path("run"));
+    let text = format!(
+        "data.files = [{data:?}]\nrun.out = {run:?}\nmodel = {{ kind = \"renamed\", width = 8, layers = 1, cutoff = 3.0 }}\n\
+         train.epochs = 1\n"
+    );
+    let (registry, formats) = (Registry::default().with::<Renamed>(), Formats::default().with(Marked));
+    let config = Config::parse_with(&registry, &text, &[], "text").unwrap();
+    let ours = prepare(&config, &registry, &Formats::default()).err().unwrap().to_string();
+    assert!(ours.ends_with("data.marked:1: frame 0: expected the number of atoms, found `# marked`"), "{ours}");
+    let finished = train::<CpuBackend>(&config, &registry, &formats, false, &Default::default(), &mut ()).unwrap();
+    assert_eq!(finished.details.unwrap().info.model.kind, "renamed");
+    assert!(Model::load(&run, DeviceName::Cpu).unwrap_err().to_string().contains("renamed"));
+    assert_eq!(Model::load_with(&registry, &run, DeviceName::Cpu).unwrap().predict(&structures(2)).unwrap().len(), 2);
+    let read = Data::open_with(&formats, &data, &Source::default()).unwrap();
+    assert_eq!(read.structures(), structures(40));
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod neighbours;
 mod rigid;
 mod structure;
 mod units;
+mod verlet;
 
 pub use cell::{Cell, Geometry};
 pub use element::Element;
@@ -33,3 +34,4 @@ pub use neighbours::{NeighbourList, Pairs, neighbour_list, pairs};
 pub use rigid::without_net_force;
 pub use structure::Structure;
 pub use units::{EnergyUnit, LengthUnit, StressSign, StressUnit, Units};
+pub use verlet::VerletList;

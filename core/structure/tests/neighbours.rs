@@ -3,7 +3,7 @@
 mod brute_force;
 
 use brute_force::brute_force;
-use isograd_structure::{Cell, Geometry, NeighbourList, neighbour_list, pairs};
+use isograd_structure::{Cell, Geometry, NeighbourList, VerletList, neighbour_list, pairs};
 use proptest::prelude::*;
 
 /// Edges as comparable numbers: receiver, sender, shift.
@@ -26,6 +26,28 @@ fn geometries() -> impl Strategy<Value = Geometry> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_kept_list_is_a_new_list(
+        geometry in geometries(),
+        cutoff in 0.5..6.5f64,
+        skin in 0.0..1.5f64,
+        steps in prop::collection::vec((any::<prop::sample::Index>(), prop::array::uniform3(-0.4..0.4f64)), 1..30),
+    ) {
+        let mut geometry = geometry;
+        let mut kept = VerletList::new(cutoff, skin);
+        for (atom, step) in steps {
+            if !geometry.positions.is_empty() {
+                let atom = atom.index(geometry.positions.len());
+                (0..3).for_each(|k| geometry.positions[atom][k] += step[k]);
+            }
+            let (found, new) = (kept.list(&geometry).unwrap(), neighbour_list(&geometry, cutoff).unwrap());
+            prop_assert_eq!(keys(&found), keys(&new));
+            for (a, b) in found.vectors.as_flattened().iter().zip(new.vectors.as_flattened()) {
+                prop_assert!((a - b).abs() < 1e-11, "{} and {}", a, b);
+            }
+        }
+    }
 
     #[test]
     fn equals_brute_force(geometry in geometries(), cutoff in 0.5..6.5f64) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use isograd_backends::value::EdgeWork;
-use isograd_data::{HostGraph, Keys, References, Sizes, Source};
+use isograd_data::{HostEdges, HostGraph, Keys, References, Sizes, Source};
 use isograd_models::{AnyArchitecture, Inputs, Invalid, NodeVectors, Registry};
 use isograd_structure::{Element, Structure, Units, neighbour_list, pairs};
 use serde::{Deserialize, Serialize};
@@ -267,11 +267,20 @@ impl ModelInfo {
     /// # Errors
     /// [`Error::Element`] for an unknown element, [`Error::Structure`] for an impossible cell.
     pub fn graph(&self, structure: &Structure, source: usize) -> Result<HostGraph, Error> {
+        let edges = neighbour_list(&structure.geometry, self.model.cutoff)?.into();
+        self.graph_with(structure, source, edges)
+    }
+
+    /// The same with edges that are known already.
+    ///
+    /// # Errors
+    /// [`Error::Element`] for an unknown element.
+    pub fn graph_with(&self, structure: &Structure, source: usize, edges: HostEdges) -> Result<HostGraph, Error> {
         let positions = if self.model.positions { structure.geometry.positions.as_flattened() } else { &[] };
         Ok(HostGraph {
             dims: 3,
             species: self.model.species(&structure.elements)?,
-            edges: neighbour_list(&structure.geometry, self.model.cutoff)?.into(),
+            edges,
             head: self.sources[source].head,
             positions: positions.to_vec(),
             velocities: Vec::new(),
