@@ -33,11 +33,6 @@ pub fn packing(profile: Profile) -> u64 {
     }
 }
 
-/// What matrix products hold for all threads and one caller.
-pub fn products(profile: Profile) -> u64 {
-    packings(profile, [true, true])
-}
-
 /// What matrix products hold, where the caller and where all threads beside it have made any.
 pub fn packings(profile: Profile, [caller, others]: [bool; 2]) -> u64 {
     match profile {
