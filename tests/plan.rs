@@ -3,25 +3,58 @@
 mod common;
 
 use std::process::Command;
+use std::sync::Arc;
 
+use burn::nn::{Linear, LinearConfig};
 use common::Workspace;
-use serde_json::Value;
+use isograd::backends::profile::Profile;
+use isograd::backends::value::EdgeWork;
+use isograd::engine::Recompute;
+use isograd::models::{AnyArchitecture, Gcn, GraphSizes, Inputs, NodeVectors, Registry};
+use isograd::network::*;
+use isograd::tasks::{Model, Readout, potential_targets};
+use isograd::train::MemoryWorkload;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
-/// Nodes, degree, width, layers, recomputation, messages.
-type Case = (usize, usize, usize, usize, &'static str, &'static str);
+/// A training step that is measured.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    kind: &'static str,
+    /// Where forces come from; as is usual for the kind where it is not said.
+    forces: Option<&'static str>,
+    /// Nodes, degree, width, layers.
+    sizes: [usize; 4],
+    recompute: &'static str,
+    message: &'static str,
+}
 
-fn number(report: &Value, key: &str) -> f64 {
+/// A step of the study's kind, with coordinate updates and forces that are displacements.
+const fn egnn(sizes: [usize; 4], recompute: &'static str, message: &'static str) -> Case {
+    Case { kind: "egnn", forces: None, sizes, recompute, message }
+}
+
+/// A step of any kind.
+const fn of(kind: &'static str, forces: &'static str, sizes: [usize; 4], recompute: &'static str) -> Case {
+    Case { kind, forces: Some(forces), sizes, recompute, message: "fused" }
+}
+
+fn number(report: &Json, key: &str) -> f64 {
     report[key].as_f64().unwrap_or_else(|| panic!("{key} is {}", report[key]))
 }
 
 /// A training step in a process of its own.
-fn step((nodes, degree, width, layers, recompute, message): Case, device: &str) -> Value {
+fn step(case: Case, device: &str) -> Json {
+    let Case { kind, forces, sizes: [nodes, degree, width, layers], recompute, message } = case;
     let sizes =
         [("nodes", nodes), ("degree", degree), ("width", width), ("layers", layers), ("steps", 1), ("warmup", 1)];
     let mut command = Command::new(env!("CARGO_BIN_EXE_isograd"));
-    command.args(["bench", "step", "--json"]);
+    command.args(["bench", "step", "--json", "--kind", kind]);
     for (name, value) in sizes {
         command.args([format!("--{name}"), value.to_string()]);
+    }
+    if let Some(forces) = forces {
+        command.args(["--forces", forces]);
     }
     command.args(["--recompute", recompute, "--message", message, "--device", device]);
     let output = command.output().unwrap();
@@ -48,20 +81,55 @@ fn assert_steps_predicted(cases: &[Case], device: &str) {
 #[test]
 fn steps_on_the_cpu_take_what_was_planned() {
     let cases = [
-        (512, 16, 64, 4, "none", "fused"),
-        (512, 16, 64, 4, "layer", "composed"),
-        (512, 16, 64, 12, "none", "fused"),
-        (512, 16, 256, 4, "layer", "fused"),
-        (512, 16, 256, 4, "none", "composed"),
-        (512, 16, 128, 6, "every:2", "composed"),
-        (512, 16, 128, 6, "auto:100MB", "composed"),
-        (2048, 16, 64, 4, "none", "fused"),
-        (2048, 16, 64, 6, "every:3", "fused"),
-        (4096, 4, 64, 6, "none", "fused"),
-        (1024, 64, 64, 4, "layer", "fused"),
-        (1024, 64, 64, 3, "none", "composed"),
-        (128, 16, 768, 3, "none", "fused"),
-        (256, 8, 512, 4, "layer", "composed"),
+        egnn([512, 16, 64, 4], "none", "fused"),
+        egnn([512, 16, 64, 4], "layer", "composed"),
+        egnn([512, 16, 64, 12], "none", "fused"),
+        egnn([512, 16, 256, 4], "layer", "fused"),
+        egnn([512, 16, 256, 4], "none", "composed"),
+        egnn([512, 16, 128, 6], "every:2", "composed"),
+        egnn([512, 16, 128, 6], "auto:100MB", "composed"),
+        egnn([2048, 16, 64, 4], "none", "fused"),
+        egnn([2048, 16, 64, 6], "every:3", "fused"),
+        egnn([4096, 4, 64, 6], "none", "fused"),
+        egnn([1024, 64, 64, 4], "layer", "fused"),
+        egnn([1024, 64, 64, 3], "none", "composed"),
+        egnn([128, 16, 768, 3], "none", "fused"),
+        egnn([256, 8, 512, 4], "layer", "composed"),
+    ];
+    assert_steps_predicted(&cases, "cpu");
+}
+
+/// Kinds beside the one above. One that the registry has and this list lacks is a failing test.
+const KINDS: [&str; 5] = ["gat", "gcn", "painn", "schnet", "study"];
+
+#[test]
+fn steps_of_every_kind_take_what_was_planned() {
+    let known: Vec<&str> = Registry::default().kinds().collect();
+    assert_eq!(known, ["egnn"].into_iter().chain(KINDS).collect::<Vec<_>>());
+    let cases = KINDS.into_iter().flat_map(|kind| {
+        [
+            of(kind, "direct", [512, 16, 64, 4], "none"),
+            of(kind, "direct", [512, 16, 128, 4], "layer"),
+            of(kind, "direct", [1024, 32, 64, 6], "every:2"),
+        ]
+    });
+    assert_steps_predicted(&cases.collect::<Vec<_>>(), "cpu");
+}
+
+#[test]
+fn steps_with_conservative_forces_take_what_was_planned() {
+    let cases = [
+        of("egnn", "gradient", [1024, 32, 256, 4], "none"),
+        of("egnn", "gradient", [2048, 16, 64, 4], "none"),
+        of("egnn", "gradient", [2048, 16, 64, 6], "layer"),
+        of("egnn", "gradient", [2048, 16, 64, 6], "every:2"),
+        of("egnn", "gradient", [512, 24, 1024, 2], "layer"),
+        of("painn", "gradient", [512, 16, 64, 4], "none"),
+        of("painn", "gradient", [512, 24, 128, 3], "layer"),
+        of("schnet", "gradient", [512, 16, 64, 4], "none"),
+        of("schnet", "gradient", [1024, 24, 128, 4], "every:2"),
+        of("gat", "gradient", [1024, 24, 128, 3], "layer"),
+        of("gcn", "gradient", [1024, 24, 128, 4], "every:2"),
     ];
     assert_steps_predicted(&cases, "cpu");
 }
@@ -75,24 +143,23 @@ fn steps_on_wgpu_take_what_was_planned() {
         return;
     }
     let cases = [
-        (512, 16, 64, 4, "none", "composed"),
-        (1024, 32, 64, 4, "none", "composed"),
-        (1024, 8, 64, 8, "every:4", "composed"),
-        (256, 16, 128, 6, "every:3", "composed"),
-        (4096, 4, 64, 6, "none", "fused"),
-        (8192, 4, 64, 8, "every:4", "fused"),
-        (8192, 2, 64, 6, "layer", "fused"),
-        (512, 16, 128, 6, "none", "composed"),
-        (256, 8, 256, 6, "none", "composed"),
-        (256, 8, 256, 12, "none", "fused"),
-        (64, 4, 512, 4, "none", "fused"),
-        (64, 4, 768, 3, "layer", "fused"),
+        egnn([512, 16, 64, 4], "none", "composed"),
+        egnn([1024, 32, 64, 4], "none", "composed"),
+        egnn([1024, 8, 64, 8], "every:4", "composed"),
+        egnn([256, 16, 128, 6], "every:3", "composed"),
+        egnn([4096, 4, 64, 6], "none", "fused"),
+        egnn([8192, 4, 64, 8], "every:4", "fused"),
+        egnn([8192, 2, 64, 6], "layer", "fused"),
+        egnn([512, 16, 128, 6], "none", "composed"),
+        egnn([256, 8, 256, 6], "none", "composed"),
+        egnn([256, 8, 256, 12], "none", "fused"),
+        egnn([64, 4, 512, 4], "none", "fused"),
+        egnn([64, 4, 768, 3], "layer", "fused"),
     ];
     assert_steps_predicted(&cases, "wgpu");
 }
 
 const MODEL: &str = "[model]
-forces = \"direct\"
 layers = 4
 cutoff = 4.0
 [train]
@@ -104,29 +171,40 @@ out = \"run\"
 #[test]
 fn training_takes_what_was_planned() {
     let space = Workspace::new(1200, MODEL);
-    let cases: [&[&str]; 5] = [
-        &["model.width=256", "train.batch_graphs=64"],
+    let mut cases: Vec<Vec<&str>> = [
+        &["model.width=256", "train.batch_graphs=64"][..],
         &["model.width=64", "train.batch_graphs=1000", "train.message=composed"],
         &["model.width=64", "train.batch_graphs=1000", "train.message=composed", "parallel.recompute=auto:30MB"],
         &["model.width=256", "model.layers=8", "train.accumulate=3", "parallel.recompute=layer"],
         &["model.width=128", "train.batch_graphs=250", "train.parts=2", "train.accumulate=2", "train.epochs=6"],
-    ];
+    ]
+    .map(<[&str]>::to_vec)
+    .to_vec();
+    let kinds = KINDS.map(|kind| format!("model.kind={kind}"));
+    for kind in &kinds {
+        for forces in ["model.forces=direct", "model.forces=gradient"] {
+            if !(kind.ends_with("study") && forces.ends_with("gradient")) {
+                cases.push(vec![kind, forces, "model.width=64", "train.batch_graphs=400", "train.epochs=1"]);
+            }
+        }
+    }
+    let mut misses = Vec::new();
     for (k, settings) in cases.into_iter().enumerate() {
         let out = format!("run{k}");
         let mut arguments = vec!["train", "config.toml", "--out", &out];
         arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
         space.succeed(&arguments);
         let text = std::fs::read_to_string(space.path(&out).join("summary.json")).unwrap();
-        let train = &serde_json::from_str::<Value>(&text).unwrap()["train"];
-        let found = miss(&settings.join(" "), number(train, "planned_bytes"), number(train, "peak_bytes"));
-        assert_eq!(found, None);
+        let train = &serde_json::from_str::<Json>(&text).unwrap()["train"];
+        misses.extend(miss(&settings.join(" "), number(train, "planned_bytes"), number(train, "peak_bytes")));
     }
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
 }
 
 #[test]
 fn the_plan_adds_up_and_follows_what_is_asked() {
     let space = Workspace::new(4, MODEL);
-    let plan = |arguments: &[&str]| -> Value {
+    let plan = |arguments: &[&str]| -> Json {
         let all = [&["plan", "config.toml", "--json"], arguments].concat();
         serde_json::from_str(&space.succeed(&all)).unwrap()
     };
@@ -169,6 +247,60 @@ fn the_plan_adds_up_and_follows_what_is_asked() {
     assert!(totals.is_sorted_by(|a, b| a > b), "{totals:?}");
     assert_eq!(number(&sharded[1], "optimizer"), (number(&sharded[0], "optimizer") / 4.0).ceil());
     assert_eq!(number(&sharded[3], "parameters"), (number(&sharded[0], "parameters") / 4.0).ceil());
+}
+
+/// A GCN with one more block, as a program may have it: a layer of Burn's, and for a wrong reason a look at numbers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Own {
+    looks: bool,
+}
+
+impl Architecture for Own {
+    const KIND: &'static str = "own";
+    fn validate(&self, _inputs: &Inputs) -> Result<(), Invalid> {
+        Ok(())
+    }
+    fn needs(&self) -> GraphNeeds {
+        Architecture::needs(&Gcn::default())
+    }
+    fn width(&self) -> usize {
+        Architecture::width(&Gcn::default())
+    }
+    fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
+        let (looks, width) = (self.looks, Architecture::width(self));
+        let mut blocks = Architecture::blocks(&Gcn::default(), inputs, declare);
+        declare.next_block();
+        let make = move |device: &B::Device| LinearConfig::new(width, width).init(device);
+        let forward = move |module: &Linear<B>, _graph: &Graph<B>, mut flow: Flow<B>| {
+            let nodes = flow.need(NODES).into_tensor();
+            let larger = !looks || nodes.clone().to_data().iter::<f32>().any(|number| number > 1.0);
+            flow.put(NODES, Value::new(if larger { module.forward(nodes) } else { nodes }));
+            flow
+        };
+        blocks.push(Box::new(ModuleBlock::declare(&mut declare.scope("own"), &Default::default(), make, forward)));
+        blocks
+    }
+}
+
+#[test]
+fn what_a_program_brings_has_a_plan_unless_it_looks_at_numbers() {
+    let inputs =
+        Inputs { species: vec![1, 6], dims: 3, heads: 1, vectors: NodeVectors::None, edge_work: EdgeWork::default() };
+    let readouts = vec![Readout::of(&potential_targets()[0])];
+    let work = |own: Arc<dyn AnyArchitecture>| {
+        let model = Model::new(own, inputs.clone(), readouts.clone()).unwrap();
+        let batch = GraphSizes { graphs: 10, nodes: 1000, edges: 20_000 };
+        MemoryWorkload::of_step(model, batch, Profile::Cpu { threads: 4 })
+    };
+    let bytes = |own| work(own).plan(Recompute::None).map(|plan| plan.total);
+    let (without, with) = (bytes(Arc::new(Gcn::default())).unwrap(), bytes(Arc::new(Own { looks: false })).unwrap());
+    // The peak is on the way back through the last layer of the GCN: weights, moments and gradients of Burn's come beside.
+    let width = Architecture::width(&Gcn::default()) as u64;
+    assert_eq!(with - without, 4 * 4 * width * (width + 1));
+    let looking = work(Arc::new(Own { looks: true }));
+    assert_eq!(looking.plan(Recompute::None), None);
+    let kept = looking.segments(Recompute::Auto(1 << 40)).iter().filter(|segment| segment.kept).count();
+    assert_eq!(kept, 1, "the last block alone");
 }
 
 #[test]

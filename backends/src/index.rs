@@ -93,12 +93,12 @@ impl<B: Backend> Grouping<B> {
 
     /// Number of groups, N.
     pub fn groups(&self) -> usize {
-        self.host.groups()
+        self.offsets.dims()[0] - 1
     }
 
     /// Number of rows, E.
     pub fn rows(&self) -> usize {
-        self.host.rows()
+        self.group_of.dims()[0]
     }
 }
 
@@ -110,6 +110,16 @@ impl<A: AutodiffBackend> Grouping<A> {
             offsets: self.offsets.clone().inner(),
             order: self.order.clone().map(Tensor::inner),
             host: self.host.clone(),
+        }
+    }
+
+    /// The same under autodiff.
+    pub fn from_inner(grouping: Grouping<A::InnerBackend>) -> Self {
+        Self {
+            group_of: Tensor::from_inner(grouping.group_of),
+            offsets: Tensor::from_inner(grouping.offsets),
+            order: grouping.order.map(Tensor::from_inner),
+            host: grouping.host,
         }
     }
 }
@@ -168,6 +178,11 @@ impl<A: AutodiffBackend> EdgeIndex<A> {
     /// The same without autodiff.
     pub fn inner(&self) -> EdgeIndex<A::InnerBackend> {
         EdgeIndex { receivers: self.receivers.inner(), senders: self.senders.inner() }
+    }
+
+    /// The same under autodiff.
+    pub fn from_inner(edges: EdgeIndex<A::InnerBackend>) -> Self {
+        Self { receivers: Grouping::from_inner(edges.receivers), senders: Grouping::from_inner(edges.senders) }
     }
 }
 

@@ -97,6 +97,12 @@ pub trait KernelBackend: Backend {
         reference::sum_groups(grouping, rows)
     }
 
+    /// The largest of each group's rows, column by column, `[groups, C]`; zero of a group without rows. No gradient flows
+    /// through it.
+    fn max_groups(grouping: &Grouping<Self>, rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        reference::max_groups(grouping, rows)
+    }
+
     /// A parameter and its moments after a step.
     fn adamw(step: &AdamwStep, state: AdamwState<Self>, gradient: Tensor<Self, 1>) -> AdamwState<Self> {
         reference::adamw(step, state, gradient)

@@ -9,6 +9,7 @@
 //! - [`comm`]: ranks that compute together.
 //! - [`gradient`]: backward from a given gradient.
 //! - [`profile`]: what of a device decides how much memory operations take.
+//! - [`sketch`]: a backend of shapes and bytes, which tells how much memory a computation takes.
 //! - [`memory`]: bytes in use and their peak, per backend.
 //!
 //! Nothing here knows what is computed; that is for the crates above.
@@ -31,6 +32,7 @@ pub mod kernels;
 pub mod memory;
 pub mod message;
 pub mod profile;
+pub mod sketch;
 pub mod value;
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

@@ -33,12 +33,19 @@ pub fn packing(profile: Profile) -> u64 {
     }
 }
 
-/// What matrix products hold for all threads and one caller.
-pub fn products(profile: Profile) -> u64 {
+/// What matrix products hold, where the caller and where all threads beside it have made any.
+pub fn packings(profile: Profile, [caller, others]: [bool; 2]) -> u64 {
     match profile {
-        Profile::Cpu { threads } => (threads as u64 + 1) * packing(profile),
+        Profile::Cpu { threads } => (u64::from(caller) + u64::from(others) * threads as u64) * packing(profile),
         Profile::Gpu { .. } => 0,
     }
+}
+
+/// Whether the CPU backend makes a product of so many rows, inner elements and columns in parallel; `None` where it does
+/// not pack for it.
+pub fn is_parallel([rows, inner, columns]: [u64; 3]) -> Option<bool> {
+    const PARALLEL: u64 = 192 * 192 * 192;
+    (rows > 1 && inner > 2 && columns > 1).then(|| rows.saturating_mul(inner).saturating_mul(columns) >= PARALLEL)
 }
 
 /// What a device's pool reserves beyond what is asked of it, where the largest tensor has this many bytes. It

@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let batch = GraphSizes { graphs: ranks as u64, nodes: atoms, edges };
         let model = model.clone().with_edge_work(message);
         let work = MemoryWorkload::of_step(model, batch, Profile::USUAL_GPU);
-        // The EGNN can tell how much it takes.
+        // An EGNN reads no numbers, so there is a plan.
         MemoryWorkload { ranks: ranks as u64, zero, ..work }.plan(recompute).map_or(0, |plan| plan.total)
     };
     let variants = [

@@ -159,4 +159,8 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         };
         Tensor::from_primitive(TensorPrimitive::Float(found))
     }
+
+    fn max_groups(grouping: &Grouping<Self>, rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        Tensor::from_inner(B::max_groups(&grouping.inner(), rows.inner()))
+    }
 }

@@ -63,8 +63,7 @@ pub fn adamw<B: Backend>(step: &AdamwStep, state: AdamwState<B>, gradient: Tenso
     AdamwState { values: values.mul_scalar(1.0 - f64::from(rates.decay)) - update, moments: [first, second] }
 }
 
-/// The largest of each group's rows, column by column, `[groups, C]`; zero of a group without rows. No gradient flows
-/// through it.
+/// See [`KernelBackend::max_groups`](super::KernelBackend::max_groups).
 pub fn max_groups<B: Backend>(grouping: &Grouping<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
     let ([count, columns], groups) = (rows.dims(), grouping.groups());
     let host = &grouping.host;

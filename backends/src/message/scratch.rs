@@ -73,6 +73,8 @@ fn lanes_scratch(threads: u64, shape: MessageShape) -> Scratch {
     let group = lanes.min(2 * threads);
     // A lane's senders are somewhere in the graphs of its receivers.
     let span = nodes.min(nodes / lanes + 2 * nodes.div_ceil(graphs.max(1)));
+    // A lane's columns are still there when those of all are made of them.
+    let columns = columns(shape) + columns(shape) / lanes;
     let squares = (1 + u64::from(gate)) * VALUE * width * width;
     let sum_of_lanes = if lanes > group { weights(shape) } else { 0 };
     Scratch {
@@ -82,7 +84,7 @@ fn lanes_scratch(threads: u64, shape: MessageShape) -> Scratch {
             + squares
             + group * weights(shape)
             + sum_of_lanes
-            + columns(shape),
+            + columns,
     }
 }
 

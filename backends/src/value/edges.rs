@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Value;
 use crate::index::{EdgeIndex, Grouping};
-use crate::kernels::{self, KernelBackend};
+use crate::kernels::KernelBackend;
 use crate::message::{
     DualInputs, DualOutputs, GateInputs, MessageBackend, MessageInputs, MessageOutputs, MessageTangents,
 };
@@ -35,7 +35,7 @@ pub fn attend<B: KernelBackend>(
     own: Value<B>,
     fade: Option<Value<B>>,
 ) -> (Value<B>, Value<B>) {
-    let largest = kernels::reference::max_groups(receivers, edges.tensor().clone().detach());
+    let largest = B::max_groups(receivers, edges.tensor().clone().detach());
     let largest = Value::new(largest.max_pair(own.tensor().clone().detach()));
     let powers = (edges - largest.clone().gather(receivers)).exp();
     let powers = match fade {

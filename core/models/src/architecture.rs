@@ -9,15 +9,15 @@ use burn::tensor::backend::{AutodiffBackend, BackendTypes};
 use isograd_backends::device::CpuBackend;
 use isograd_backends::gradient::CotangentBackend;
 use isograd_backends::message::MessageBackend;
-use isograd_backends::profile::Profile;
+use isograd_backends::sketch::Sketch;
 use isograd_backends::value::EdgeWork;
-use isograd_engine::{BlockBytes, Blocks, Declare, Layout};
+use isograd_engine::{Blocks, Declare};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use crate::Graph;
 use crate::nn::Envelope;
-use crate::{Graph, GraphSizes};
 
 /// Why no model can be made: a key of `[model]`, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,24 +173,6 @@ pub trait Architecture:
 
     /// Declares the parameters of each block, and makes the blocks. What is declared after that belongs to the last one.
     fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> Blocks<B, Graph<B>>;
-
-    /// The memory of each block on a batch, from sizes alone, the readouts of the last one included; `None` where the
-    /// architecture cannot tell.
-    fn bytes(&self, inputs: &Inputs, layout: &Layout, sizes: GraphSizes, profile: Profile) -> Option<Vec<BlockBytes>> {
-        let _ = (inputs, layout, sizes, profile);
-        None
-    }
-
-    /// Bytes of what a graph holds for this model beside indices and vectors, per edge and per node.
-    fn graph_bytes(&self) -> [u64; 2] {
-        [0, 0]
-    }
-
-    /// Bytes that operations hold from their first call on.
-    fn held_bytes(&self, inputs: &Inputs, sizes: GraphSizes, profile: Profile) -> u64 {
-        let _ = (inputs, sizes, profile);
-        0
-    }
 }
 
 /// The blocks of a model on a backend.
@@ -229,18 +211,6 @@ macro_rules! any_architecture {
             fn width(&self) -> usize;
             /// See [`Architecture::promises`].
             fn promises(&self) -> Promises;
-            /// See [`Architecture::bytes`].
-            fn bytes(
-                &self,
-                inputs: &Inputs,
-                layout: &Layout,
-                sizes: GraphSizes,
-                profile: Profile,
-            ) -> Option<Vec<BlockBytes>>;
-            /// See [`Architecture::graph_bytes`].
-            fn graph_bytes(&self) -> [u64; 2];
-            /// See [`Architecture::held_bytes`].
-            fn held_bytes(&self, inputs: &Inputs, sizes: GraphSizes, profile: Profile) -> u64;
             /// The hyper-parameters, by key.
             fn options(&self) -> Json;
             /// The same architecture with other hyper-parameters.
@@ -277,21 +247,6 @@ macro_rules! any_architecture {
             }
             fn promises(&self) -> Promises {
                 Architecture::promises(self)
-            }
-            fn bytes(
-                &self,
-                inputs: &Inputs,
-                layout: &Layout,
-                sizes: GraphSizes,
-                profile: Profile,
-            ) -> Option<Vec<BlockBytes>> {
-                Architecture::bytes(self, inputs, layout, sizes, profile)
-            }
-            fn graph_bytes(&self) -> [u64; 2] {
-                Architecture::graph_bytes(self)
-            }
-            fn held_bytes(&self, inputs: &Inputs, sizes: GraphSizes, profile: Profile) -> u64 {
-                Architecture::held_bytes(self, inputs, sizes, profile)
             }
             fn options(&self) -> Json {
                 // Hyper-parameters are numbers, words and tables of them.
@@ -348,6 +303,7 @@ macro_rules! any_architecture {
 
 any_architecture! {
     on_cpu, on_cpu_tracked: CpuBackend;
+    on_shapes, on_shapes_tracked: Sketch;
     #[cfg(feature = "wgpu")]
     on_wgpu, on_wgpu_tracked: isograd_backends::device::WgpuBackend;
     #[cfg(feature = "cuda")]

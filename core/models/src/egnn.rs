@@ -9,16 +9,14 @@
 //! - h_i <- h_i + phi_h(h_i, sum_j m_ij)
 //! - direct vectors are sum_j r_ij / |r_ij| phi_F(m_ij) w(r_ij), of the last layer's messages
 
-mod bytes;
 mod layer;
 
 use isograd_backends::message::MessageBackend;
-use isograd_backends::profile::Profile;
-use isograd_engine::{BlockBytes, Declare, Layout};
+use isograd_engine::Declare;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::{Basis, Embedding, Envelope, Normalisation, Radial, stack};
-use crate::{Architecture, GraphBlocks, GraphNeeds, GraphSizes, Inputs, Invalid, NodeVectors, Promises};
+use crate::{Architecture, GraphBlocks, GraphNeeds, Inputs, Invalid, NodeVectors, Promises};
 use layer::Layer;
 
 /// Hyper-parameters of an EGNN.
@@ -117,19 +115,5 @@ impl Architecture for Egnn {
             if self.velocities { embedding.with_speeds(declare, self.width) } else { embedding }
         };
         stack(declare, embedding, self.layers, |declare, layer| Layer::declare(declare, self, inputs, layer))
-    }
-
-    fn bytes(&self, inputs: &Inputs, layout: &Layout, sizes: GraphSizes, profile: Profile) -> Option<Vec<BlockBytes>> {
-        // What velocities add is not planned for.
-        (!self.velocities).then(|| bytes::blocks(self, inputs, layout, sizes, profile))
-    }
-
-    fn graph_bytes(&self) -> [u64; 2] {
-        let envelope = u64::from(self.envelope != Envelope::None);
-        [isograd_backends::profile::VALUE * (1 + self.basis.size() as u64 + envelope), 0]
-    }
-
-    fn held_bytes(&self, inputs: &Inputs, sizes: GraphSizes, profile: Profile) -> u64 {
-        bytes::held(self, inputs, sizes, profile)
     }
 }

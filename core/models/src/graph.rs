@@ -1,5 +1,7 @@
 //! A batch of graphs on a device, as models read it.
 
+mod sized;
+
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::backend::{AutodiffBackend, Backend};

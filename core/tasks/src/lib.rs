@@ -35,7 +35,7 @@ pub use kinds::{Objective, TaskConfig};
 pub use labels::{HostLabels, LabelCounts, Labels};
 pub use loss::{LossKind, Term, loss};
 pub use metrics::{Measure, Metric, Metrics, Tally};
-pub use model::{Model, ModelBytes};
+pub use model::Model;
 pub use network::Network;
 pub use potential::{LossConfig, PotentialTask, potential_targets};
 pub use properties::{Property, Shape};

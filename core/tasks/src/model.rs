@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use isograd_backends::device::CpuBackend;
-use isograd_backends::profile::{Profile, VALUE, products, reserve};
 use isograd_backends::value::EdgeWork;
-use isograd_engine::{BlockBytes, Declare, Layout, Spec};
-use isograd_models::{AnyArchitecture, GraphBackend, GraphBlocks, GraphSizes, Inputs, Invalid};
+use isograd_engine::{Declare, Layout, Spec};
+use isograd_models::{AnyArchitecture, GraphBackend, GraphBlocks, Inputs, Invalid};
 
 use crate::readout::WithReadouts;
 use crate::{Derivative, Readout};
@@ -103,50 +102,4 @@ impl Model {
         }
         blocks
     }
-
-    /// How much memory the model takes on a batch; `None` where its architecture cannot tell, and where targets are
-    /// derivatives.
-    pub fn bytes(&self, layout: &Layout, sizes: GraphSizes, profile: Profile) -> Option<ModelBytes> {
-        if !self.derivatives().is_empty() {
-            return None;
-        }
-        let blocks = self.architecture.bytes(&self.inputs, layout, sizes, profile)?;
-        let largest = layout.parameters().iter().map(Spec::size).max().unwrap_or(0) as u64;
-        let largest_parameter = VALUE * largest;
-        let rows = if self.inputs.edge_work == EdgeWork::Fused { sizes.nodes } else { sizes.edges };
-        let largest_tensor = largest_parameter.max(VALUE * rows * self.architecture.width() as u64);
-        let held = self.architecture.held_bytes(&self.inputs, sizes, profile);
-        Some(ModelBytes {
-            blocks,
-            graph: self.graph_bytes(sizes, profile),
-            held: held + products(profile) + reserve(profile, largest_tensor),
-            largest_parameter,
-        })
-    }
-
-    /// Groupings, vectors, and what is made of them once.
-    fn graph_bytes(&self, sizes: GraphSizes, profile: Profile) -> u64 {
-        let GraphSizes { nodes, edges, .. } = sizes;
-        // Groups of receivers, of senders, and the order of these; on the host too.
-        let copies = match profile {
-            Profile::Cpu { .. } => 2,
-            Profile::Gpu { .. } => 1,
-        };
-        let index = copies * (3 * edges + 6 * nodes);
-        let [edge, node] = self.architecture.graph_bytes();
-        VALUE * (index + edges * self.inputs.dims as u64 + 2 * nodes) + edge * edges + node * nodes
-    }
-}
-
-/// Bytes of a model on a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelBytes {
-    /// Of each block.
-    pub blocks: Vec<BlockBytes>,
-    /// Of the batch as the blocks read it.
-    pub graph: u64,
-    /// Of what operations hold from their first call on.
-    pub held: u64,
-    /// Of the largest parameter.
-    pub largest_parameter: u64,
 }

@@ -12,13 +12,16 @@
 //! That is the tangent of the energy, so the second walk is ordinary reverse mode over values with tangents. No gradient of
 //! a gradient is taken.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
+use isograd_backends::sketch::{Meter, Sketch};
 use isograd_backends::value::Value;
 use isograd_data::HostBatch;
 use isograd_engine::{
     Flow, Recompute, Result, Segment, Sink, Walk, WeightSource, context_gradient, context_gradient_idle, forward,
-    forward_idle, value_and_grad, walk_idle,
+    forward_idle, settling, value_and_grad, walk_idle,
 };
 use isograd_models::{Graph, GraphBlocks, ModelBackend};
 
@@ -31,6 +34,14 @@ pub struct Network<B: ModelBackend> {
     tracked: GraphBlocks<B::Tracked>,
     derivatives: Vec<Derivative>,
     species: usize,
+}
+
+impl Network<Sketch> {
+    /// The blocks of a model on shapes, after each of which a meter counts what is there as kept.
+    pub fn sketched(model: &Model, meter: &Arc<Meter>) -> Self {
+        let own = Self::new(model);
+        Self { blocks: settling(own.blocks, meter), tracked: settling(own.tracked, meter), ..own }
+    }
 }
 
 impl<B: ModelBackend> Network<B> {

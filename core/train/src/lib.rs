@@ -27,6 +27,7 @@ mod rank;
 pub mod run;
 mod schedule;
 mod session;
+mod sketch;
 mod step;
 mod threads;
 mod window;

@@ -1,15 +1,16 @@
 //! How much memory training will take, before anything of it is there.
 
-use isograd_backends::profile::{Profile, VALUE, packing};
+use isograd_backends::profile::{Profile, VALUE, packing, reserve};
 use isograd_data::{BATCHES_OF_WORKER, epoch_order, pack};
 use isograd_engine::zero::Zero;
-use isograd_engine::{Layout, Recompute, Segment, walk_bytes};
+use isograd_engine::{Layout, Recompute, Segment, Spec};
 use isograd_models::GraphSizes;
-use isograd_tasks::{Model, ModelBytes};
+use isograd_tasks::Model;
 use serde::{Deserialize, Serialize};
 
 use crate::Prepared;
 use crate::config::Config;
+use crate::sketch::{Sketched, sketch};
 
 /// What decides how much memory training takes.
 #[derive(Debug, Clone)]
@@ -133,9 +134,9 @@ impl MemoryWorkload {
     pub fn segments(&self, recompute: Recompute) -> Vec<Segment> {
         let blocks = self.layout.blocks();
         let Recompute::Auto(limit) = recompute else { return recompute.segments(blocks) };
-        let keeping = |kept| Recompute::keep_last(blocks, kept);
-        let fits = |kept: &usize| self.plan_of(&keeping(*kept)).is_some_and(|plan| plan.total <= limit);
-        keeping((1..=blocks).rev().find(fits).unwrap_or(1))
+        let keeping = |kept: u64| Recompute::keep_last(blocks, kept as usize);
+        let bytes = |kept| self.plan_of(&keeping(kept)).map(|plan| plan.total);
+        keeping(largest(blocks as u64, limit, bytes).unwrap_or(1))
     }
 
     /// The memory of training under a policy; `None` where the model cannot tell how much it takes.
@@ -144,49 +145,43 @@ impl MemoryWorkload {
     }
 
     fn plan_of(&self, segments: &[Segment]) -> Option<MemoryPlan> {
-        let ModelBytes { mut blocks, graph, held, largest_parameter } =
-            self.model.bytes(&self.layout, self.part(), self.profile)?;
+        // What is held of a gradient that has been made: a piece, where it leaves at once.
+        let cut = self.zero.shards_gradients() || self.zero.shards_states() && self.accumulate == 1;
+        let held = |bytes: u64| if cut { bytes.div_ceil(self.ranks) } else { bytes };
+        let gathered = self.zero.shards_weights() && self.ranks > 1;
+        let run = |collected: &dyn Fn(u64) -> u64| {
+            sketch(&self.model, &self.layout, self.part(), self.profile, segments, gathered, collected)
+        };
+        let first = run(&held)?;
         let weights = VALUE * self.parameter_count();
         let sharded = |is_cut: bool, bytes: u64| if is_cut { bytes.div_ceil(self.ranks) } else { bytes };
-        let largest_block = blocks.iter().map(|block| block.parameters).max().unwrap_or(0);
+        let parameters = |block: usize| self.layout.sizes(block).into_iter().sum::<usize>() as u64;
+        let largest_block = VALUE * (0..self.layout.blocks()).map(parameters).max().unwrap_or(0);
+        let largest_parameter = VALUE * self.layout.parameters().iter().map(Spec::size).max().unwrap_or(0) as u64;
         // A block's gradient until it has left, and on the CPU the messages that it is cut into.
         let leaving = match (self.ranks, self.profile) {
             (1, _) => 0,
             (_, Profile::Cpu { .. }) => 2 * largest_block,
             (_, Profile::Gpu { .. }) => largest_block,
         };
-        if self.zero.shards_weights() && self.ranks > 1 {
-            // A block's weights are there while it runs, and as long as what it computes is kept; those of the
-            // next one are on their way.
-            for block in &mut blocks {
-                block.kept += block.parameters;
-                block.forward += block.parameters;
-            }
-        }
         let base = MemoryPlan {
             parameters: sharded(self.zero.shards_weights(), weights),
             optimizer: sharded(self.zero.shards_states(), 2 * weights),
             ema: if self.average { sharded(self.zero.shards_states(), weights) } else { 0 },
-            data: self.parts * graph + self.host_bytes(),
-            transient: held + (self.parts - 1) * packing(self.profile),
+            data: self.parts * first.graph + self.host_bytes(),
+            transient: first.held + reserve(self.profile, first.largest) + (self.parts - 1) * packing(self.profile),
             ..Default::default()
         };
 
-        // What is held of a gradient that has been made: a piece, where it leaves at once.
-        let cut = self.zero.shards_gradients() || self.zero.shards_states() && self.accumulate == 1;
-        let held = |bytes: u64| if cut { bytes.div_ceil(self.ranks) } else { bytes };
-        let walking = |earlier: u64, held: &dyn Fn(u64) -> u64| {
-            let walk = walk_bytes(&blocks, segments, held);
-            MemoryPlan {
-                gradients: self.parts * walk.gradients + earlier,
-                activations: self.parts * walk.activations,
-                transient: base.transient + self.parts * walk.transient + leaving,
-                ..base
-            }
+        let walking = |earlier: u64, Sketched { most, .. }: Sketched| MemoryPlan {
+            gradients: self.parts * most.gradients + earlier,
+            activations: self.parts * most.kept,
+            transient: base.transient + self.parts * most.passing + leaving,
+            ..base
         };
-        let first = walking(0, &held);
+        let first = walking(0, first);
         // Later batches add theirs to the sum, a block at a time.
-        let later = if self.accumulate > 1 { walking(held(weights), &|_| 0) } else { base };
+        let later = if self.accumulate > 1 { walking(held(weights), run(&|_| 0)?) } else { base };
         let summing = MemoryPlan { gradients: self.parts * held(weights), ..base };
         // Updated pieces of a block, on their way to all ranks that have all weights.
         let exchanges = self.ranks > 1 && self.zero.shards_states() && !self.zero.shards_weights();
@@ -206,23 +201,18 @@ impl MemoryWorkload {
             let of = |count: u64| (u128::from(count) * u128::from(nodes_now) / u128::from(nodes.max(1))) as u64;
             GraphSizes { graphs: of(graphs).max(1), nodes: nodes_now, edges: of(edges) }
         };
-        let fits = |nodes| {
-            let plan = Self { batch: scaled(nodes), ..self.clone() }.plan(recompute);
-            plan.is_some_and(|plan| plan.total <= memory)
-        };
-        largest(fits).map(scaled)
+        let bytes = |nodes| Self { batch: scaled(nodes), ..self.clone() }.plan(recompute).map(|plan| plan.total);
+        largest(1 << 40, memory, bytes).map(scaled)
     }
 
     /// The largest width that fits into `memory` bytes, a multiple of 8; `None` also of a model without a width.
     pub fn largest_width(&self, recompute: Recompute, memory: u64) -> Option<u64> {
-        let fits = |eighth: u64| {
-            let plan = self.model.with_option("width", 8 * eighth).and_then(|model| {
-                let layout = model.layout(1);
-                Self { model, layout, ..self.clone() }.plan(recompute)
-            });
-            plan.is_some_and(|plan| plan.total <= memory)
+        let bytes = |eighth: u64| {
+            let model = self.model.with_option("width", 8 * eighth)?;
+            let layout = model.layout(1);
+            Self { model, layout, ..self.clone() }.plan(recompute).map(|plan| plan.total)
         };
-        largest(fits).map(|eighth| 8 * eighth)
+        largest(1 << 40, memory, bytes).map(|eighth| 8 * eighth)
     }
 
     fn host_bytes(&self) -> u64 {
@@ -232,18 +222,61 @@ impl MemoryWorkload {
     }
 }
 
-/// The largest number from 1 on that fits, where all smaller ones do.
-fn largest(fits: impl Fn(u64) -> bool) -> Option<u64> {
-    if !fits(1) {
+/// The largest number from 1 to `most` of which so many bytes fit, where all smaller ones do: to one part in 512, which is
+/// less than a plan knows.
+fn largest(most: u64, limit: u64, bytes: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+    let bytes = |number| bytes(number).map_or(f64::INFINITY, |bytes| bytes as f64);
+    let limit = limit as f64;
+    let (mut low, mut high) = ((1, bytes(1)), (most + 1, f64::INFINITY));
+    if low.1 > limit {
         return None;
     }
-    let (mut low, mut high) = (1, 2);
-    while fits(high) && high < 1 << 40 {
-        (low, high) = (high, 2 * high);
+    let mut beyond = false;
+    loop {
+        let step = 1 + low.0 / 512;
+        if high.0 <= low.0 + step {
+            return Some(low.0);
+        }
+        let next = if high.1.is_infinite() {
+            // Not known yet how far it goes.
+            (16 * low.0).min(low.0.midpoint(high.0))
+        } else if high.0 > 4 * low.0 {
+            ((low.0 as f64 * high.0 as f64).sqrt()) as u64
+        } else if beyond {
+            low.0 + step
+        } else {
+            // Where a straight line through both ends meets the limit.
+            low.0 + ((limit - low.1) / (high.1 - low.1) * (high.0 - low.0) as f64) as u64
+        };
+        beyond = !beyond;
+        let next = next.clamp(low.0 + 1, high.0 - 1);
+        let found = bytes(next);
+        if found <= limit { low = (next, found) } else { high = (next, found) }
     }
-    while high - low > 1 {
-        let middle = low.midpoint(high);
-        if fits(middle) { low = middle } else { high = middle }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn counted_by(asked: &Cell<u32>, bytes: fn(u64) -> Option<u64>) -> impl Fn(u64) -> Option<u64> {
+        move |number| {
+            asked.set(asked.get() + 1);
+            bytes(number)
+        }
     }
-    Some(low)
+
+    #[test]
+    fn the_largest_that_fits_is_found_in_few_steps() {
+        let asked = &Cell::new(0);
+        let found = largest(1 << 40, 1_000_000, counted_by(asked, |x| Some(10 * x + 7))).unwrap();
+        assert!((99_800..=99_999).contains(&found), "{found}");
+        assert_eq!(largest(1 << 40, 10_000, counted_by(asked, |x| Some(x * x))), Some(100));
+        assert_eq!(largest(7, 10_000, counted_by(asked, |x| Some(x * x))), Some(7));
+        assert_eq!(largest(1 << 40, 50, counted_by(asked, |x| (x < 4).then_some(x))), Some(3));
+        assert_eq!(largest(7, 5, counted_by(asked, |_| Some(6))), None);
+        assert!(asked.get() < 80, "{asked:?}");
+    }
 }

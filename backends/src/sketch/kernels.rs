@@ -1,0 +1,196 @@
+//! What our own operations take: those of [`kernels`](crate::kernels), and the fused edge operation.
+
+use burn::tensor::{DType, Shape, Tensor};
+
+use super::{Meter, Sketch, Sketched};
+use crate::index::{EdgeIndex, Grouping};
+use crate::kernels::KernelBackend;
+use crate::message::scratch::{MessageShape, Scratch, scratch};
+use crate::message::{
+    DualGradients, DualInputs, DualOutputs, GateInputs, MessageBackend, MessageGradients, MessageInputs,
+    MessageOutputs, MessageTangents, Wanted, WeightGradients, sizes,
+};
+use crate::primitive::{primitive, tensor};
+
+type Matrix = Tensor<Sketch, 2>;
+
+fn of<const R: usize>(like: &Sketched, shape: [usize; R]) -> Tensor<Sketch, R> {
+    tensor(like.fresh(Shape::new(shape)))
+}
+
+impl KernelBackend for Sketch {
+    fn silu<const R: usize>(x: Tensor<Self, R>) -> Tensor<Self, R> {
+        tensor(primitive(x).whole().copied())
+    }
+
+    fn silu_backward<const R: usize>(x: Tensor<Self, R>, gradient: Tensor<Self, R>) -> Tensor<Self, R> {
+        let _x = primitive(x).whole();
+        tensor(primitive(gradient).elementwise())
+    }
+
+    fn gather(grouping: &Grouping<Self>, values: Matrix) -> Matrix {
+        let [_, columns] = values.dims();
+        of(&primitive(values).whole(), [grouping.rows(), columns])
+    }
+
+    fn sum_groups(grouping: &Grouping<Self>, rows: Matrix) -> Matrix {
+        let [_, columns] = rows.dims();
+        of(&primitive(rows).whole(), [grouping.groups(), columns])
+    }
+
+    /// As if all groups had as many rows.
+    fn max_groups(grouping: &Grouping<Self>, rows: Matrix) -> Matrix {
+        let ([count, columns], groups) = (rows.dims(), grouping.groups());
+        let rows = primitive(rows);
+        let places = groups * count.div_ceil(groups.max(1));
+        let padded = rows.fresh(Shape::new([count + 1, columns]));
+        drop(rows);
+        let _places = padded.typed(Shape::new([places]), DType::I32);
+        let picked = padded.fresh(Shape::new([places, columns]));
+        drop(padded);
+        of(&picked, [groups, columns])
+    }
+}
+
+/// What the operation is given that is no part of its shape.
+#[derive(Clone, Copy)]
+struct Asked {
+    wanted: Wanted,
+    dual: bool,
+}
+
+/// The operation on its way.
+struct Work<'a> {
+    edges: &'a EdgeIndex<Sketch>,
+    inputs: &'a MessageInputs<Sketch>,
+    like: Sketched,
+    scratch: Scratch,
+    /// Inputs that do not lie in order are copied.
+    _copies: Vec<Sketched>,
+}
+
+impl<'a> Work<'a> {
+    fn new(edges: &'a EdgeIndex<Sketch>, inputs: &'a MessageInputs<Sketch>, asked: Asked) -> Self {
+        let [nodes, count, basis, width] = sizes(edges, inputs).map(|size| size as u64);
+        let like = primitive(inputs.receiver.clone());
+        let shape = |meter: &Meter| MessageShape {
+            nodes,
+            edges: count,
+            width,
+            basis,
+            gate: inputs.gate.is_some(),
+            geometry: asked.wanted.geometry,
+            weights: asked.wanted.weights,
+            dual: asked.dual,
+            graphs: meter.graphs(),
+        };
+        let scratch = like.meter().map(|meter| scratch(meter.profile(), shape(meter))).unwrap_or_default();
+        let read = [&inputs.receiver, &inputs.sender, &inputs.features].into_iter().chain(&inputs.envelope);
+        let copies = read.map(|input| primitive(input.clone()).whole()).collect();
+        Self { edges, inputs, like, scratch, _copies: copies }
+    }
+
+    fn copy(&mut self, tangents: &MessageTangents<Sketch>) {
+        let read = [&tangents.receiver, &tangents.sender].into_iter().chain(&tangents.features);
+        self._copies.extend(read.chain(&tangents.envelope).map(|input| primitive(input.clone()).whole()));
+    }
+
+    fn outputs(&self) -> MessageOutputs<Sketch> {
+        MessageOutputs {
+            gathered: self.like(&self.inputs.receiver),
+            gates: self.inputs.gate.as_ref().map(|_| of(&self.like, [self.edges.len(), 1])),
+        }
+    }
+
+    fn like<const R: usize>(&self, input: &Tensor<Sketch, R>) -> Tensor<Sketch, R> {
+        of(&self.like, input.dims())
+    }
+
+    fn pass(&self, bytes: u64) {
+        if let Some(meter) = self.like.meter() {
+            meter.hold(self.scratch.held);
+            meter.multiply(true);
+            meter.pass(bytes);
+        }
+    }
+
+    fn gradients(&self, wanted: Wanted) -> MessageGradients<Sketch> {
+        let inputs = self.inputs;
+        let [receiver, sender] = [self.like(&inputs.receiver), self.like(&inputs.sender)];
+        MessageGradients {
+            receiver,
+            sender,
+            features: wanted.geometry.then(|| self.like(&inputs.features)),
+            envelope: inputs.envelope.as_ref().filter(|_| wanted.geometry).map(|envelope| self.like(envelope)),
+            weights: wanted.weights.then(|| WeightGradients {
+                edge_weight: self.like(&inputs.edge_weight),
+                weight: self.like(&inputs.weight),
+                bias: self.like(&inputs.bias),
+                gate: inputs.gate.as_ref().map(|gate| GateInputs {
+                    weight: self.like(&gate.weight),
+                    bias: self.like(&gate.bias),
+                    readout: self.like(&gate.readout),
+                }),
+            }),
+        }
+    }
+
+    /// Of the gradients of nodes, which are there while the operation runs.
+    fn nodes(&self, parts: usize) -> u64 {
+        let [nodes, width] = self.inputs.receiver.dims().map(|size| size as u64);
+        2 * parts as u64 * crate::profile::VALUE * nodes * width
+    }
+}
+
+impl MessageBackend for Sketch {
+    fn message(edges: &EdgeIndex<Self>, inputs: &MessageInputs<Self>) -> MessageOutputs<Self> {
+        let wanted = Wanted { geometry: false, weights: false };
+        let work = Work::new(edges, inputs, Asked { wanted, dual: false });
+        let outputs = work.outputs();
+        work.pass(work.scratch.forward);
+        outputs
+    }
+
+    fn message_backward(
+        edges: &EdgeIndex<Self>,
+        inputs: &MessageInputs<Self>,
+        outputs: MessageOutputs<Self>,
+        wanted: Wanted,
+    ) -> MessageGradients<Self> {
+        let work = Work::new(edges, inputs, Asked { wanted, dual: false });
+        let _given = outputs;
+        work.pass(work.nodes(1) + work.scratch.backward);
+        work.gradients(wanted)
+    }
+
+    fn message_dual(edges: &EdgeIndex<Self>, inputs: &DualInputs<Self>) -> DualOutputs<Self> {
+        let wanted = Wanted { geometry: false, weights: false };
+        let mut work = Work::new(edges, &inputs.primal, Asked { wanted, dual: true });
+        work.copy(&inputs.tangent);
+        let outputs = DualOutputs { primal: work.outputs(), tangent: work.outputs() };
+        work.pass(work.scratch.forward);
+        outputs
+    }
+
+    fn message_dual_backward(
+        edges: &EdgeIndex<Self>,
+        inputs: &DualInputs<Self>,
+        outputs: DualOutputs<Self>,
+        wanted: Wanted,
+    ) -> DualGradients<Self> {
+        let mut work = Work::new(edges, &inputs.primal, Asked { wanted, dual: true });
+        work.copy(&inputs.tangent);
+        let _given = outputs;
+        work.pass(work.nodes(2) + work.scratch.backward);
+        let tangent = &inputs.tangent;
+        DualGradients {
+            primal: work.gradients(wanted),
+            tangent: MessageTangents {
+                receiver: work.like(&tangent.receiver),
+                sender: work.like(&tangent.sender),
+                features: tangent.features.as_ref().filter(|_| wanted.geometry).map(|own| work.like(own)),
+                envelope: tangent.envelope.as_ref().filter(|_| wanted.geometry).map(|own| work.like(own)),
+            },
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The account of a run on shapes: bytes that are held, and the moment at which they are most.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::profile::{Profile, packings};
+
+/// Bytes that are held at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// What was there when a block had run, and is there still.
+    pub kept: u64,
+    /// What comes and goes.
+    pub passing: u64,
+    /// Gradients that a sink holds.
+    pub gradients: u64,
+}
+
+impl Moment {
+    /// All together.
+    pub fn total(self) -> u64 {
+        self.kept + self.passing + self.gradients
+    }
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    now: Moment,
+    most: Moment,
+    /// How often everything there was has been counted as kept.
+    generation: u64,
+    held: u64,
+    largest: u64,
+    /// Whether the caller, and whether all threads beside it, have made a product.
+    multiplied: [bool; 2],
+}
+
+impl Account {
+    fn note(&mut self, passing: u64) {
+        let now = Moment { passing: self.now.passing + passing, ..self.now };
+        if now.total() > self.most.total() {
+            self.most = now;
+        }
+    }
+}
+
+/// Counts the bytes of sketches.
+#[derive(Debug)]
+pub struct Meter {
+    profile: Profile,
+    graphs: u64,
+    account: Mutex<Account>,
+    refused: AtomicBool,
+}
+
+impl Meter {
+    /// Of a device, on which a batch of so many graphs is computed.
+    pub fn new(profile: Profile, graphs: u64) -> Arc<Self> {
+        Arc::new(Self { profile, graphs, account: Mutex::default(), refused: AtomicBool::new(false) })
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The device that is sketched.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// Number of graphs in the batch.
+    pub fn graphs(&self) -> u64 {
+        self.graphs
+    }
+
+    /// What is there now.
+    pub fn now(&self) -> Moment {
+        self.account().now
+    }
+
+    /// The moment at which there was most.
+    pub fn most(&self) -> Moment {
+        self.account().most
+    }
+
+    /// What operations hold from their first call on.
+    pub fn held(&self) -> u64 {
+        let account = self.account();
+        account.held + packings(self.profile, account.multiplied)
+    }
+
+    /// Bytes of the largest buffer.
+    pub fn largest(&self) -> u64 {
+        self.account().largest
+    }
+
+    /// What is there from now on counts as kept.
+    pub fn settle(&self) {
+        let mut account = self.account();
+        account.generation += 1;
+        account.now.kept += account.now.passing;
+        account.now.passing = 0;
+    }
+
+    /// A sink holds on to so many bytes of gradients.
+    pub fn collect(&self, bytes: u64) {
+        let mut account = self.account();
+        account.now.gradients += bytes;
+        account.note(0);
+    }
+
+    /// An operation has so many bytes while it runs.
+    pub fn pass(&self, bytes: u64) {
+        self.account().note(bytes);
+    }
+
+    /// Operations like this one hold so many bytes from their first call on, all of them together.
+    pub fn hold(&self, bytes: u64) {
+        let mut account = self.account();
+        account.held = account.held.max(bytes);
+    }
+
+    /// Products are made, by the caller alone or by all other threads.
+    pub fn multiply(&self, by_all: bool) {
+        self.account().multiplied[usize::from(by_all)] = true;
+    }
+
+    /// Somebody has asked for numbers.
+    pub fn refuse(&self) {
+        self.refused.store(true, Relaxed);
+    }
+
+    /// Whether anybody has.
+    pub fn has_refused(&self) -> bool {
+        self.refused.load(Relaxed)
+    }
+}
+
+/// Bytes on a meter, until they are dropped.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    bytes: u64,
+    generation: u64,
+    meter: Option<Arc<Meter>>,
+}
+
+impl Buffer {
+    pub(super) fn new(bytes: u64, meter: Option<Arc<Meter>>) -> Arc<Self> {
+        let mut generation = 0;
+        if let Some(meter) = &meter {
+            let mut account = meter.account();
+            account.now.passing += bytes;
+            account.largest = account.largest.max(bytes);
+            account.note(0);
+            generation = account.generation;
+        }
+        Arc::new(Self { bytes, generation, meter })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.meter.as_ref()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let Some(meter) = &self.meter else { return };
+        let mut account = meter.account();
+        if self.generation < account.generation {
+            account.now.kept -= self.bytes;
+        } else {
+            account.now.passing -= self.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_outlives_a_block_is_kept() {
+        let meter = Meter::new(Profile::USUAL_GPU, 1);
+        let of = |bytes| Buffer::new(bytes, Some(meter.clone()));
+        let first = of(5);
+        let passing = of(7);
+        drop(passing);
+        meter.settle();
+        let second = of(1);
+        assert_eq!(meter.now(), Moment { kept: 5, passing: 1, gradients: 0 });
+        assert_eq!(meter.most(), Moment { kept: 0, passing: 12, gradients: 0 });
+        meter.collect(20);
+        meter.pass(3);
+        drop((first, second));
+        assert_eq!(meter.now(), Moment { gradients: 20, ..Default::default() });
+        assert_eq!(meter.most(), Moment { kept: 5, passing: 4, gradients: 20 });
+    }
+}
