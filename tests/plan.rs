@@ -149,7 +149,7 @@ fn steps_on_wgpu_take_what_was_planned() {
         egnn([256, 16, 128, 6], "every:3", "composed"),
         egnn([4096, 4, 64, 6], "none", "fused"),
         egnn([8192, 4, 64, 8], "every:4", "fused"),
-        egnn([8192, 2, 64, 6], "layer", "fused"),
+        egnn([12288, 2, 64, 6], "layer", "fused"),
         egnn([512, 16, 128, 6], "none", "composed"),
         egnn([256, 8, 256, 6], "none", "composed"),
         egnn([256, 8, 256, 12], "none", "fused"),
