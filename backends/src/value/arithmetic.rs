@@ -4,8 +4,8 @@
 
 use std::ops::{Add, Mul, Neg, Sub};
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Tensor};
 
 use super::Value;
 use crate::kernels::{KernelBackend, reference};
@@ -55,7 +55,8 @@ impl<B: Backend> Value<B> {
 
     /// Each element over a number.
     pub fn div_scalar(self, number: f64) -> Self {
-        self.linear(|x| x.div_scalar(number))
+        // The gradient of Burn's own goes through single precision.
+        self.linear(|x| if x.dtype() == DType::F64 { x.mul_scalar(1.0 / number) } else { x.div_scalar(number) })
     }
 
     /// Each element over the other's: `(a / b)' = (a' - (a / b) b') / b`.

@@ -1,7 +1,7 @@
 //! The equivariance battery on a model with fresh weights, with its twin in double precision for the noise floor.
 
 use isograd_backends::device::{CpuBackend, F64Backend};
-use isograd_equivariance::{Description, Failure, Model, Outputs, Report, Settings, System, check};
+use isograd_equivariance::{Description, Failure, Model, Outputs, Precision, Report, Settings, System, check};
 use isograd_models::ModelBackend;
 use isograd_train::Checked;
 
@@ -71,7 +71,12 @@ pub fn judge(subject: &Subject, report: &Report) {
         return;
     }
     for row in &report.rows {
-        let excused = !promises.smooth && row.transformation.ends_with("at the cutoff");
+        // Untrained forces may be small beside the energy, whose differences in single precision then are noise; the same
+        // row in double precision is held to ten digits.
+        let is_noise = row.transformation == "forces = -dE/dx"
+            && row.error <= row.noise_floor
+            && report.precision == Precision::F32;
+        let excused = is_noise || !promises.smooth && row.transformation.ends_with("at the cutoff");
         assert!(row.passed || excused, "{}: {} of {}\n{report}", subject.name, row.transformation, row.output);
     }
 }
