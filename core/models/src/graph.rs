@@ -78,9 +78,8 @@ impl<B: Backend> Graph<B> {
         let inverse_degree: Vec<f32> =
             degrees.map(|degree| if degree > 0 { 1.0 / degree as f32 } else { 0.0 }).collect();
         let inverse_sizes: Vec<f32> = batch.sizes.iter().map(|&size| 1.0 / size.max(1) as f32).collect();
-        let inverse_volumes: Vec<f32> = (0..batch.graphs())
-            .map(|k| batch.volumes.get(k).copied().flatten().map_or(0.0, |v| 1.0 / v as f32))
-            .collect();
+        let inverse_volumes: Vec<f64> =
+            (0..batch.graphs()).map(|k| batch.volumes.get(k).copied().flatten().map_or(0.0, f64::recip)).collect();
         let several = batch.heads.iter().filter(|_| batch.heads.len() > 1);
         let head_index = several.map(|part| EdgeIndex::new(edge_list(batch, part), device)).collect();
         let all = HeadRange { head: 0, nodes: 0..batch.nodes(), edges: 0..batch.edges() };
@@ -97,7 +96,10 @@ impl<B: Backend> Graph<B> {
             vectors: doubles(&batch.vectors, batch.edges()),
             inverse_degree: Value::new(floats(&inverse_degree, [batch.nodes(), 1], device)),
             inverse_sizes: Value::new(floats(&inverse_sizes, [batch.graphs(), 1], device)),
-            inverse_volumes: Value::new(floats(&inverse_volumes, [batch.graphs(), 1], device)),
+            inverse_volumes: {
+                let data = TensorData::new(inverse_volumes, [batch.graphs(), 1]).convert::<B::FloatElem>();
+                Value::new(Tensor::from_data(data, device))
+            },
             positions: of_nodes(&batch.positions),
             velocities: of_nodes(&batch.velocities),
             heads: batch.heads.clone(),
