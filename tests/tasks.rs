@@ -180,7 +180,7 @@ fn labels_that_do_not_fit_are_named() {
         (target("name = \"gap\""), "no frame has `gap`"),
         (target("name = \"dipole\""), "has 3 numbers of `dipole`, expected 1"),
         (target("name = \"dipole\"\nextensive = true"), "has 3 numbers of `dipole`, expected 1"),
-        (target("name = \"near\"\nlevel = \"node\"\nextensive = true"), "`near` is of nodes"),
+        (target("name = \"near\"\nlevel = \"node\"\nextensive = true"), "`near` is not of whole graphs"),
         ("[task]\nkind = \"properties\"\ntargets = []\n".into(), "task targets is empty"),
         ("[task]\nkind = \"nodes\"\nkey = \"near\"\nclasses = 2\n".into(), "expected whole numbers from 0 to 1"),
         ("[task]\nkind = \"graphs\"\nkey = \"large\"\nclasses = 1\n".into(), "expected 2 to"),
@@ -192,6 +192,63 @@ fn labels_that_do_not_fit_are_named() {
         assert!(message.contains(expected), "{task}: {message}");
         assert!(!space.path("run").exists(), "{task} left a run directory");
     }
+}
+
+/// Nodes of two kinds on a line, each joined to the next ones: which edges join different kinds, and how long they are.
+#[test]
+fn edges_are_told_apart_and_measured() {
+    use isograd::data::{HostEdges, HostGraph};
+    use isograd::tasks::{Level, Objective};
+    let graph = |k: usize| {
+        let nodes = 3 + k % 4;
+        let species: Vec<u32> = (0..nodes).map(|i| u32::from((k >> i) & 1 == 1)).collect();
+        let place: Vec<f64> = (0..nodes).map(|i| i as f64 + 0.4 * ((k * 7 + i * 5) % 11) as f64 / 11.0).collect();
+        let neighbours = |i: usize| (0..nodes).filter(move |&j| i.abs_diff(j) == 1);
+        let pairs: Vec<(usize, usize)> = (0..nodes).flat_map(|i| neighbours(i).map(move |j| (i, j))).collect();
+        let edges = HostEdges {
+            offsets: (0..=nodes).map(|end| pairs.iter().filter(|(i, _)| *i < end).count() as u32).collect(),
+            senders: pairs.iter().map(|&(_, j)| j as u32).collect(),
+            vectors: pairs.iter().map(|&(i, j)| place[j] - place[i]).collect(),
+        };
+        let differs = |&(i, j): &(usize, usize)| f64::from(u8::from(species[i] != species[j]));
+        let lengths: Vec<f64> = edges.vectors.iter().map(|vector| vector.abs()).collect();
+        let labels = [pairs.iter().map(differs).collect(), lengths];
+        (HostGraph { dims: 1, species: species.clone(), edges, ..HostGraph::default() }, labels)
+    };
+    let fitted = |task: Objective, label: usize| {
+        let own = |k: usize| {
+            let (graph, labels) = graph(k);
+            (graph, vec![Some(labels[label].clone())])
+        };
+        // One without edges is a batch of its own.
+        let edges = HostEdges { offsets: vec![0, 0], ..HostEdges::default() };
+        let alone = HostGraph { dims: 1, species: vec![0], edges, ..HostGraph::default() };
+        let training = (0..60).map(own).chain([(alone, vec![Some(Vec::new())])]).collect();
+        let graphs = Graphs::new(2, training, (60..80).map(own).collect());
+        Trainer::new(Egnn { width: 16, layers: 2, ..Egnn::default() }, task)
+            .epochs(20)
+            .config(|config| (config.train.learning_rate, config.train.ema_decay) = (2e-3, 0.99))
+            .config(|config| config.train.batch_graphs = 1)
+            .fit_graphs(&graphs)
+            .unwrap()
+    };
+    let classes = fitted(TaskConfig::Edges(Classes { key: "differs".into(), classes: 2 }).into(), 0);
+    assert_eq!(classes.best().validation.get("differs_accuracy"), Some(1.0), "{}", classes.best().validation);
+    let (own, labels) = graph(77);
+    let found = &classes.model().predict_graphs(std::slice::from_ref(&own)).unwrap()[0];
+    assert_eq!(found["differs"].len(), 2 * labels[0].len());
+    for (logits, label) in found["differs"].chunks(2).zip(&labels[0]) {
+        assert_eq!(logits[1] > logits[0], *label == 1.0);
+    }
+    let length = Property { level: Level::Edge, ..Property::new("length") };
+    let lengths = fitted(vec![length].into(), 1);
+    let (found, baseline) = (lengths.best().validation.get("length_mae"), lengths.summary().baseline.get("length_mae"));
+    assert!(found.unwrap() < 0.2 * baseline.unwrap(), "{found:?} of {baseline:?}");
+
+    // Structures are given without edges.
+    let task = "[task]\nkind = \"edges\"\nclasses = 2\n";
+    let (code, _, message) = workspace(task).run(&["train", "config.toml"]);
+    assert!(code == 2 && message.contains("`class` is of edges"), "{message}");
 }
 
 /// Rings and chains as graphs without space: which is which, from given edges alone.

@@ -213,6 +213,8 @@ fn write_labels(
                     put(&reference, label);
                 }
             }
+            // Files have none.
+            Level::Edge => {}
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::Sizes;
+
 /// The edges of one graph, sorted by receiver.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HostEdges {
@@ -46,6 +48,11 @@ pub struct HostGraph {
 }
 
 impl HostGraph {
+    /// Its nodes and edges.
+    pub fn sizes(&self) -> Sizes {
+        Sizes { atoms: self.species.len(), edges: self.edges.senders.len() }
+    }
+
     /// Whether an edge is longer than this.
     pub fn has_edge_beyond(&self, length: f64) -> bool {
         let squares = self.edges.vectors.chunks(self.dims.max(1)).map(|row| row.iter().map(|x| x * x).sum::<f64>());
@@ -168,6 +175,16 @@ impl HostBatch {
             Some(range) if range.head == graph.head => (range.nodes.end, range.edges.end) = (nodes, edges),
             _ => self.heads.push(HeadRange { head: graph.head, nodes: first_node..nodes, edges: first_edge..edges }),
         }
+    }
+
+    /// Nodes and edges of each graph, in the order in which they lie here.
+    pub fn sizes(&self) -> impl Iterator<Item = Sizes> + '_ {
+        let mut node = 0;
+        self.sizes.iter().map(move |&atoms| {
+            let first = self.offsets[node];
+            node += atoms;
+            Sizes { atoms, edges: (self.offsets[node] - first) as usize }
+        })
     }
 
     /// Number of graphs, B.

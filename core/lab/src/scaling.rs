@@ -107,7 +107,8 @@ fn labelled(config: &StepConfig, task: &Task, rng: &mut ChaCha8Rng) -> Batch {
     let graphs = random_graph(config, rng);
     let forces = (0..3 * config.nodes).map(|_| rng.random_range(-1.0..1.0)).collect();
     let labels = [vec![Some(vec![0.0]), Some(forces)]];
-    Batch { labels: HostLabels::new(&task.targets, 3, &graphs.sizes, &[0], &labels), graphs }
+    let sizes: Vec<_> = graphs.sizes().collect();
+    Batch { labels: HostLabels::new(&task.targets, 3, &sizes, &[0], &labels), graphs }
 }
 
 /// How fast ranks exchange values, with nothing else to do.

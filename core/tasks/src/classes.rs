@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Kind, Label, Level, Target, Task};
 
-/// The keys of `[task]` beside `kind = "nodes"` or `"graphs"`.
+/// The keys of `[task]` beside `kind = "nodes"`, `"graphs"` or `"edges"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classes {
@@ -31,6 +31,11 @@ impl Classes {
             label: Label::Column(self.key.clone()),
             ..Target::new(&self.key, level, Kind::Class(self.classes))
         };
-        Ok(Task::new(if level == Level::Node { "nodes" } else { "graphs" }, vec![target]))
+        let kind = match level {
+            Level::Node => "nodes",
+            Level::Graph => "graphs",
+            Level::Edge => "edges",
+        };
+        Ok(Task::new(kind, vec![target]))
     }
 }

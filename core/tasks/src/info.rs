@@ -327,6 +327,7 @@ fn shift(target: &Target, offset: &Offset, structure: &Structure, values: &mut [
                 *value += sign * offset.of(std::slice::from_ref(element));
             }
         }
+        Level::Edge => values.iter_mut().for_each(|value| *value += sign * offset.of(&[])),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{Level, LossConfig, PotentialTask, Task};
 pub enum TaskConfig {
     /// Energies and forces.
     Potential {},
-    /// Any numbers and vectors of graphs or nodes.
+    /// Any numbers and vectors of graphs or nodes, and numbers of edges.
     Properties {
         /// What they are.
         targets: Vec<Property>,
@@ -22,6 +22,8 @@ pub enum TaskConfig {
     Nodes(Classes),
     /// Classes of whole graphs.
     Graphs(Classes),
+    /// Classes of edges, of graphs that are given with their edges.
+    Edges(Classes),
 }
 
 impl Default for TaskConfig {
@@ -41,6 +43,7 @@ impl TaskConfig {
             Self::Properties { targets } => properties::task(targets, loss),
             Self::Nodes(classes) => classes.task(Level::Node),
             Self::Graphs(classes) => classes.task(Level::Graph),
+            Self::Edges(classes) => classes.task(Level::Edge),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_data::batch_order;
+use isograd_data::{Sizes, batch_order};
 use isograd_models::floats;
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +25,9 @@ impl std::iter::Sum for LabelCounts {
 /// Labels of one target.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct HostColumn {
-    /// Numbers of each graph or node, zero where there is no label.
+    /// Numbers of each graph, node or edge, zero where there is no label.
     values: Vec<f32>,
-    /// What errors of each graph or node are multiplied by: one, or of an extensive target one over the number of nodes, of
+    /// What errors of each are multiplied by: one, or of an extensive target one over the number of nodes, of
     /// a normalised one over its scale; zero where there is no label.
     weights: Vec<f32>,
     columns: usize,
@@ -41,7 +41,7 @@ pub struct HostLabels {
 }
 
 impl HostLabels {
-    /// Joins the labels of graphs with these numbers of nodes and these heads, in the order that a batch holds them.
+    /// Joins the labels of graphs of these sizes and these heads, in the order that a batch holds them.
     /// `labels` has for each graph what [`ModelInfo::labels`](crate::ModelInfo::labels) returns.
     ///
     /// # Panics
@@ -49,19 +49,19 @@ impl HostLabels {
     pub fn new(
         targets: &[Target],
         dims: usize,
-        nodes: &[usize],
+        sizes: &[Sizes],
         heads: &[usize],
         labels: &[Vec<Option<Vec<f64>>>],
     ) -> Self {
-        assert!(nodes.len() == labels.len() && heads.len() == labels.len(), "HostLabels: graphs and labels");
+        assert!(sizes.len() == labels.len() && heads.len() == labels.len(), "HostLabels: graphs and labels");
         let order = batch_order(heads.iter().copied());
         let mut counts = vec![0; targets.len()];
         let column = |(place, target): (usize, &Target)| {
             let columns = target.label_columns(dims);
             let mut own = HostColumn { columns, ..Default::default() };
             for &graph in &order {
-                let rows = target.rows(nodes[graph]);
-                let per = if target.extensive { 1.0 / nodes[graph] as f32 } else { 1.0 };
+                let rows = target.rows(sizes[graph]);
+                let per = if target.extensive { 1.0 / sizes[graph].atoms as f32 } else { 1.0 };
                 let weight = per * target.share() as f32;
                 match &labels[graph][place] {
                     Some(values) => {
@@ -116,7 +116,7 @@ impl<B: Backend> Labels<B> {
         Self { targets: labels.targets.iter().zip(targets).map(column).collect() }
     }
 
-    /// The numbers of a target, by its position, `[graphs or nodes, columns]`; zero where there is no label.
+    /// The numbers of a target, by its position, `[graphs, nodes or edges, columns]`; zero where there is no label.
     ///
     /// # Panics
     /// If there is no such target.
@@ -124,7 +124,7 @@ impl<B: Backend> Labels<B> {
         self.targets[target].values.clone()
     }
 
-    /// What errors of a target are multiplied by, `[graphs or nodes, 1]`: zero where there is no label, else one, of an
+    /// What errors of a target are multiplied by, `[graphs, nodes or edges, 1]`: zero where there is no label, else one, of an
     /// extensive target one over the number of nodes, of a normalised one over its scale.
     ///
     /// # Panics

@@ -61,6 +61,9 @@ pub fn loss<B: Backend>(
 /// The sum over all labels of what an error costs.
 fn cost<B: Backend>(term: &Term, name: &str, found: Tensor<B, 2>, labels: &Column<B>) -> Tensor<B, 1> {
     let Column { values, weights, kind } = labels;
+    if found.dims()[0] == 0 {
+        return Tensor::zeros([1], &found.device());
+    }
     if let Kind::Class(_) = kind {
         let classes = values.clone().int();
         return (log_softmax(found, 1).gather(1, classes) * weights.clone()).sum().neg();
@@ -89,10 +92,15 @@ mod tests {
     use approx::assert_relative_eq;
     use burn_flex::Flex;
     use isograd_backends::value::Value;
+    use isograd_data::Sizes;
+
+    fn atoms(atoms: usize) -> Sizes {
+        Sizes { atoms, edges: 0 }
+    }
 
     fn labels(targets: &[Target]) -> HostLabels {
         let labels = [vec![Some(vec![1.0]), Some(vec![0.0; 6])], vec![None, None]];
-        HostLabels::new(targets, 3, &[2, 1], &[0, 0], &labels)
+        HostLabels::new(targets, 3, &[2, 1].map(atoms), &[0, 0], &labels)
     }
 
     fn value(kind: LossKind, counts: &LabelCounts) -> f32 {
@@ -126,7 +134,7 @@ mod tests {
         let device = Default::default();
         let target = Target::new("kind", Level::Node, Kind::Class(3));
         let targets = [target];
-        let host = HostLabels::new(&targets, 3, &[2, 1], &[0, 0], &[vec![Some(vec![2.0, 0.0])], vec![None]]);
+        let host = HostLabels::new(&targets, 3, &[2, 1].map(atoms), &[0, 0], &[vec![Some(vec![2.0, 0.0])], vec![None]]);
         let logits = [[0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [5.0, 0.0, 0.0]];
         let mut prediction = Flow::<Flex>::new();
         prediction.put("kind", Value::new(Tensor::from_floats(logits, &device)));

@@ -25,7 +25,7 @@ pub struct Property {
     /// Where its labels stand: a comment key, or of nodes a column. Default: its name.
     #[serde(default)]
     pub key: Option<String>,
-    /// `graph` or `node`. Default `graph`.
+    /// `graph`, `node` or `edge`. Default `graph`.
     #[serde(default)]
     pub level: Level,
     /// `scalar` or `vector`. Default `scalar`.
@@ -101,8 +101,11 @@ pub(crate) fn task(properties: &[Property], loss: &LossConfig) -> Result<Task, I
         if !(property.weight.is_finite() && property.weight >= 0.0) {
             return wrong(format!("has the weight {}, expected 0 or above", property.weight));
         }
-        if property.extensive && property.level == Level::Node {
-            return wrong("is of nodes, which do not grow; leave `extensive` out".into());
+        if property.extensive && property.level != Level::Graph {
+            return wrong("is not of whole graphs, which alone grow; leave `extensive` out".into());
+        }
+        if property.shape == Shape::Vector && property.level == Level::Edge {
+            return wrong("is a vector of edges, expected one of nodes or graphs".into());
         }
     }
     let vectors = properties.iter().filter(|property| property.shape == Shape::Vector).count();

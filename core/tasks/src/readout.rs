@@ -1,5 +1,6 @@
 //! From node features to targets: what is put on the last block of a model.
 
+use burn::tensor::Tensor;
 use isograd_backends::message::MessageBackend;
 use isograd_backends::value::Value;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
@@ -8,11 +9,13 @@ use isograd_models::{GRAPHS, Graph, NODES, VECTORS};
 
 use crate::{Kind, Level, Of, Target};
 
-/// What becomes of what a perceptron says of each node.
+/// What becomes of what a perceptron says of each node, or what it says something of instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pool {
     /// It is the prediction.
     Nodes,
+    /// The prediction is what it says of each edge: of the features of receiver and sender and of their distance.
+    Edges,
     /// Its sum over the nodes of a graph is.
     Sum,
     /// Its mean over them is.
@@ -63,6 +66,7 @@ impl Pool {
     pub fn of(target: &Target) -> Self {
         match (target.level, target.kind, target.extensive) {
             (Level::Node, ..) => Self::Nodes,
+            (Level::Edge, ..) => Self::Edges,
             (Level::Graph, Kind::Vector, _) | (Level::Graph, _, true) => Self::Sum,
             (Level::Graph, _, false) => Self::Mean,
         }
@@ -100,10 +104,11 @@ impl<T> WithReadouts<T> {
     pub(crate) fn declare(trunk: T, readouts: &[Readout], width: usize, heads: usize, declare: &mut Declare) -> Self {
         let mut own = |readout: &Readout| {
             let mut perceptrons = Vec::new();
-            if let Readout::Perceptron { target, columns, .. } = readout {
+            if let Readout::Perceptron { target, columns, pool, .. } = readout {
+                let read = if *pool == Pool::Edges { 2 * width + 1 } else { width };
                 for head in 0..heads {
                     let mut scope = declare.scope("heads");
-                    perceptrons.push(Mlp::declare(&mut scope.scope(head), target, [width, width, *columns], true));
+                    perceptrons.push(Mlp::declare(&mut scope.scope(head), target, [read, width, *columns], true));
                 }
             }
             Declared { readout: readout.clone(), perceptrons }
@@ -123,6 +128,17 @@ impl<B: MessageBackend, T: Block<B, Graph<B>>> Block<B, Graph<B>> for WithReadou
         let mut out = Flow::new();
         for Declared { readout, perceptrons } in &self.readouts {
             match readout {
+                Readout::Perceptron { target, columns, pool: Pool::Edges, .. } if graph.edges == 0 => {
+                    out.put(target, Value::new(Tensor::empty([0, *columns], &graph.device())));
+                }
+                Readout::Perceptron { target, pool: Pool::Edges, scale, .. } => {
+                    let edges = of_edges(nodes.clone(), graph);
+                    let parts = graph
+                        .heads
+                        .iter()
+                        .map(|part| perceptrons[part.head].apply(weights, edges.rows(part.edges.clone())));
+                    out.put(target, Value::stack(parts.collect()).mul_scalar(*scale));
+                }
                 Readout::Perceptron { target, pool, scale, .. } if *pool != Pool::Nodes && graphs.is_some() => {
                     let said = graphs.clone().map(|graphs| perceptrons[0].apply(weights, graphs).mul_scalar(*scale));
                     let said = said.unwrap_or_else(|| Value::zeros([graph.graphs, 1], &graph.device()));
@@ -148,9 +164,17 @@ impl<B: MessageBackend, T: Block<B, Graph<B>>> Block<B, Graph<B>> for WithReadou
     }
 }
 
+/// What is known of each edge, `[E, 2 F + 1]`: the features of its receiver and its sender, and `1 / (1 + r^2)` of its length
+/// r.
+fn of_edges<B: MessageBackend>(nodes: Value<B>, graph: &Graph<B>) -> Value<B> {
+    let near = graph.vectors.clone().square().sum_columns().add_scalar(1.0).recip();
+    let [receivers, senders] = [&graph.index.receivers, &graph.index.senders].map(|ends| nodes.clone().gather(ends));
+    Value::join(vec![receivers, senders, near])
+}
+
 fn pooled<B: MessageBackend>(pool: Pool, nodes: Value<B>, graph: &Graph<B>) -> Value<B> {
     match pool {
-        Pool::Nodes => nodes,
+        Pool::Nodes | Pool::Edges => nodes,
         Pool::Sum => nodes.sum_groups(&graph.graph_of_node),
         Pool::Mean => nodes.sum_groups(&graph.graph_of_node) * graph.inverse_sizes.clone(),
     }

@@ -1,5 +1,6 @@
 //! What is predicted, as data.
 
+use isograd_data::Sizes;
 use serde::{Deserialize, Serialize};
 
 /// What a target belongs to.
@@ -11,6 +12,8 @@ pub enum Level {
     Graph,
     /// One for each node.
     Node,
+    /// One for each edge, from its sender to its receiver, in the order in which a graph is given its edges.
+    Edge,
 }
 
 /// What a target is.
@@ -82,7 +85,7 @@ impl Target {
         }
     }
 
-    /// Numbers of a prediction for each graph or node, in D dimensions.
+    /// Numbers of a prediction for each graph, node or edge, in D dimensions.
     pub fn columns(&self, dims: usize) -> usize {
         match self.kind {
             Kind::Scalar => 1,
@@ -92,7 +95,7 @@ impl Target {
         }
     }
 
-    /// Numbers of a label for each graph or node, in D dimensions: of a class, its number.
+    /// Numbers of a label for each graph, node or edge, in D dimensions: of a class, its number.
     pub fn label_columns(&self, dims: usize) -> usize {
         match self.kind {
             Kind::Class(_) => 1,
@@ -100,11 +103,12 @@ impl Target {
         }
     }
 
-    /// How many graphs or nodes there are of it in a graph.
-    pub fn rows(&self, nodes: usize) -> usize {
+    /// How many graphs, nodes or edges there are of it in a graph.
+    pub fn rows(&self, sizes: Sizes) -> usize {
         match self.level {
             Level::Graph => 1,
-            Level::Node => nodes,
+            Level::Node => sizes.atoms,
+            Level::Edge => sizes.edges,
         }
     }
 

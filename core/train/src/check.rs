@@ -97,10 +97,12 @@ impl<'a, B: ModelBackend> Checked<'a, B> {
             for target in self.targets {
                 let values: Vec<f64> = flow.need(&target.name).into_tensor().into_data().iter::<f64>().collect();
                 let mut rest = values.as_slice();
-                for (answer, system) in answers.iter_mut().zip(batch) {
-                    let (own, others) = rest.split_at(target.rows(system.len()) * target.columns(dims));
+                for (answer, sizes) in answers.iter_mut().zip(joined.sizes()) {
+                    let (own, others) = rest.split_at(target.rows(sizes) * target.columns(dims));
                     rest = others;
-                    answer.push(own.to_vec());
+                    // Edges have no order that stays when nodes change theirs.
+                    let sum = || vec![own.iter().sum()];
+                    answer.push(if target.level == Level::Edge { sum() } else { own.to_vec() });
                 }
             }
         }
@@ -166,6 +168,7 @@ impl<B: ModelBackend> Checkable for Checked<'_, B> {
                     (Level::Graph, _) => description.intensive_scalar(&name),
                     (Level::Node, Kind::Vector) => description.node_vector(&name),
                     (Level::Node, _) => description.node_scalar(&name),
+                    (Level::Edge, _) => description.extensive_scalar(&name),
                 };
             }
             for derivative in self.model.derivatives() {

@@ -153,7 +153,7 @@ fn judge(config: &Config, task: &Task, source: &SourceConfig, summary: &Summary)
 /// [`Error::Config`] where config and data do not fit.
 pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Result<Prepared> {
     let data = &config.data;
-    let task = config.task()?;
+    let task = of_structures(config)?;
     let cutoff = config.model.architecture(registry)?.needs().cutoff;
     let mut parts = Vec::new();
     for (index, source) in data.sources.iter().enumerate() {
@@ -185,7 +185,7 @@ pub fn prepare_structures(
     let Some(source) = config.data.sources.first() else {
         return Err(Error::Config { place: "data.sources".into(), message: "is empty, expected one source".into() });
     };
-    let task = config.task()?;
+    let task = of_structures(config)?;
     let cutoff = config.model.architecture(registry)?.needs().cutoff;
     let mut summary = Summary::default();
     let mut keep = |structures: Vec<Structure>, of: &str| {
@@ -201,6 +201,19 @@ pub fn prepare_structures(
         }
     }
     measure(config, registry, task, vec![Part { source, summary, training, validation }])
+}
+
+/// The task, of structures, whose edges no label says anything of.
+fn of_structures(config: &Config) -> Result<Task> {
+    let task = config.task()?;
+    match task.targets.iter().find(|target| target.level == Level::Edge) {
+        Some(target) => {
+            let name = &target.name;
+            let message = format!("`{name}` is of edges, which structures are not given; train on graphs in memory");
+            Err(Error::Config { place: "task".into(), message })
+        }
+        None => Ok(task),
+    }
 }
 
 /// Fits what is known without the model, and measures the structures.

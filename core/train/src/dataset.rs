@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use isograd_data::{HostBatch, HostGraph, Measured, Sizes};
 use isograd_structure::Structure;
-use isograd_tasks::{HostLabels, Kind, LabelCounts, ModelInfo, Target, Task};
+use isograd_tasks::{HostLabels, Kind, LabelCounts, Level, ModelInfo, Target, Task};
 use rayon::prelude::*;
 
 use crate::{Error, Result};
@@ -27,10 +27,10 @@ impl Batch {
     /// # Panics
     /// If lengths differ, or a label has another number of entries than its target says.
     pub fn new(members: &[usize], graphs: &[HostGraph], targets: &[Target], labels: &[SampleLabels]) -> Self {
-        let nodes: Vec<usize> = graphs.iter().map(|graph| graph.species.len()).collect();
+        let sizes: Vec<Sizes> = graphs.iter().map(HostGraph::sizes).collect();
         let heads: Vec<usize> = graphs.iter().map(|graph| graph.head).collect();
         let dims = graphs.first().map_or(3, |graph| graph.dims);
-        Self { graphs: HostBatch::new(members, graphs), labels: HostLabels::new(targets, dims, &nodes, &heads, labels) }
+        Self { graphs: HostBatch::new(members, graphs), labels: HostLabels::new(targets, dims, &sizes, &heads, labels) }
     }
 }
 
@@ -75,10 +75,10 @@ impl Dataset {
     /// If `structures` and `sources` differ in length.
     pub fn of_structures(structures: Vec<Measured>, sources: Vec<usize>, info: Arc<ModelInfo>) -> Result<Self> {
         assert_eq!(structures.len(), sources.len(), "Dataset: structures and their sources");
-        let check = |Measured { structure, .. }: &Measured| -> Result<()> {
+        let check = |Measured { structure, sizes }: &Measured| -> Result<()> {
             for target in &info.task.targets {
                 if let Some(values) = target.label_of(structure) {
-                    fits(target, values, structure.len(), 3).map_err(|message| {
+                    fits(target, values, *sizes, 3).map_err(|message| {
                         Error::Structure(format!("a structure {} {message}", structure.formula()))
                     })?;
                 }
@@ -86,6 +86,10 @@ impl Dataset {
             info.model.species(&structure.elements)?;
             Ok(())
         };
+        if let Some(target) = info.task.targets.iter().find(|target| target.level == Level::Edge) {
+            let message = "is of edges, which structures are not given: predict and train on graphs";
+            return Err(Error::Structure(format!("`{}` {message}", target.name)));
+        }
         structures.par_iter().try_for_each(check)?;
         let (structures, sizes) =
             structures.into_iter().map(|Measured { structure, sizes }| (structure, sizes)).unzip();
@@ -110,15 +114,16 @@ impl Dataset {
             }
             for (target, label) in task.targets.iter().zip(labels) {
                 if let Some(values) = label {
-                    fits(target, values, graph.species.len(), dims).map_err(wrong)?;
+                    fits(target, values, graph.sizes(), dims).map_err(wrong)?;
                 }
             }
         }
-        let sizes = |(graph, _): &(HostGraph, SampleLabels)| Sizes {
-            atoms: graph.species.len(),
-            edges: graph.edges.senders.len(),
-        };
-        Ok(Self { sizes: graphs.iter().map(sizes).collect(), dims, samples: Box::new(Graphs(graphs)), task })
+        Ok(Self {
+            sizes: graphs.iter().map(|(graph, _)| graph.sizes()).collect(),
+            dims,
+            samples: Box::new(Graphs(graphs)),
+            task,
+        })
     }
 
     /// Number of samples.
@@ -194,8 +199,8 @@ impl Dataset {
 ///
 /// # Errors
 /// A sentence without its subject.
-pub(crate) fn fits(target: &Target, values: &[f64], nodes: usize, dims: usize) -> Result<(), String> {
-    let (expected, name) = (target.rows(nodes) * target.label_columns(dims), &target.name);
+pub(crate) fn fits(target: &Target, values: &[f64], sizes: Sizes, dims: usize) -> Result<(), String> {
+    let (expected, name) = (target.rows(sizes) * target.label_columns(dims), &target.name);
     if values.len() != expected {
         return Err(format!("has {} numbers of `{name}`, expected {expected}", values.len()));
     }

@@ -53,9 +53,9 @@ impl<'a, B: ModelBackend> Predictor<'a, B> {
             let values = numbers(flow.need(&target.name).into_tensor());
             let columns = target.columns(batch.graphs.dims);
             let mut rest = values.as_slice();
-            let graphs = batch.graphs.sizes.iter().zip(&batch.graphs.volumes);
-            for (found, (&nodes, volume)) in found.iter_mut().zip(graphs) {
-                let (own, others) = rest.split_at(target.rows(nodes) * columns);
+            let graphs = batch.graphs.sizes().zip(&batch.graphs.volumes);
+            for (found, (sizes, volume)) in found.iter_mut().zip(graphs) {
+                let (own, others) = rest.split_at(target.rows(sizes) * columns);
                 rest = others;
                 // Without a volume there is no stress.
                 let is_there = target.label != Label::Stress || volume.is_some();
@@ -79,6 +79,10 @@ impl<'a, B: ModelBackend> Predictor<'a, B> {
 
 /// The numbers of a tensor in double precision.
 fn numbers<B: ModelBackend>(tensor: Tensor<B, 2>) -> Vec<f64> {
+    if tensor.dims().contains(&0) {
+        // Burn cannot read what is empty from CUDA.
+        return Vec::new();
+    }
     tensor.into_data().iter::<f64>().collect()
 }
 
@@ -170,8 +174,8 @@ pub fn evaluate<B: ModelBackend>(model: &Predictor<'_, B>, pass: &Pass<'_, B::De
 pub fn baseline(dataset: &Dataset) -> Tally {
     let mut tally = Tally::new(&dataset.label_room());
     for index in 0..dataset.len() {
-        let nodes = dataset.sizes[index].atoms;
-        let zeros = |target: &Target| vec![0.0; target.rows(nodes) * target.columns(dataset.dims)];
+        let sizes = dataset.sizes[index];
+        let zeros = |target: &Target| vec![0.0; target.rows(sizes) * target.columns(dataset.dims)];
         let values = dataset.task().targets.iter().map(zeros).collect();
         add(&mut tally, dataset, &Predicted { index, values });
     }
