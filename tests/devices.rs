@@ -58,20 +58,22 @@ fn gpus_predict_what_the_cpu_predicts() {
 #[test]
 fn gpus_train_as_the_cpu_trains() {
     let space = Workspace::new(40, CONFIG);
-    let losses = |device: &str| -> Vec<f64> {
-        space.succeed(&["train", "config.toml", "--device", device, "--out", device, "--set", "run.log_every=1"]);
-        metrics(&space.path(device))
-            .iter()
-            .filter_map(|line| line["loss"].as_f64())
-            .filter(|loss| *loss > 0.0)
-            .collect()
+    let losses = |device: &str, forces: &str| -> Vec<f64> {
+        let out = format!("{device}-{forces}");
+        let forces = format!("model.forces={forces:?}");
+        let sets = ["--set", "run.log_every=1", "--set", &forces];
+        let command = [["train", "config.toml", "--device", device, "--out", &out].as_slice(), &sets].concat();
+        space.succeed(&command);
+        metrics(&space.path(&out)).iter().filter_map(|line| line["loss"].as_f64()).filter(|l| *l > 0.0).collect()
     };
-    let cpu = losses("cpu");
-    for device in gpus() {
-        let gpu = losses(device);
-        assert!(cpu.len() >= 3 && cpu.len() == gpu.len());
-        for (a, b) in cpu.iter().zip(&gpu) {
-            assert!((a - b).abs() < 1e-4 * a, "{cpu:?} on the CPU, {gpu:?} on {device}");
+    for forces in ["direct", "gradient"] {
+        let cpu = losses("cpu", forces);
+        for device in gpus() {
+            let gpu = losses(device, forces);
+            assert!(cpu.len() >= 3 && cpu.len() == gpu.len());
+            for (a, b) in cpu.iter().zip(&gpu) {
+                assert!((a - b).abs() < 1e-4 * a, "{forces}: {cpu:?} on the CPU, {gpu:?} on {device}");
+            }
         }
     }
 }

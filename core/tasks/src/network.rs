@@ -154,6 +154,17 @@ impl<B: ModelBackend> Network<B> {
     ) -> Result<Flow<B>> {
         let energy = self.energy().unwrap_or_default();
         let (mut flow, found) = context_gradient(&self.tracked, weights, graph, walk, energy)?;
+        if graph.edges == 0 {
+            // CUDA launches nothing on tensors without elements.
+            for Derivative { target, of, .. } in &self.derivatives {
+                let shape = match of {
+                    Of::Positions => [graph.nodes, graph.dims],
+                    Of::Strain => [graph.graphs, graph.dims * graph.dims],
+                };
+                flow.put(target, Value::zeros(shape, &graph.device()));
+            }
+            return Ok(flow);
+        }
         let slopes = graph.gradient_of_vectors(found);
         let geometry = Geometry::new(graph);
         for Derivative { target, of, .. } in &self.derivatives {
@@ -179,20 +190,21 @@ impl<B: ModelBackend> Network<B> {
         }
         let predictions = self.derived(weights, graph, walk)?;
         let (value, mut cotangents) = predictions.gradient_of(loss);
-        let geometry = Geometry::new(graph);
+        let geometry = (graph.edges > 0).then(|| Geometry::new(graph));
         let of = |Derivative { target, of, .. }: &Derivative| {
-            Some(geometry.directions(*of, cotangents.take(target)?.into_tensor()))
+            let cotangent = cotangents.take(target)?.into_tensor();
+            Some(geometry.as_ref()?.directions(*of, cotangent))
         };
         let directions = self.derivatives.iter().filter_map(of).reduce(|a, b| a + b);
         drop(geometry);
         let energy = self.energy().unwrap_or_default();
         let objective = |flow: Flow<B::Tracked>| objective(&flow, energy, cotangents);
         match directions {
-            Some(directions) if graph.edges > 0 => {
+            Some(directions) => {
                 let graph = graph.clone().along(Tensor::from_inner(directions));
                 value_and_grad(&self.tracked, weights, &graph, walk, objective, sink)?
             }
-            _ => value_and_grad(&self.tracked, weights, graph, walk, objective, sink)?,
+            None => value_and_grad(&self.tracked, weights, graph, walk, objective, sink)?,
         };
         Ok(value)
     }
