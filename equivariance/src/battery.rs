@@ -10,7 +10,7 @@ use crate::property::{Property, case_seed, generator, properties};
 use crate::report::{Counterexample, Report, Row};
 use crate::sample::{Shape, system};
 use crate::settings::{Settings, tolerance};
-use crate::{Description, ForcesOf, Kind, StressOf, System, noise, shrink};
+use crate::{Description, ForcesOf, Kind, Precision, StressOf, System, noise, shrink};
 
 /// Cases whose noise gives the floor of a property, jitters of each, and jitters of a suspect.
 const FLOOR_CASES: usize = 12;
@@ -47,11 +47,15 @@ pub fn check<M: Model + ?Sized>(model: &M, settings: &Settings) -> Report {
     let description = model.describe();
     claims_are_about_outputs(&description);
     let outputs = description.outputs.len();
+    let probe = generator_system(&description, settings.seed);
+    let probe = std::slice::from_ref(&probe);
+    let best = if model.evaluate_f64(probe).is_some() { Precision::F64 } else { description.precision };
     let mut subject = Subject {
         model,
         batch: settings.batch,
         scales: vec![1.0; outputs],
         precision: vec![0.0; outputs],
+        best,
         description,
     };
     let (scales, precision) = calibrate(&subject, settings.seed);
@@ -61,8 +65,7 @@ pub fn check<M: Model + ?Sized>(model: &M, settings: &Settings) -> Report {
     });
     let warnings = warnings.collect();
     (subject.scales, subject.precision) = (scales, precision);
-    let probe = generator_system(&subject.description, settings.seed);
-    let shuffles = model.evaluate_shuffled(std::slice::from_ref(&probe), 0).is_some();
+    let shuffles = model.evaluate_shuffled(probe, 0).is_some();
     let (properties, skipped) = properties(&subject.description, shuffles);
     let wanted = |property: &&Property| settings.only.as_ref().is_none_or(|only| property.name.contains(only.as_str()));
     let rows = properties.iter().filter(wanted).flat_map(|property| rows_of(&subject, property, settings));

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::Comparison;
-use crate::description::{Description, Kind};
+use crate::conservation::Differences;
+use crate::description::{Description, Kind, Precision};
 use crate::model::Outputs;
 use crate::question::Question;
 use crate::{System, Transformation, conservation, cutoff};
@@ -21,6 +22,8 @@ pub struct Case {
 pub(crate) enum Request {
     /// In whatever batch.
     Any(System),
+    /// The same, in the best arithmetic that there is.
+    Exact(System),
     /// In a batch of exactly these.
     Together(Vec<System>),
     /// Alone, with edges shuffled.
@@ -31,16 +34,20 @@ impl Request {
     /// What the model is given.
     pub(crate) fn systems(&self) -> &[System] {
         match self {
-            Self::Any(system) | Self::Shuffled(system, _) => std::slice::from_ref(system),
+            Self::Any(system) | Self::Exact(system) | Self::Shuffled(system, _) => std::slice::from_ref(system),
             Self::Together(systems) => systems,
         }
     }
 }
 
 impl Case {
-    /// The evaluations that it takes.
-    pub(crate) fn requests(&self, description: &Description) -> Vec<Request> {
+    /// The evaluations that it takes. `best` is the arithmetic of exact ones.
+    pub(crate) fn requests(&self, description: &Description, best: Precision) -> Vec<Request> {
         let first = &self.systems[0];
+        let differences = Differences { description, precision: best };
+        let beside = |others: Vec<System>| {
+            std::iter::once(Request::Any(first.clone())).chain(others.into_iter().map(Request::Exact)).collect()
+        };
         match &self.question {
             Question::Transforms(transformation) => {
                 vec![Request::Any(first.clone()), Request::Any(transformation.apply(first))]
@@ -53,8 +60,8 @@ impl Case {
                 std::iter::once(Request::Together(self.systems.clone())).chain(alone).collect()
             }
             Question::OtherGraphs => {
-                let beside = |other: &System| Request::Together(vec![first.clone(), other.clone()]);
-                self.systems[1..].iter().map(beside).collect()
+                let pair = |other: &System| Request::Together(vec![first.clone(), other.clone()]);
+                self.systems[1..].iter().map(pair).collect()
             }
             Question::Separation(offset) => {
                 let second = Transformation::Translation(offset.clone()).apply(&self.systems[1]);
@@ -64,20 +71,22 @@ impl Case {
             Question::CutoffValue | Question::CutoffSlope => {
                 cutoff::places(first, description, &self.question).into_iter().map(Request::Any).collect()
             }
-            Question::Conservative(direction) => {
-                conservation::moved(first, description, direction).into_iter().map(Request::Any).collect()
-            }
-            Question::Strain(strain) => {
-                conservation::strained(first, description, strain).into_iter().map(Request::Any).collect()
-            }
+            Question::Conservative(direction) => beside(differences.moved(first, direction)),
+            Question::Strain(strain) => beside(differences.strained(first, strain)),
             Question::ZeroSum | Question::ZeroTorque => vec![Request::Any(first.clone())],
         }
     }
 
     /// What the answers to [`Self::requests`] say about each output; `None` where an output is not
     /// concerned.
-    pub(crate) fn compare(&self, description: &Description, answers: &[Vec<Outputs>]) -> Vec<Option<Comparison>> {
+    pub(crate) fn compare(
+        &self,
+        description: &Description,
+        best: Precision,
+        answers: &[Vec<Outputs>],
+    ) -> Vec<Option<Comparison>> {
         let first = &self.systems[0];
+        let differences = Differences { description, precision: best };
         let single = |k: usize| &answers[k][0];
         let same = |found: &Outputs, expected: &Outputs| -> Vec<Option<Comparison>> {
             let pair = |(found, expected): (&Vec<f64>, &Vec<f64>)| {
@@ -97,8 +106,8 @@ impl Case {
             Question::OtherGraphs => same(single(1), single(0)),
             Question::Separation(_) => additive(description, [single(0), single(1), single(2)]),
             Question::CutoffValue | Question::CutoffSlope => cutoff::compare(description, &self.question, answers),
-            Question::Conservative(direction) => conservation::forces(description, direction, answers),
-            Question::Strain(strain) => conservation::stress(description, first, strain, answers),
+            Question::Conservative(direction) => differences.forces(direction, answers),
+            Question::Strain(strain) => differences.stress(first, strain, answers),
             Question::ZeroSum => conservation::sums(description, answers),
             Question::ZeroTorque => conservation::torques(description, first, answers),
         };

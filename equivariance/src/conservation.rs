@@ -5,72 +5,81 @@ use crate::comparison::{Comparison, largest};
 use crate::model::Outputs;
 use crate::{Description, ForcesOf, Precision, Rows, StressOf, System};
 
-/// The step of the derivative by positions.
-fn step(description: &Description) -> f64 {
-    description.spacing
-        * match description.precision {
-            Precision::F32 => 1e-2,
-            Precision::F64 => 2e-4,
-        }
+/// The derivative of an energy by differences.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Differences<'a> {
+    pub(crate) description: &'a Description,
+    /// The arithmetic of the energies, which may be better than the model's own.
+    pub(crate) precision: Precision,
 }
 
-/// The step of the derivative by strain: it moves two nodes at half the cutoff by about the step of positions.
-fn strain_step(description: &Description) -> f64 {
-    step(description) / description.cutoff.map_or(description.spacing, |cutoff| description.spacing.max(0.5 * cutoff))
-}
+/// Where energies are needed, in steps.
+const STEPS: [f64; 6] = [-2.0, -1.0, 1.0, 2.0, -4.0, 4.0];
 
-/// Where energies are needed for a derivative, in steps.
-const STEPS: [f64; 7] = [0.0, -2.0, -1.0, 1.0, 2.0, -4.0, 4.0];
-
-/// The system itself, and moved along `direction` by each of [`STEPS`].
-pub(crate) fn moved(system: &System, description: &Description, direction: &Rows) -> Vec<System> {
-    let at = |k: f64| {
-        let mut moved = system.clone();
-        for (value, along) in moved.positions.values_mut().iter_mut().zip(direction.values()) {
-            *value += k * step(description) * along;
-        }
-        moved
-    };
-    STEPS.map(at).into()
-}
-
-/// The system itself, and strained by each of [`STEPS`].
-pub(crate) fn strained(system: &System, description: &Description, strain: &Rows) -> Vec<System> {
-    let at = |k: f64| {
-        let mut strain = strain.clone();
-        strain.values_mut().iter_mut().for_each(|x| *x *= k * strain_step(description));
-        system.strained(&strain)
-    };
-    STEPS.map(at).into()
-}
-
-/// Forces along a direction against the derivative of the energy, for each claim.
-pub(crate) fn forces(description: &Description, direction: &Rows, answers: &[Vec<Outputs>]) -> Vec<Option<Comparison>> {
-    let mut comparisons = vec![None; description.outputs.len()];
-    for ForcesOf { energy, forces } in &description.conservative {
-        let (Some(energy), Some(forces)) = (description.index(energy), description.index(forces)) else { continue };
-        let slope = Slope::new(description, energy, step(description), answers);
-        comparisons[forces] = Some(slope.against(along(&answers[0][0][forces], direction), -1.0));
+impl Differences<'_> {
+    /// The step of the derivative by positions.
+    fn step(self) -> f64 {
+        self.description.spacing
+            * match self.precision {
+                Precision::F32 => 1e-2,
+                Precision::F64 => 2e-4,
+            }
     }
-    comparisons
-}
 
-/// Stresses along a strain against the derivative of the energy over the volume, for each claim. Both
-/// sides are of the size of the stress, so that small cells and large ones are held to the same.
-pub(crate) fn stress(
-    description: &Description,
-    system: &System,
-    strain: &Rows,
-    answers: &[Vec<Outputs>],
-) -> Vec<Option<Comparison>> {
-    let mut comparisons = vec![None; description.outputs.len()];
-    let Some(volume) = system.volume() else { return comparisons };
-    for StressOf { energy, stress } in &description.stress_of {
-        let (Some(energy), Some(stress)) = (description.index(energy), description.index(stress)) else { continue };
-        let slope = Slope::new(description, energy, strain_step(description), answers);
-        comparisons[stress] = Some(slope.against(along(&answers[0][0][stress], strain), 1.0 / volume));
+    /// The step of the derivative by strain: it moves two nodes at half the cutoff by about the step of positions.
+    fn strain_step(self) -> f64 {
+        let Description { spacing, cutoff, .. } = *self.description;
+        self.step() / cutoff.map_or(spacing, |cutoff| spacing.max(0.5 * cutoff))
     }
-    comparisons
+
+    /// A system moved along `direction` by each of [`STEPS`].
+    pub(crate) fn moved(self, system: &System, direction: &Rows) -> Vec<System> {
+        let at = |k: f64| {
+            let mut moved = system.clone();
+            for (value, along) in moved.positions.values_mut().iter_mut().zip(direction.values()) {
+                *value += k * self.step() * along;
+            }
+            moved
+        };
+        STEPS.map(at).into()
+    }
+
+    /// A system strained by each of [`STEPS`].
+    pub(crate) fn strained(self, system: &System, strain: &Rows) -> Vec<System> {
+        let at = |k: f64| {
+            let mut strain = strain.clone();
+            strain.values_mut().iter_mut().for_each(|x| *x *= k * self.strain_step());
+            system.strained(&strain)
+        };
+        STEPS.map(at).into()
+    }
+
+    /// Forces along a direction against the derivative of the energy, for each claim, from the answer to the system itself
+    /// and those at [`STEPS`].
+    pub(crate) fn forces(self, direction: &Rows, answers: &[Vec<Outputs>]) -> Vec<Option<Comparison>> {
+        let description = self.description;
+        let mut comparisons = vec![None; description.outputs.len()];
+        for ForcesOf { energy, forces } in &description.conservative {
+            let (Some(energy), Some(forces)) = (description.index(energy), description.index(forces)) else { continue };
+            let slope = Slope::new(self.precision, energy, self.step(), &answers[1..]);
+            comparisons[forces] = Some(slope.against(along(&answers[0][0][forces], direction), -1.0));
+        }
+        comparisons
+    }
+
+    /// Stresses along a strain against the derivative of the energy over the volume, for each claim. Both
+    /// sides are of the size of the stress, so that small cells and large ones are held to the same.
+    pub(crate) fn stress(self, system: &System, strain: &Rows, answers: &[Vec<Outputs>]) -> Vec<Option<Comparison>> {
+        let description = self.description;
+        let mut comparisons = vec![None; description.outputs.len()];
+        let Some(volume) = system.volume() else { return comparisons };
+        for StressOf { energy, stress } in &description.stress_of {
+            let (Some(energy), Some(stress)) = (description.index(energy), description.index(stress)) else { continue };
+            let slope = Slope::new(self.precision, energy, self.strain_step(), &answers[1..]);
+            comparisons[stress] = Some(slope.against(along(&answers[0][0][stress], strain), 1.0 / volume));
+        }
+        comparisons
+    }
 }
 
 /// The component of an output along a direction.
@@ -89,18 +98,18 @@ struct Slope {
 
 impl Slope {
     /// From what a model answers at [`STEPS`].
-    fn new(description: &Description, energy: usize, step: f64, answers: &[Vec<Outputs>]) -> Self {
+    fn new(precision: Precision, energy: usize, step: f64, answers: &[Vec<Outputs>]) -> Self {
         let energies: Vec<f64> =
             answers.iter().map(|answer| answer[0][energy].first().copied().unwrap_or(f64::NAN)).collect();
         let slope = |minus2: usize, minus1: usize, plus1: usize, plus2: usize, step: f64| {
             (8.0 * (energies[plus1] - energies[minus1]) - (energies[plus2] - energies[minus2])) / (12.0 * step)
         };
-        let (near, far) = (slope(1, 2, 3, 4, step), slope(5, 1, 4, 6, 2.0 * step));
-        let plain = (energies[3] - energies[2]) / (2.0 * step);
+        let (near, far) = (slope(0, 1, 2, 3, step), slope(4, 0, 3, 5, 2.0 * step));
+        let plain = (energies[2] - energies[1]) / (2.0 * step);
         Self {
             value: near,
             slack: (near - far).abs() + (near - plain).abs(),
-            rounding: description.precision.epsilon() * largest(&energies) / step,
+            rounding: precision.epsilon() * largest(&energies) / step,
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::System;
 use crate::case::{Case, Request};
 use crate::comparison::{Comparison, largest};
-use crate::description::{Description, Kind};
+use crate::description::{Description, Kind, Precision};
 use crate::model::{Model, Outputs};
 
 /// What a case showed about each output: `None` where an output is not concerned, a message where
@@ -29,48 +29,55 @@ pub(crate) struct Subject<'a, M: ?Sized> {
     pub(crate) scales: Vec<f64>,
     /// How far each output is from that in double precision, relative; zero where the model has no such.
     pub(crate) precision: Vec<f64>,
+    /// The best arithmetic that there is: double where the model has such, or its own.
+    pub(crate) best: Precision,
 }
 
 impl<M: Model + ?Sized> Subject<'_, M> {
     /// What each case shows.
     pub(crate) fn findings(&self, cases: &[Case]) -> Vec<Finding> {
-        let requests: Vec<Vec<Request>> = cases.iter().map(|case| case.requests(&self.description)).collect();
-        let shared: Vec<&System> = requests
-            .iter()
-            .flatten()
-            .filter_map(|request| match request {
-                Request::Any(system) => Some(system),
-                _ => None,
-            })
-            .collect();
-        let mut shared_answers = self.gathered(&shared).into_iter();
+        let requests: Vec<Vec<Request>> =
+            cases.iter().map(|case| case.requests(&self.description, self.best)).collect();
+        let (mut any, mut exact) = (Vec::new(), Vec::new());
+        for request in requests.iter().flatten() {
+            match request {
+                Request::Any(system) => any.push(system),
+                Request::Exact(system) => exact.push(system),
+                Request::Together(_) | Request::Shuffled(..) => {}
+            }
+        }
+        let mut any = self.gathered(&any, |systems| self.together(systems)).into_iter();
+        let mut exact = self.gathered(&exact, |systems| self.exact(systems)).into_iter();
+        let missing = || Err("an answer is missing".into());
         let mut findings = Vec::with_capacity(cases.len());
         for (case, requests) in cases.iter().zip(requests) {
             let answers: Vec<Result<Vec<Outputs>, String>> = requests
                 .iter()
                 .map(|request| match request {
-                    Request::Any(_) => match shared_answers.next() {
-                        Some(answer) => answer.map(|outputs| vec![outputs]),
-                        None => Err("an answer is missing".into()),
-                    },
+                    Request::Any(_) => any.next().unwrap_or_else(missing).map(|outputs| vec![outputs]),
+                    Request::Exact(_) => exact.next().unwrap_or_else(missing).map(|outputs| vec![outputs]),
                     Request::Together(systems) => self.together(systems),
                     Request::Shuffled(system, seed) => self.shuffled(system, *seed),
                 })
                 .collect();
             let answers: Result<Vec<_>, String> = answers.into_iter().collect();
-            findings.push(answers.map(|answers| case.compare(&self.description, &answers)));
+            findings.push(answers.map(|answers| case.compare(&self.description, self.best, &answers)));
         }
         findings
     }
 
     /// Outputs of systems in batches of at most [`Self::batch`]. Where a batch fails, each of its
     /// systems is tried alone, so that one bad input does not spoil the others.
-    fn gathered(&self, systems: &[&System]) -> Vec<Result<Outputs, String>> {
-        let one = |system: &System| self.together(std::slice::from_ref(system)).map(|mut answer| answer.remove(0));
+    fn gathered(
+        &self,
+        systems: &[&System],
+        evaluate: impl Fn(&[System]) -> Result<Vec<Outputs>, String>,
+    ) -> Vec<Result<Outputs, String>> {
+        let one = |system: &System| evaluate(std::slice::from_ref(system)).map(|mut answer| answer.remove(0));
         let mut answers = Vec::with_capacity(systems.len());
         for chunk in systems.chunks(self.batch.max(1)) {
             let owned: Vec<System> = chunk.iter().map(|&system| system.clone()).collect();
-            match self.together(&owned) {
+            match evaluate(&owned) {
                 Ok(outputs) => answers.extend(outputs.into_iter().map(Ok)),
                 Err(_) => answers.extend(owned.iter().map(one)),
             }
@@ -80,6 +87,14 @@ impl<M: Model + ?Sized> Subject<'_, M> {
 
     pub(crate) fn together(&self, systems: &[System]) -> Result<Vec<Outputs>, String> {
         self.checked(systems, self.model.evaluate(systems).map_err(|error| error.to_string())?)
+    }
+
+    /// In double precision where the model has such.
+    fn exact(&self, systems: &[System]) -> Result<Vec<Outputs>, String> {
+        match self.model.evaluate_f64(systems) {
+            Some(answers) => self.checked(systems, answers.map_err(|error| error.to_string())?),
+            None => self.together(systems),
+        }
     }
 
     fn shuffled(&self, system: &System, seed: u64) -> Result<Vec<Outputs>, String> {

@@ -25,8 +25,8 @@ pub trait Model {
         None
     }
 
-    /// The same in double precision, for the noise floor of a model in single precision. `None`
-    /// where the model offers no such thing.
+    /// The same in double precision: for the noise floor of a model in single precision, and for the energies whose
+    /// differences its forces and stresses are held against. `None` where the model offers no such thing.
     fn evaluate_f64(&self, _batch: &[System]) -> Option<Result<Vec<Outputs>, Failure>> {
         None
     }

@@ -10,15 +10,15 @@ use crate::case::{Case, Request};
 use crate::comparison::largest;
 use crate::evaluation::{Finding, Subject};
 use crate::model::Model;
-use crate::{Description, Rows, System};
+use crate::{Description, Precision, Rows, System};
 
 /// The case with every real number of its systems moved by about one rounding error of the model's
 /// precision. Positions are rounded as coarsely as the largest coordinate that the model is given.
-pub(crate) fn jittered(case: &Case, description: &Description, rng: &mut impl Rng) -> Case {
+pub(crate) fn jittered(case: &Case, description: &Description, best: Precision, rng: &mut impl Rng) -> Case {
     let epsilon = description.precision.epsilon();
     let furthest = |system: &System| system.positions.values().iter().fold(0.0, |most: f64, x| most.max(x.abs()));
-    let given =
-        case.requests(description).iter().flat_map(Request::systems).map(furthest).fold(description.spacing, f64::max);
+    let requests = case.requests(description, best);
+    let given = requests.iter().flat_map(Request::systems).map(furthest).fold(description.spacing, f64::max);
     let mut shaken = |rows: &Rows, least: f64| {
         let mut rows = rows.clone();
         for value in rows.values_mut() {
@@ -44,7 +44,7 @@ pub(crate) fn of_cases<M: Model + ?Sized>(
     repeats: usize,
     rng: &mut impl Rng,
 ) -> Vec<Vec<f64>> {
-    let shaken = |(case, _): &(&Case, &Finding)| jittered(case, &subject.description, rng);
+    let shaken = |(case, _): &(&Case, &Finding)| jittered(case, &subject.description, subject.best, rng);
     let moved: Vec<Case> = cases.iter().flat_map(|case| std::iter::repeat_n(case, repeats)).map(shaken).collect();
     let others = subject.findings(&moved);
     cases.iter().zip(others.chunks(repeats)).map(|((case, finding), o)| spread(subject, case, finding, o)).collect()

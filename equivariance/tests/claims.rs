@@ -50,6 +50,59 @@ fn the_head_that_is_wrong_is_blamed() {
     assert!(!report.row("forces = -dE/dx", "forces, hard").unwrap().passed);
 }
 
+/// Springs whose energy stands on a high ground, in single precision: differences of energies are noise. Forces are `factor`
+/// times what they should be.
+struct OnHighGround {
+    factor: f64,
+    twin: bool,
+}
+
+impl OnHighGround {
+    fn springs(&self, system: &System) -> Outputs {
+        let strength = 0.1;
+        let (mut energy, mut forces) = (0.0, vec![0.0; 3 * system.len()]);
+        for (i, j) in (0..system.len()).flat_map(|i| (0..system.len()).map(move |j| (i, j))) {
+            for d in 0..3 {
+                let step = system.positions.row(j)[d] - system.positions.row(i)[d];
+                energy += 0.25 * strength * step * step;
+                forces[3 * i + d] += self.factor * strength * step;
+            }
+        }
+        vec![vec![energy + 500.0 * system.len() as f64], forces]
+    }
+}
+
+impl Model for OnHighGround {
+    fn describe(&self) -> Description {
+        Description::new(3, Precision::F32)
+            .extensive_scalar("energy")
+            .node_vector("forces")
+            .conservative("energy", "forces")
+    }
+
+    fn evaluate(&self, batch: &[System]) -> Result<Vec<Outputs>, Failure> {
+        let rounded = |values: Vec<f64>| values.into_iter().map(|value| f64::from(value as f32)).collect();
+        Ok(batch.iter().map(|system| self.springs(system).into_iter().map(rounded).collect()).collect())
+    }
+
+    fn evaluate_f64(&self, batch: &[System]) -> Option<Result<Vec<Outputs>, Failure>> {
+        self.twin.then(|| Ok(batch.iter().map(|system| self.springs(system)).collect()))
+    }
+}
+
+#[test]
+fn a_twin_in_double_precision_makes_derivatives_sharp() {
+    let row = |factor: f64, twin: bool| {
+        let report = check(&OnHighGround { factor, twin }, &settings());
+        report.row("forces = -dE/dx", "forces").unwrap().clone()
+    };
+    let blurred = row(1.0, false);
+    assert!(blurred.noise_floor > 1e-3, "{blurred:?}");
+    let sharp = row(1.0, true);
+    assert!(sharp.passed && sharp.noise_floor < 1e-5, "{sharp:?}");
+    assert!(!row(1.0005, true).passed);
+}
+
 /// The reference potential twice, as two heads, of which the second has this fault.
 struct TwoHeads(Fault);
 
