@@ -40,7 +40,9 @@ impl MeasuredBackend for burn_flex::Flex {
 impl MeasuredBackend for burn_wgpu::Wgpu {
     fn profile(device: &Self::Device) -> Profile {
         use cubecl::Runtime;
-        Profile::Gpu { largest: burn_wgpu::WgpuRuntime::client(device).properties().memory.max_page_size }
+        let client = burn_wgpu::WgpuRuntime::client(device);
+        let memory = &client.properties().memory;
+        Profile::Gpu { largest: memory.max_page_size, alignment: memory.alignment }
     }
 
     fn peak_bytes(device: &Self::Device) -> Option<u64> {
@@ -53,7 +55,9 @@ impl MeasuredBackend for burn_wgpu::Wgpu {
 impl MeasuredBackend for burn_cuda::Cuda {
     fn profile(device: &Self::Device) -> Profile {
         use cubecl::Runtime;
-        Profile::Gpu { largest: cubecl::cuda::CudaRuntime::client(device).properties().memory.max_page_size }
+        let client = cubecl::cuda::CudaRuntime::client(device);
+        let memory = &client.properties().memory;
+        Profile::Gpu { largest: memory.max_page_size, alignment: memory.alignment }
     }
 
     fn peak_bytes(device: &Self::Device) -> Option<u64> {

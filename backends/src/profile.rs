@@ -1,5 +1,4 @@
-//! What of a device decides how much memory operations take, and how much matrix products and memory pools take
-//! beside tensors.
+//! What of a device decides how much memory operations take, and how much matrix products take beside tensors.
 
 /// The properties of a device that decide how much memory operations take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,14 +10,16 @@ pub enum Profile {
     },
     /// wgpu or CUDA.
     Gpu {
-        /// Largest allocation, in bytes.
+        /// Largest page of the memory pool, in bytes.
         largest: u64,
+        /// Where tensors in a page begin: at multiples of so many bytes.
+        alignment: u64,
     },
 }
 
 impl Profile {
     /// An accelerator of 80 GB, a quarter of which is what CUDA's pool takes as its largest page.
-    pub const USUAL_GPU: Self = Self::Gpu { largest: 20_000_000_000 };
+    pub const USUAL_GPU: Self = Self::Gpu { largest: 20_000_000_000, alignment: 512 };
 }
 
 /// Bytes of a number.
@@ -46,18 +47,4 @@ pub fn packings(profile: Profile, [caller, others]: [bool; 2]) -> u64 {
 pub fn is_parallel([rows, inner, columns]: [u64; 3]) -> Option<bool> {
     const PARALLEL: u64 = 192 * 192 * 192;
     (rows > 1 && inner > 2 && columns > 1).then(|| rows.saturating_mul(inner).saturating_mul(columns) >= PARALLEL)
-}
-
-/// What a device's pool reserves beyond what is asked of it, where the largest tensor has this many bytes. It
-/// grows by whole pages, of which on average half of one is empty: the smallest are the largest allocation
-/// divided by four until it is below 32 MiB, for tensors of up to a quarter of that; those for larger ones are
-/// four times as large (cubecl's `SubSlices`).
-pub fn reserve(profile: Profile, tensor: u64) -> u64 {
-    let Profile::Gpu { largest } = profile else { return 0 };
-    let mut page = largest;
-    while page >= 32 << 20 {
-        page /= 4;
-    }
-    let larger = if tensor > page / 4 { 4 * page } else { 0 };
-    (page + larger) / 2
 }

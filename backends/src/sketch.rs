@@ -16,8 +16,10 @@ mod ints;
 mod kernels;
 mod meter;
 mod modules;
+mod pool;
 mod quantized;
 mod tensor;
+mod tiles;
 
 use std::sync::Arc;
 

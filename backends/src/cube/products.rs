@@ -15,12 +15,9 @@ use cubek::matmul::routines::{BlueprintStrategy, TileSizeSelection};
 use cubek::std::InputBinding;
 
 use super::{Cube, empty};
+use crate::message::scratch::parts_of_sum;
 use crate::primitive::{primitive, tensor};
 
-/// Rows that a part of a sum over rows has at least.
-const PART: usize = 512;
-/// Values that the parts of a sum over rows have together at most.
-const PARTS: usize = 1 << 22;
 /// A product with a side shorter than this is not worth tiles.
 const TILE: usize = 4;
 
@@ -52,16 +49,14 @@ pub(crate) fn matmul<R: CubeRuntime, BT: BoolElement, const D: usize>(
     tensor(out)
 }
 
-/// `a^T b` of `a [rows, K]` and `b [rows, C]`. The rows are cut into parts whose products are computed side by side and
-/// added: a small product of long matrices has work for few units otherwise.
+/// `a^T b` of `a [rows, K]` and `b [rows, C]`, in parts whose products are computed side by side and added.
 pub(crate) fn matmul_over_rows<R: CubeRuntime, BT: BoolElement>(
     a: Tensor<Cube<R, BT>, 2>,
     b: Tensor<Cube<R, BT>, 2>,
 ) -> Tensor<Cube<R, BT>, 2> {
     let ([rows, k], [_, columns]) = (a.dims(), b.dims());
-    let most = (PARTS / (k * columns).max(1)).min(rows / (8 * k.max(columns)).max(1));
-    let parts = (rows / PART).min(most);
-    if parts < 2 {
+    let parts = parts_of_sum([rows, k, columns]);
+    if parts == 1 {
         return matmul(a.transpose(), b);
     }
     let part = rows / parts;

@@ -1,7 +1,7 @@
-//! How much memory the fused operation takes beside its inputs and outputs. Kept beside the versions of
-//! the operation, whose tiles and lanes it counts.
+//! How the fused operation is cut into tiles and lanes, and how much memory it takes on the CPU beside its inputs and
+//! outputs.
 
-use crate::profile::{Profile, VALUE};
+use crate::profile::VALUE;
 
 /// The size of the problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct MessageShape {
     pub basis: u64,
     /// Whether there is a gate.
     pub gate: bool,
+    /// Whether there is an envelope.
+    pub envelope: bool,
     /// Whether gradients of features and envelope are wanted.
     pub geometry: bool,
     /// Whether gradients of the weights are wanted.
@@ -37,17 +39,6 @@ pub struct Scratch {
     pub backward: u64,
 }
 
-/// Bytes of the fused operation on a device.
-pub fn scratch(profile: Profile, shape: MessageShape) -> Scratch {
-    if shape.edges == 0 {
-        return Scratch::default();
-    }
-    match profile {
-        Profile::Cpu { threads } => lanes_scratch(threads as u64, shape),
-        Profile::Gpu { largest } => tiles_scratch(largest, shape),
-    }
-}
-
 /// Gradients of the weights of the edge features, the square matrices and the vectors, where they are wanted.
 fn weights(shape: MessageShape) -> u64 {
     let MessageShape { width, basis, gate, weights, .. } = shape;
@@ -66,8 +57,12 @@ fn columns(shape: MessageShape) -> u64 {
     VALUE * parts(shape) * shape.edges * if shape.geometry { shape.basis + 1 } else { 0 }
 }
 
-fn lanes_scratch(threads: u64, shape: MessageShape) -> Scratch {
+/// Of the operation on the CPU, by so many threads.
+pub fn scratch(threads: u64, shape: MessageShape) -> Scratch {
     let MessageShape { nodes, edges, width, gate, graphs, .. } = shape;
+    if edges == 0 {
+        return Scratch::default();
+    }
     let row = VALUE * width;
     let lanes = lanes(edges as usize, width as usize) as u64;
     let group = lanes.min(2 * threads);
@@ -86,14 +81,6 @@ fn lanes_scratch(threads: u64, shape: MessageShape) -> Scratch {
             + sum_of_lanes
             + columns,
     }
-}
-
-fn tiles_scratch(largest: u64, shape: MessageShape) -> Scratch {
-    let row = VALUE * shape.width;
-    let rows = parts(shape) * shape.edges;
-    let tile = row * rows.min(tile(largest, shape.width as usize) as u64);
-    let gated = u64::from(shape.gate);
-    Scratch { held: 0, forward: 3 * tile, backward: (3 + 2 * gated) * tile + 2 * weights(shape) + columns(shape) }
 }
 
 /// Row buffers of a thread.
@@ -135,7 +122,22 @@ const SMALLEST: u64 = 1 << 20;
 const LARGEST: u64 = 1 << 28;
 
 /// On a GPU, rows of a tile: one for each of its edges, two with tangents.
-pub(super) fn tile(largest: u64, width: usize) -> usize {
+pub(crate) fn tile(largest: u64, width: usize) -> usize {
     let bytes = (largest / SHARE).clamp(SMALLEST, LARGEST);
     ((bytes / (VALUE * width as u64)).max(64) as usize).next_multiple_of(64)
+}
+
+/// On a GPU, rows whose sum a unit makes.
+pub(crate) const BLOCK: usize = 128;
+
+/// Rows that a part of a sum over rows has at least.
+const PART: usize = 512;
+/// Values that the parts of a sum over rows have together at most.
+const PARTS: usize = 1 << 22;
+
+/// On a GPU, into how many parts the sum `a^T b` over so many rows is cut, of `a [rows, K]` and `b [rows, C]`: a small
+/// product of long matrices has work for few units otherwise.
+pub(crate) fn parts_of_sum([rows, k, columns]: [usize; 3]) -> usize {
+    let most = (PARTS / (k * columns).max(1)).min(rows / (8 * k.max(columns)).max(1));
+    (rows / PART).min(most).max(1)
 }

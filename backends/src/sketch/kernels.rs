@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Shape, Tensor};
 
+use super::tiles::Tiles;
 use super::{Meter, Sketch, Sketched};
 use crate::index::{EdgeIndex, Grouping};
 use crate::kernels::KernelBackend;
@@ -11,6 +12,7 @@ use crate::message::{
     MessageOutputs, MessageTangents, Wanted, WeightGradients, sizes,
 };
 use crate::primitive::{primitive, tensor};
+use crate::profile::{Profile, VALUE};
 
 type Matrix = Tensor<Sketch, 2>;
 
@@ -64,7 +66,7 @@ struct Work<'a> {
     edges: &'a EdgeIndex<Sketch>,
     inputs: &'a MessageInputs<Sketch>,
     like: Sketched,
-    scratch: Scratch,
+    shape: MessageShape,
     /// Inputs that do not lie in order are copied.
     _copies: Vec<Sketched>,
 }
@@ -73,21 +75,21 @@ impl<'a> Work<'a> {
     fn new(edges: &'a EdgeIndex<Sketch>, inputs: &'a MessageInputs<Sketch>, asked: Asked) -> Self {
         let [nodes, count, basis, width] = sizes(edges, inputs).map(|size| size as u64);
         let like = primitive(inputs.receiver.clone());
-        let shape = |meter: &Meter| MessageShape {
+        let shape = MessageShape {
             nodes,
             edges: count,
             width,
             basis,
             gate: inputs.gate.is_some(),
+            envelope: inputs.envelope.is_some(),
             geometry: asked.wanted.geometry,
             weights: asked.wanted.weights,
             dual: asked.dual,
-            graphs: meter.graphs(),
+            graphs: like.meter().map_or(1, Meter::graphs),
         };
-        let scratch = like.meter().map(|meter| scratch(meter.profile(), shape(meter))).unwrap_or_default();
         let read = [&inputs.receiver, &inputs.sender, &inputs.features].into_iter().chain(&inputs.envelope);
         let copies = read.map(|input| primitive(input.clone()).whole()).collect();
-        Self { edges, inputs, like, scratch, _copies: copies }
+        Self { edges, inputs, like, shape, _copies: copies }
     }
 
     fn copy(&mut self, tangents: &MessageTangents<Sketch>) {
@@ -106,11 +108,22 @@ impl<'a> Work<'a> {
         of(&self.like, input.dims())
     }
 
-    fn pass(&self, bytes: u64) {
-        if let Some(meter) = self.like.meter() {
-            meter.hold(self.scratch.held);
-            meter.multiply(true);
-            meter.pass(bytes);
+    fn forward(&self) {
+        let Some(meter) = self.like.meter() else { return };
+        match meter.profile() {
+            Profile::Cpu { threads } => pass(meter, threads, self.shape, |scratch| scratch.forward),
+            Profile::Gpu { largest, .. } => Tiles::new(&self.like, self.shape, largest).forward(),
+        }
+    }
+
+    fn backward(&self) {
+        let Some(meter) = self.like.meter() else { return };
+        let MessageShape { nodes, width, dual, .. } = self.shape;
+        // Of the gradients of nodes, which are there while the operation runs.
+        let of_nodes = 2 * (1 + u64::from(dual)) * VALUE * nodes * width;
+        match meter.profile() {
+            Profile::Cpu { threads } => pass(meter, threads, self.shape, |scratch| of_nodes + scratch.backward),
+            Profile::Gpu { largest, .. } => Tiles::new(&self.like, self.shape, largest).backward(),
         }
     }
 
@@ -134,12 +147,14 @@ impl<'a> Work<'a> {
             }),
         }
     }
+}
 
-    /// Of the gradients of nodes, which are there while the operation runs.
-    fn nodes(&self, parts: usize) -> u64 {
-        let [nodes, width] = self.inputs.receiver.dims().map(|size| size as u64);
-        2 * parts as u64 * crate::profile::VALUE * nodes * width
-    }
+/// What the CPU's threads have beside inputs and outputs.
+fn pass(meter: &Meter, threads: usize, shape: MessageShape, bytes: impl Fn(Scratch) -> u64) {
+    let scratch = scratch(threads as u64, shape);
+    meter.hold(scratch.held);
+    meter.multiply(true);
+    meter.pass(bytes(scratch));
 }
 
 impl MessageBackend for Sketch {
@@ -147,7 +162,7 @@ impl MessageBackend for Sketch {
         let wanted = Wanted { geometry: false, weights: false };
         let work = Work::new(edges, inputs, Asked { wanted, dual: false });
         let outputs = work.outputs();
-        work.pass(work.scratch.forward);
+        work.forward();
         outputs
     }
 
@@ -159,7 +174,7 @@ impl MessageBackend for Sketch {
     ) -> MessageGradients<Self> {
         let work = Work::new(edges, inputs, Asked { wanted, dual: false });
         let _given = outputs;
-        work.pass(work.nodes(1) + work.scratch.backward);
+        work.backward();
         work.gradients(wanted)
     }
 
@@ -168,7 +183,7 @@ impl MessageBackend for Sketch {
         let mut work = Work::new(edges, &inputs.primal, Asked { wanted, dual: true });
         work.copy(&inputs.tangent);
         let outputs = DualOutputs { primal: work.outputs(), tangent: work.outputs() };
-        work.pass(work.scratch.forward);
+        work.forward();
         outputs
     }
 
@@ -181,7 +196,7 @@ impl MessageBackend for Sketch {
         let mut work = Work::new(edges, &inputs.primal, Asked { wanted, dual: true });
         work.copy(&inputs.tangent);
         let _given = outputs;
-        work.pass(work.nodes(2) + work.scratch.backward);
+        work.backward();
         let tangent = &inputs.tangent;
         DualGradients {
             primal: work.gradients(wanted),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::pool::{Pool, Slice};
 use crate::profile::{Profile, packings};
 
 /// Bytes that are held at a moment.
@@ -30,7 +31,11 @@ struct Account {
     /// How often everything there was has been counted as kept.
     generation: u64,
     held: u64,
-    largest: u64,
+    /// The pages of a GPU.
+    pool: Option<Pool>,
+    /// Shares of them: of gradients that a sink holds, and of what is there all the time.
+    collected: Vec<Slice>,
+    aside: Vec<Slice>,
     /// Whether the caller, and whether all threads beside it, have made a product.
     multiplied: [bool; 2],
 }
@@ -41,6 +46,10 @@ impl Account {
         if now.total() > self.most.total() {
             self.most = now;
         }
+    }
+
+    fn take(&mut self, bytes: u64) -> Option<Slice> {
+        self.pool.as_mut().map(|pool| pool.take(bytes))
     }
 }
 
@@ -56,7 +65,12 @@ pub struct Meter {
 impl Meter {
     /// Of a device, on which a batch of so many graphs is computed.
     pub fn new(profile: Profile, graphs: u64) -> Arc<Self> {
-        Arc::new(Self { profile, graphs, account: Mutex::default(), refused: AtomicBool::new(false) })
+        let pool = match profile {
+            Profile::Cpu { .. } => None,
+            Profile::Gpu { largest, alignment } => Some(Pool::new(largest, alignment)),
+        };
+        let account = Account { pool, ..Default::default() };
+        Arc::new(Self { profile, graphs, account: Mutex::new(account), refused: AtomicBool::new(false) })
     }
 
     fn account(&self) -> MutexGuard<'_, Account> {
@@ -89,9 +103,16 @@ impl Meter {
         account.held + packings(self.profile, account.multiplied)
     }
 
-    /// Bytes of the largest buffer.
-    pub fn largest(&self) -> u64 {
-        self.account().largest
+    /// Bytes of the pages that a GPU's pool has come to; `None` on a CPU, which has no pool.
+    pub fn reserved(&self) -> Option<u64> {
+        self.account().pool.as_ref().map(Pool::reserved)
+    }
+
+    /// A tensor of so many bytes that is there all the time, and that nobody counts here.
+    pub fn set_aside(&self, bytes: u64) {
+        let mut account = self.account();
+        let slice = account.take(bytes);
+        account.aside.extend(slice);
     }
 
     /// What is there from now on counts as kept.
@@ -107,6 +128,15 @@ impl Meter {
         let mut account = self.account();
         account.now.gradients += bytes;
         account.note(0);
+        let slice = account.take(bytes);
+        account.collected.extend(slice);
+    }
+
+    /// A sink lets go of its gradients.
+    pub fn let_go(&self) {
+        let mut account = self.account();
+        account.now.gradients = 0;
+        account.collected.clear();
     }
 
     /// An operation has so many bytes while it runs.
@@ -142,19 +172,20 @@ pub(super) struct Buffer {
     bytes: u64,
     generation: u64,
     meter: Option<Arc<Meter>>,
+    _slice: Option<Slice>,
 }
 
 impl Buffer {
     pub(super) fn new(bytes: u64, meter: Option<Arc<Meter>>) -> Arc<Self> {
-        let mut generation = 0;
+        let (mut generation, mut slice) = (0, None);
         if let Some(meter) = &meter {
             let mut account = meter.account();
             account.now.passing += bytes;
-            account.largest = account.largest.max(bytes);
             account.note(0);
             generation = account.generation;
+            slice = account.take(bytes);
         }
-        Arc::new(Self { bytes, generation, meter })
+        Arc::new(Self { bytes, generation, meter, _slice: slice })
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -197,6 +228,8 @@ mod tests {
         meter.pass(3);
         drop((first, second));
         assert_eq!(meter.now(), Moment { gradients: 20, ..Default::default() });
+        meter.let_go();
+        assert_eq!(meter.now().total(), 0);
         assert_eq!(meter.most(), Moment { kept: 5, passing: 4, gradients: 20 });
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use isograd_backends::profile::VALUE;
 use isograd_backends::sketch::{Meter, Sketch, SketchDevice};
 
 use crate::{Block, BlockWeights, Blocks, Flow, Layout, Result, Sink, WeightSource};
@@ -99,7 +100,7 @@ pub struct SketchedSink<'a, H> {
 }
 
 impl<'a, H: Fn(u64) -> u64> SketchedSink<'a, H> {
-    /// Of the bytes of a block's gradients, `held` is what the sink goes on to hold.
+    /// Of the bytes of a gradient, `held` is what the sink goes on to hold.
     pub fn new(meter: &'a Meter, held: H) -> Self {
         Self { meter, held }
     }
@@ -107,9 +108,11 @@ impl<'a, H: Fn(u64) -> u64> SketchedSink<'a, H> {
 
 impl<H: Fn(u64) -> u64> Sink<Sketch> for SketchedSink<'_, H> {
     fn block(&mut self, _index: usize, gradients: Vec<Tensor<Sketch, 1>>) {
-        let values: u64 = gradients.iter().map(|gradient| gradient.dims()[0] as u64).sum();
-        drop(gradients);
-        self.meter.collect((self.held)(isograd_backends::profile::VALUE * values));
+        for gradient in gradients {
+            let bytes = VALUE * gradient.dims()[0] as u64;
+            drop(gradient);
+            self.meter.collect((self.held)(bytes));
+        }
     }
 
     fn idle(&mut self, _index: usize) {}

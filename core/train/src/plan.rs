@@ -1,6 +1,6 @@
 //! How much memory training will take, before anything of it is there.
 
-use isograd_backends::profile::{Profile, VALUE, packing, reserve};
+use isograd_backends::profile::{Profile, VALUE, packing};
 use isograd_data::{BATCHES_OF_WORKER, epoch_order, pack};
 use isograd_engine::zero::Zero;
 use isograd_engine::{Layout, Recompute, Segment, Spec};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Prepared;
 use crate::config::Config;
-use crate::sketch::{Sketched, sketch};
+use crate::sketch::{Sketched, Step, sketch};
 
 /// What decides how much memory training takes.
 #[derive(Debug, Clone)]
@@ -149,15 +149,30 @@ impl MemoryWorkload {
         let cut = self.zero.shards_gradients() || self.zero.shards_states() && self.accumulate == 1;
         let held = |bytes: u64| if cut { bytes.div_ceil(self.ranks) } else { bytes };
         let gathered = self.zero.shards_weights() && self.ranks > 1;
-        let run = |collected: &dyn Fn(u64) -> u64| {
-            sketch(&self.model, &self.layout, self.part(), self.profile, segments, gathered, collected)
-        };
-        let first = run(&held)?;
         let weights = VALUE * self.parameter_count();
         let sharded = |is_cut: bool, bytes: u64| if is_cut { bytes.div_ceil(self.ranks) } else { bytes };
         let parameters = |block: usize| self.layout.sizes(block).into_iter().sum::<usize>() as u64;
         let largest_block = VALUE * (0..self.layout.blocks()).map(parameters).max().unwrap_or(0);
         let largest_parameter = VALUE * self.layout.parameters().iter().map(Spec::size).max().unwrap_or(0) as u64;
+        let run = |earlier: bool, collected: &dyn Fn(u64) -> u64| {
+            // Moments and averages, gradients of earlier batches, and weights that are gathered.
+            let states = 2 + u64::from(self.average);
+            let each = |bytes: u64| {
+                let states = (0..states).map(move |_| sharded(self.zero.shards_states(), bytes));
+                states.chain(earlier.then(|| held(bytes))).chain(gathered.then(|| sharded(true, bytes)))
+            };
+            let step = Step {
+                model: &self.model,
+                layout: &self.layout,
+                sizes: self.part(),
+                profile: self.profile,
+                gathered,
+                beside: self.layout.parameters().iter().flat_map(|spec| each(VALUE * spec.size() as u64)).collect(),
+                update: 2 * largest_parameter,
+            };
+            sketch(&step, segments, collected)
+        };
+        let first = run(false, &held)?;
         // A block's gradient until it has left, and on the CPU the messages that it is cut into.
         let leaving = match (self.ranks, self.profile) {
             (1, _) => 0,
@@ -169,7 +184,7 @@ impl MemoryWorkload {
             optimizer: sharded(self.zero.shards_states(), 2 * weights),
             ema: if self.average { sharded(self.zero.shards_states(), weights) } else { 0 },
             data: self.parts * first.graph + self.host_bytes(),
-            transient: first.held + reserve(self.profile, first.largest) + (self.parts - 1) * packing(self.profile),
+            transient: first.held + (self.parts - 1) * packing(self.profile),
             ..Default::default()
         };
 
@@ -179,9 +194,12 @@ impl MemoryWorkload {
             transient: base.transient + self.parts * most.passing + leaving,
             ..base
         };
-        let first = walking(0, first);
         // Later batches add theirs to the sum, a block at a time.
-        let later = if self.accumulate > 1 { walking(held(weights), run(&|_| 0)?) } else { base };
+        let later = if self.accumulate > 1 { Some(run(true, &|_| 0)?) } else { None };
+        let pages = [Some(first), later].into_iter().flatten();
+        let pages = pages.map(|one| one.reserved + (self.parts - 1) * one.most.total()).max().unwrap_or(0);
+        let first = walking(0, first);
+        let later = later.map_or(base, |later| walking(held(weights), later));
         let summing = MemoryPlan { gradients: self.parts * held(weights), ..base };
         // Updated pieces of a block, on their way to all ranks that have all weights.
         let exchanges = self.ranks > 1 && self.zero.shards_states() && !self.zero.shards_weights();
@@ -191,7 +209,10 @@ impl MemoryWorkload {
             transient: base.transient + 2 * largest_parameter + exchanged,
             ..base
         };
-        [first, later, summing, updating].map(MemoryPlan::summed).into_iter().max_by_key(|plan| plan.total)
+        let most =
+            [first, later, summing, updating].map(MemoryPlan::summed).into_iter().max_by_key(|plan| plan.total)?;
+        // A pool's pages have room that nothing fills.
+        Some(MemoryPlan { transient: most.transient + pages.saturating_sub(most.total), ..most }.summed())
     }
 
     /// The largest batch, of the same mean size of graphs, whose training fits into `memory` bytes.

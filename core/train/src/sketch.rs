@@ -17,21 +17,27 @@ pub(crate) struct Sketched {
     pub(crate) most: Moment,
     /// What operations hold from their first call on.
     pub(crate) held: u64,
-    /// The largest tensor.
-    pub(crate) largest: u64,
+    /// The pages of a GPU's pool, with what the step is given beside; none on a CPU.
+    pub(crate) reserved: u64,
 }
 
-/// Runs a step of a model on a batch of these sizes; `None` where the model asks for numbers. With `gathered`, weights are
-/// there only while a block needs them. Of the gradients of a block, `collected` is what stays.
-pub(crate) fn sketch(
-    model: &Model,
-    layout: &Layout,
-    sizes: GraphSizes,
-    profile: Profile,
-    segments: &[Segment],
-    gathered: bool,
-    collected: impl Fn(u64) -> u64,
-) -> Option<Sketched> {
+/// A step on one rank.
+pub(crate) struct Step<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) layout: &'a Layout,
+    pub(crate) sizes: GraphSizes,
+    pub(crate) profile: Profile,
+    /// Weights are there only while a block needs them.
+    pub(crate) gathered: bool,
+    /// Bytes of tensors that are there all the time and are counted elsewhere.
+    pub(crate) beside: Vec<u64>,
+    /// Bytes of what a tensor is updated with.
+    pub(crate) update: u64,
+}
+
+/// Runs a step; `None` where the model asks for numbers. Of the gradients of a block, `collected` is what stays.
+pub(crate) fn sketch(step: &Step<'_>, segments: &[Segment], collected: impl Fn(u64) -> u64) -> Option<Sketched> {
+    let &Step { model, layout, sizes, profile, gathered, ref beside, update } = step;
     let meter = Meter::new(profile, sizes.graphs);
     let device = SketchDevice::new(&meter);
     let network = Network::sketched(model, &meter);
@@ -47,8 +53,15 @@ pub(crate) fn sketch(
     let mut sink = SketchedSink::new(&meter, collected);
     network.value_and_grad(&weights, &graph, walk, objective, &mut sink).ok()?;
     let most = meter.most();
+    if meter.reserved().is_some() {
+        // Moments are made in the first update, where that step's own tensors have been; the second step fills what is left.
+        meter.let_go();
+        beside.iter().for_each(|&bytes| meter.set_aside(bytes));
+        network.value_and_grad(&weights, &graph, walk, objective, &mut sink).ok()?;
+        meter.set_aside(update);
+    }
     let most = Moment { kept: most.kept - before.kept, ..most };
-    let found = Sketched { graph: bytes, most, held: meter.held(), largest: meter.largest() };
+    let found = Sketched { graph: bytes, most, held: meter.held(), reserved: meter.reserved().unwrap_or(0) };
     (!meter.has_refused()).then_some(found)
 }
 

@@ -13,6 +13,7 @@ use super::{Device, Rows, kernels};
 use crate::cube::products::{matmul, matmul_over_rows};
 use crate::cube::sum::add_groups;
 use crate::cube::{Cube, addresses, buffer, elementwise, empty, owned};
+use crate::message::scratch::BLOCK;
 use crate::message::{GateInputs, MessageGradients, MessageInputs, MessageOutputs, Wanted};
 use crate::primitive::tensor;
 
@@ -92,7 +93,7 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
     ) -> (Option<GateInputs<Cube<R, BT>>>, CubeTensor<R>) {
         let message: Rows<R, BT> = tensor(self.messages(tile, a2, enveloped));
         let a3 = owned(buffer(matmul(message.clone(), gate.weight.clone())));
-        let blocks = tile.len().div_ceil(kernels::BLOCK);
+        let blocks = tile.len().div_ceil(BLOCK);
         let [to_bias, to_readout] = [(); 2].map(|()| self.block_sums(blocks, wanted));
         let units = blocks * self.columns();
         let (count, dim) = elementwise(&self.client, units);
@@ -166,7 +167,7 @@ impl<R: CubeRuntime, BT: BoolElement> Device<'_, R, BT> {
         enveloped: bool,
         wanted: Wanted,
     ) -> (Rows<R, BT>, CubeTensor<R>) {
-        let blocks = tile.len().div_ceil(kernels::BLOCK);
+        let blocks = tile.len().div_ceil(BLOCK);
         let to_bias = self.block_sums(blocks, wanted);
         let units = blocks * self.columns();
         let (count, dim) = elementwise(&self.client, units);

@@ -6,12 +6,11 @@
 use cubecl::prelude::*;
 
 use crate::cube::{sigmoid, silu_slope};
+use crate::message::scratch::BLOCK;
 
 /// Units that add up one row, and rows of a cube, in kernels that sum over columns.
 pub(super) const LANES: u32 = 32;
 pub(super) const ROWS: u32 = 8;
-/// Rows that one unit walks down in kernels that sum over rows.
-pub(super) const BLOCK: usize = 128;
 
 /// `P[i] + Q[j] + G[e] W_g` in one column of an edge, without the last where there are no features.
 #[cube]

@@ -13,8 +13,8 @@ use crate::cube::sum::add_groups;
 use crate::cube::{Cube, addresses, buffer, elementwise, empty, owned};
 use crate::message::cube::Rows;
 use crate::message::cube::forward::rowwise;
-use crate::message::cube::kernels::BLOCK;
 use crate::message::cube::sums::{Sums, add, column_sums};
+use crate::message::scratch::BLOCK;
 use crate::message::{DualGradients, DualInputs, DualOutputs, GateInputs, MessageGradients, MessageTangents, Wanted};
 use crate::primitive::tensor;
 

@@ -6,7 +6,8 @@
 use cubecl::prelude::*;
 
 use crate::cube::{sigmoid, silu_curvature, silu_slope};
-use crate::message::cube::kernels::{BLOCK, LANES, ROWS, preactivation, row_sum};
+use crate::message::cube::kernels::{LANES, ROWS, preactivation, row_sum};
+use crate::message::scratch::BLOCK;
 
 /// `u1 = silu(a1)` over `u1' = silu'(a1) a1'`, one unit per value.
 #[cube(launch_unchecked, address_type = "dynamic")]
