@@ -22,7 +22,7 @@ mod vibrations;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use isograd::backends::memory::CountingAllocator;
+use isograd::ops::memory::CountingAllocator;
 use isograd::train::Error;
 
 /// Trains E(n)-equivariant graph neural networks on atomistic data.

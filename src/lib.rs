@@ -18,12 +18,13 @@
 //!
 //! This crate is a facade over small ones, each of which can be used alone; the `isograd` command is built on it.
 
-pub use isograd_backends as backends;
+pub use isograd_comm as comm;
 pub use isograd_data as data;
 pub use isograd_engine as engine;
 pub use isograd_equivariance as equivariance;
 pub use isograd_lab as lab;
 pub use isograd_models as models;
+pub use isograd_ops as ops;
 pub use isograd_report as report;
 pub use isograd_structure as structure;
 pub use isograd_tasks as tasks;
@@ -45,8 +46,8 @@ pub use vibrations::{Mode, Vibrations};
 
 /// What a program that trains and predicts needs.
 pub mod prelude {
-    pub use crate::backends::device::DeviceName;
     pub use crate::models::{Architecture, Egnn, Gat, Gcn, PaiNN, Registry, SchNet, Study};
+    pub use crate::ops::device::DeviceName;
     pub use crate::structure::{Cell, Element, Geometry, Structure};
     pub use crate::tasks::{Classes, LossConfig, LossKind, PotentialTask, Property, Task, TaskConfig};
     pub use crate::train::Event;

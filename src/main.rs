@@ -4,7 +4,7 @@
 mod cli;
 
 #[global_allocator]
-static ALLOCATOR: isograd::backends::memory::CountingAllocator = isograd::backends::memory::CountingAllocator;
+static ALLOCATOR: isograd::ops::memory::CountingAllocator = isograd::ops::memory::CountingAllocator;
 
 fn main() -> std::process::ExitCode {
     ALLOCATOR.keep_freed_memory();

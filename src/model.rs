@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use isograd_backends::device::DeviceName;
 use isograd_data::{Budget, HostBatch, HostGraph, Measured};
 use isograd_models::Registry;
+use isograd_ops::device::DeviceName;
 use isograd_structure::{Structure, VerletList};
 use isograd_tasks::{Label, ModelInfo, Network, Target, Trained};
 use isograd_train::run::{RunDirectory, load_model};

@@ -3,12 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use isograd_backends::comm::{Communicator, Failure, Solo, Staged, spawn};
-pub use isograd_backends::device::CpuBackend;
-pub use isograd_backends::index::{Grouping, HostGrouping};
-pub use isograd_backends::kernels::KernelBackend;
-pub use isograd_backends::message::MessageBackend;
-pub use isograd_backends::value::Value;
+pub use isograd_comm::{Communicator, Failure, Solo, Staged, spawn};
 pub use isograd_engine::zero::{Sharded, Train, Zero};
 pub use isograd_engine::{
     Block, BlockWeights, Blocks, Collect, Declare, Flow, Init, Layout, ModuleBlock, Optimizer, OptimizerConfig,
@@ -17,6 +12,11 @@ pub use isograd_engine::{
 pub use isograd_models::{
     Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, Registry, VECTORS, nn,
 };
+pub use isograd_ops::device::CpuBackend;
+pub use isograd_ops::index::{Grouping, HostGrouping};
+pub use isograd_ops::kernels::KernelBackend;
+pub use isograd_ops::message::MessageBackend;
+pub use isograd_ops::value::Value;
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;

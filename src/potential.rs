@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use isograd_backends::device::DeviceName;
 use isograd_models::Registry;
+use isograd_ops::device::DeviceName;
 use isograd_structure::{Structure, VerletList};
 use isograd_tasks::{Label, ModelInfo};
 use isograd_train::{Error, Result};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use isograd_backends::device::DeviceName;
 use isograd_data::{Keys, SplitBy};
 use isograd_models::{AnyArchitecture, Architecture, Registry};
+use isograd_ops::device::DeviceName;
 use isograd_structure::Units;
 use isograd_tasks::Objective;
 use isograd_train::config::{Config, DataConfig, ModelConfig, ParallelConfig, RunConfig, SourceConfig, TrainConfig};

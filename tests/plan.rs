@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use burn::nn::{Linear, LinearConfig};
 use common::Workspace;
-use isograd::backends::profile::Profile;
-use isograd::backends::value::EdgeWork;
 use isograd::engine::Recompute;
 use isograd::models::{AnyArchitecture, Gcn, GraphSizes, Inputs, NodeVectors, Registry};
 use isograd::network::*;
+use isograd::ops::profile::Profile;
+use isograd::ops::value::EdgeWork;
 use isograd::tasks::{Model, Readout, potential_targets};
 use isograd::train::MemoryWorkload;
 use serde::{Deserialize, Serialize};
@@ -335,7 +335,7 @@ fn running_out_of_memory_says_what_would_fit() {
 #[test]
 #[cfg(feature = "wgpu")]
 fn a_buffer_too_large_for_the_gpu_says_so() {
-    use isograd::backends::{device::profile, profile::Profile};
+    use isograd::ops::{device::profile, profile::Profile};
     if !common::gpus().contains(&"wgpu") {
         return;
     }

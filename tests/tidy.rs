@@ -29,8 +29,9 @@ fn program(text: &str) -> &str {
 }
 
 /// Folders with the sources of a library.
-const LIBRARIES: [&str; 11] = [
-    "./backends/src",
+const LIBRARIES: [&str; 12] = [
+    "./backends/comm/src",
+    "./backends/ops/src",
     "./core/data/src",
     "./core/engine/src",
     "./core/lab/src",

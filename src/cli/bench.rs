@@ -1,9 +1,9 @@
 //! `isograd bench`.
 
-use isograd::backends::device::DeviceName;
-use isograd::backends::value::EdgeWork;
 use isograd::engine::Recompute;
 use isograd::lab::{NeighbourRate, STUDY_KIND, StepConfig, StepReport, bench_step, neighbour_rates};
+use isograd::ops::device::DeviceName;
+use isograd::ops::value::EdgeWork;
 use isograd::tasks::Forces;
 use isograd::train::Backend;
 use isograd::train::{Error, Result};

@@ -1,11 +1,11 @@
 //! `isograd bench scaling --paper`: steps on A100s, predicted.
 
-use isograd::backends::profile::Profile;
-use isograd::backends::value::EdgeWork;
 use isograd::engine::Recompute;
 use isograd::engine::zero::Zero;
 use isograd::lab::{Cluster, StepModel};
 use isograd::models::GraphSizes;
+use isograd::ops::profile::Profile;
+use isograd::ops::value::EdgeWork;
 use isograd::train::MemoryWorkload;
 use isograd::train::{Error, Result};
 use serde::Serialize;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use isograd::backends::device::DeviceName;
 use isograd::lab::{StepReport, recompute_plot};
+use isograd::ops::device::DeviceName;
 use isograd::train::{Error, Result};
 
 use super::tables::{bytes, table};

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isograd::backends::comm::{Communicator, Solo, Transport, World, spawn};
-use isograd::backends::device::DeviceName;
-use isograd::backends::value::EdgeWork;
+use isograd::comm::{Communicator, Solo, Transport, World, spawn};
 use isograd::engine::Recompute;
 use isograd::engine::zero::Zero;
 use isograd::lab::{Cluster, RankStep, STUDY_KIND, StepConfig, StepModel, Traffic, bench_rank, bench_traffic};
+use isograd::ops::device::DeviceName;
+use isograd::ops::value::EdgeWork;
 use isograd::train::Backend;
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
@@ -287,7 +287,7 @@ impl Members<'_> {
 
 enum Place {
     Alone,
-    Thread(isograd::backends::comm::Threads),
+    Thread(isograd::comm::Threads),
     Process(World),
 }
 

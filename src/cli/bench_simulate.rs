@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use isograd::backends::memory::reset_peak;
 use isograd::data::formats::Formats;
+use isograd::ops::memory::reset_peak;
 use isograd::structure::Structure;
 use isograd::train::{Backend, Error, Result, RunOn, dispatch};
 use isograd::{Calculator, Potential};

@@ -1,6 +1,6 @@
 //! `isograd devices`.
 
-use isograd::backends::device::{DeviceReport, list};
+use isograd::ops::device::{DeviceReport, list};
 use isograd::train::Result;
 
 use super::{print_json, tables::table};

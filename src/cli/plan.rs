@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use isograd::backends::device::{DeviceName, profile};
-use isograd::backends::profile::Profile;
 use isograd::engine::zero::Zero;
 use isograd::engine::{Recompute, parse_bytes};
 use isograd::models::GraphSizes;
 use isograd::models::Registry;
+use isograd::ops::device::{DeviceName, profile};
+use isograd::ops::profile::Profile;
 use isograd::train::Result;
 use isograd::train::config::Config;
 use isograd::train::{MemoryPlan, MemoryWorkload, model_of};

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use isograd::backends::device::DeviceName;
 use isograd::data::formats::extxyz::write_frame;
 use isograd::data::formats::{Column, Data, Formats, Frame};
 use isograd::data::{self, Source};
+use isograd::ops::device::DeviceName;
 use isograd::structure::Structure;
 use isograd::tasks::{Kind, Label, Level, Target};
 use isograd::train::config::Config;

@@ -1,6 +1,6 @@
 //! Flags that say which ranks there are, where no launcher does.
 
-use isograd::backends::comm::WorldFlags;
+use isograd::comm::WorldFlags;
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Ranks that are processes (found from mpirun, srun and torchrun without flags)")]

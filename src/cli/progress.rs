@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use isograd::backends::profile::Profile;
 use isograd::engine::Recompute;
 use isograd::models::GraphSizes;
+use isograd::ops::profile::Profile;
 use isograd::tasks::{Metric, Metrics};
 use isograd::train::{Event, MemoryWorkload, Observer, Prepared, Progress};
 

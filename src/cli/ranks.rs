@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isograd::backends::comm::{CommError, Communicator, Failure, Staged, Tcp, Transport, World};
-use isograd::backends::device::CpuBackend;
+use isograd::comm::{CommError, Communicator, Failure, Staged, Tcp, Transport, World};
 use isograd::data::formats::Formats;
 use isograd::models::Registry;
+use isograd::ops::device::CpuBackend;
 use isograd::train::Backend;
 use isograd::train::config::Config;
 use isograd::train::run::RunDirectory;
@@ -187,7 +187,7 @@ fn connect<B: Backend>(world: &World, device: &B::Device, timeout: Duration) -> 
         return join(move || Tcp::connect(&world, timeout), device, timeout);
     }
     #[cfg(feature = "mpi")]
-    return join(move || isograd::backends::comm::Mpi::connect(&world, timeout), device, timeout);
+    return join(move || isograd::comm::Mpi::connect(&world, timeout), device, timeout);
     #[cfg(not(feature = "mpi"))]
     Err(Error::Internal("processes without a rendezvous are refused where there is no MPI".into()))
 }

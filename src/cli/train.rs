@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use isograd::backends::device::DeviceName;
+use isograd::ops::device::DeviceName;
 use isograd::train::config::Config;
 use isograd::train::run::{RankSummary, Summary};
 use isograd::train::{Error, Result};

@@ -110,7 +110,7 @@ pub fn skipped(reason: &str) {
 /// as in CI, the absence of a wgpu adapter fails the test, as does that of a CUDA device where
 /// `ISOGRAD_REQUIRE_CUDA` is; elsewhere tests go on without, and say why.
 pub fn gpus() -> Vec<&'static str> {
-    let reports = isograd::backends::device::list();
+    let reports = isograd::ops::device::list();
     let there = |kind: &&str| {
         let report = reports.iter().find(|report| report.device.starts_with(*kind)).unwrap();
         if !report.available {

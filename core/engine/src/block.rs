@@ -2,7 +2,7 @@
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
-use isograd_backends::value::Value;
+use isograd_ops::value::Value;
 
 use crate::{BlockWeights, Result};
 

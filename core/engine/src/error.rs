@@ -1,6 +1,6 @@
 //! The error type of this crate.
 
-use isograd_backends::comm::CommError;
+use isograd_comm::CommError;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

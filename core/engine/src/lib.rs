@@ -13,8 +13,8 @@
 //! use burn::backend::Autodiff;
 //! use burn::tensor::Tensor;
 //! use burn_flex::Flex;
-//! use isograd_backends::kernels::KernelBackend;
-//! use isograd_backends::value::Value;
+//! use isograd_ops::kernels::KernelBackend;
+//! use isograd_ops::value::Value;
 //! use isograd_engine::{Block, BlockWeights, Collect, Declare, Flow, Init, Layout, Recompute, Slot, Walk, value_and_grad};
 //!
 //! /// `x W`, where x is the context of the first block.

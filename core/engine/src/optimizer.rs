@@ -2,7 +2,7 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{ElementConversion, Tensor};
-use isograd_backends::kernels::{AdamwState, AdamwStep, KernelBackend};
+use isograd_ops::kernels::{AdamwState, AdamwStep, KernelBackend};
 use serde::{Deserialize, Serialize};
 
 /// The `[train.optimizer]` section: AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101).

@@ -1,13 +1,13 @@
 //! Blocks, weights and gradients on shapes, for a walk that tells how much memory it takes; see
-//! [`sketch`](mod@isograd_backends::sketch).
+//! [`sketch`](mod@isograd_ops::sketch).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_backends::profile::VALUE;
-use isograd_backends::sketch::{Meter, Sketch, SketchDevice};
+use isograd_ops::profile::VALUE;
+use isograd_ops::sketch::{Meter, Sketch, SketchDevice};
 
 use crate::{Block, BlockWeights, Blocks, Flow, Layout, Result, Sink, WeightSource};
 

@@ -4,7 +4,7 @@ mod path;
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
-use isograd_backends::gradient::CotangentBackend;
+use isograd_ops::gradient::CotangentBackend;
 
 use path::{Path, TowardsContext, TowardsWeights, order};
 

@@ -1,5 +1,5 @@
 //! Training shared out over ranks: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054) as a layer over a
-//! [`Communicator`](isograd_backends::comm::Communicator), on any backend.
+//! [`Communicator`](isograd_comm::Communicator), on any backend.
 //!
 //! | level | optimizer states, averages | gradients | weights |
 //! |---|---|---|---|

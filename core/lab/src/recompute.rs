@@ -1,7 +1,7 @@
 //! What recomputation saves and costs across widths, depths and densities: the cases, and their plot.
 
-use isograd_backends::value::EdgeWork;
 use isograd_engine::Recompute;
+use isograd_ops::value::EdgeWork;
 use isograd_train::{Error, Result};
 use plotters::prelude::*;
 

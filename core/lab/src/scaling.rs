@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use isograd_backends::comm::Communicator;
-use isograd_backends::memory::reset_peak;
+use isograd_comm::Communicator;
 use isograd_engine::OptimizerConfig;
 use isograd_engine::zero::{HeldBytes, Sharded, Train, Zero};
+use isograd_ops::memory::reset_peak;
 use isograd_tasks::{HostLabels, PotentialTask, Task};
 use isograd_train::{Backend, Batch, Error, Result, Step, accumulate, agree};
 use rand::{RngExt, SeedableRng};

@@ -4,11 +4,11 @@
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use isograd_backends::memory::reset_peak;
-use isograd_backends::value::EdgeWork;
 use isograd_data::{HeadRange, HostBatch};
 use isograd_engine::{Collect, Flow, Optimizer, OptimizerConfig, Recompute, Walk};
 use isograd_models::{Graph, GraphSizes, Invalid, ModelBackend, Registry, floats};
+use isograd_ops::memory::reset_peak;
+use isograd_ops::value::EdgeWork;
 use isograd_structure::{Cell, Element, Geometry, neighbour_list};
 use isograd_tasks::{Forces, Model, Network, Nodes, TrunkInfo, potential_targets};
 use isograd_train::{Backend, MemoryPlan, MemoryWorkload};

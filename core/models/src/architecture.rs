@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, BackendTypes};
-use isograd_backends::device::CpuBackend;
-use isograd_backends::gradient::CotangentBackend;
-use isograd_backends::message::MessageBackend;
-use isograd_backends::sketch::Sketch;
-use isograd_backends::value::EdgeWork;
 use isograd_engine::{Blocks, Declare};
+use isograd_ops::device::CpuBackend;
+use isograd_ops::gradient::CotangentBackend;
+use isograd_ops::message::MessageBackend;
+use isograd_ops::sketch::Sketch;
+use isograd_ops::value::EdgeWork;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -305,11 +305,11 @@ any_architecture! {
     on_cpu, on_cpu_tracked: CpuBackend;
     on_shapes, on_shapes_tracked: Sketch;
     #[cfg(feature = "wgpu")]
-    on_wgpu, on_wgpu_tracked: isograd_backends::device::WgpuBackend;
+    on_wgpu, on_wgpu_tracked: isograd_ops::device::WgpuBackend;
     #[cfg(feature = "cuda")]
-    on_cuda, on_cuda_tracked: isograd_backends::device::CudaBackend;
+    on_cuda, on_cuda_tracked: isograd_ops::device::CudaBackend;
     #[cfg(feature = "f64")]
-    in_f64, in_f64_tracked: isograd_backends::device::F64Backend;
+    in_f64, in_f64_tracked: isograd_ops::device::F64Backend;
 }
 
 /// An architecture of its hyper-parameters, those that are not left at their defaults.

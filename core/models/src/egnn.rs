@@ -11,8 +11,8 @@
 
 mod layer;
 
-use isograd_backends::message::MessageBackend;
 use isograd_engine::Declare;
+use isograd_ops::message::MessageBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::{Basis, Embedding, Envelope, Normalisation, Radial, stack};

@@ -5,9 +5,9 @@
 //! `0.2 x + 0.8 x sigmoid(x)`, because a kink in it is one in the forces. The softmax over neighbours is weighted by the
 //! envelope, so that nothing jumps where an edge comes or goes.
 
-use isograd_backends::message::MessageBackend;
-use isograd_backends::value::{Value, attend};
 use isograd_engine::{Block, BlockWeights, Declare, Flow, Init, Slot};
+use isograd_ops::message::MessageBackend;
+use isograd_ops::value::{Value, attend};
 use serde::{Deserialize, Serialize};
 
 use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial, stack};

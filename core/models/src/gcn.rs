@@ -4,8 +4,8 @@
 //! `c_ij = w_ij / sqrt((1 + d_i) (1 + d_j))` and `d_i = sum_j w_ij`. An edge's weight w is its envelope, so that nothing
 //! jumps where an edge comes or goes. Beyond that it does not know distances.
 
-use isograd_backends::message::MessageBackend;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
+use isograd_ops::message::MessageBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial, stack};

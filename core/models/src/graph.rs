@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
-use isograd_backends::gradient::CotangentBackend;
-use isograd_backends::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
-use isograd_backends::kernels::KernelBackend;
-use isograd_backends::value::Value;
 use isograd_data::{HeadRange, HostBatch};
 use isograd_engine::Differentiable;
+use isograd_ops::gradient::CotangentBackend;
+use isograd_ops::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
+use isograd_ops::kernels::KernelBackend;
+use isograd_ops::value::Value;
 
 use crate::nn::{Edges, Radial};
 use crate::tensors::floats;

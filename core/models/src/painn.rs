@@ -5,9 +5,9 @@
 //! update step (eq. 9 and 10) mixes features of a node: `dv = a_vv U v` and `ds = a_ss + a_sv <U v, V v>`, with the a's made
 //! of s and of the lengths of V v.
 
-use isograd_backends::message::MessageBackend;
-use isograd_backends::value::Value;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
+use isograd_ops::message::MessageBackend;
+use isograd_ops::value::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::{Basis, Embedding, Envelope, Linear, Mlp, Radial, stack};

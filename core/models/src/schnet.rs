@@ -3,8 +3,8 @@
 //! With filters W(r) made of a radial basis, each layer computes
 //! `h_i <- h_i + f(sum_j (h_j W_in) * W(r_ij) w(r_ij))`.
 
-use isograd_backends::message::MessageBackend;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
+use isograd_ops::message::MessageBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::{Basis, Embedding, Envelope, Linear, PairVectors, Radial, stack};

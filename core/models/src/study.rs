@@ -8,9 +8,9 @@
 //! - x_i <- x_i + mean_j clamp(r_ij / (|r_ij| + 1) tanh(phi_x(m_ij)), -100, 100), but in the last layer
 //! - h_i <- relu(phi_h(h_i, sum_j m_ij)), without a residual
 
-use isograd_backends::message::MessageBackend;
-use isograd_backends::value::Value;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
+use isograd_ops::message::MessageBackend;
+use isograd_ops::value::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::Linear;

@@ -13,9 +13,9 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-use isograd_backends::index::Grouping;
-use isograd_backends::kernels::KernelBackend;
 use isograd_models::Graph;
+use isograd_ops::index::Grouping;
+use isograd_ops::kernels::KernelBackend;
 
 /// What a derivative is taken with respect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use isograd_backends::value::EdgeWork;
 use isograd_data::{HostEdges, HostGraph, Keys, References, Sizes, Source};
 use isograd_models::{AnyArchitecture, Inputs, Invalid, NodeVectors, Registry};
+use isograd_ops::value::EdgeWork;
 use isograd_structure::{Element, Structure, Units, neighbour_list, pairs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;

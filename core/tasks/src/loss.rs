@@ -91,8 +91,8 @@ mod tests {
     use crate::{HostLabels, Level, potential_targets};
     use approx::assert_relative_eq;
     use burn_flex::Flex;
-    use isograd_backends::value::Value;
     use isograd_data::Sizes;
+    use isograd_ops::value::Value;
 
     fn atoms(atoms: usize) -> Sizes {
         Sizes { atoms, edges: 0 }

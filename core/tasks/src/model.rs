@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use isograd_backends::device::CpuBackend;
-use isograd_backends::value::EdgeWork;
 use isograd_engine::{Declare, Layout, Spec};
 use isograd_models::{AnyArchitecture, GraphBackend, GraphBlocks, Inputs, Invalid};
+use isograd_ops::device::CpuBackend;
+use isograd_ops::value::EdgeWork;
 
 use crate::readout::WithReadouts;
 use crate::{Derivative, Readout};

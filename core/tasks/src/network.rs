@@ -16,14 +16,14 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-use isograd_backends::sketch::{Meter, Sketch};
-use isograd_backends::value::Value;
 use isograd_data::HostBatch;
 use isograd_engine::{
     Flow, Recompute, Result, Segment, Sink, Walk, WeightSource, context_gradient, context_gradient_idle, forward,
     forward_idle, settling, value_and_grad, walk_idle,
 };
 use isograd_models::{Graph, GraphBlocks, ModelBackend};
+use isograd_ops::sketch::{Meter, Sketch};
+use isograd_ops::value::Value;
 
 use crate::derivatives::{Geometry, Of};
 use crate::{Derivative, Model, Target};

@@ -1,11 +1,11 @@
 //! From node features to targets: what is put on the last block of a model.
 
 use burn::tensor::Tensor;
-use isograd_backends::message::MessageBackend;
-use isograd_backends::value::Value;
 use isograd_engine::{Block, BlockWeights, Declare, Flow};
 use isograd_models::nn::Mlp;
 use isograd_models::{GRAPHS, Graph, NODES, VECTORS};
+use isograd_ops::message::MessageBackend;
+use isograd_ops::value::Value;
 
 use crate::{Kind, Level, Of, Target};
 

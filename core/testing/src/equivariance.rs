@@ -1,8 +1,8 @@
 //! The equivariance battery on a model with fresh weights, with its twin in double precision for the noise floor.
 
-use isograd_backends::device::{CpuBackend, F64Backend};
 use isograd_equivariance::{Description, Failure, Model, Outputs, Report, Settings, System, check};
 use isograd_models::ModelBackend;
+use isograd_ops::device::{CpuBackend, F64Backend};
 use isograd_train::Checked;
 
 use crate::Subject;

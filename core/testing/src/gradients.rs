@@ -1,11 +1,11 @@
 //! Gradients of every parameter, forces and stress against finite differences, in double precision.
 
 use burn::tensor::{ElementConversion, Tensor, TensorData};
-use isograd_backends::device::F64Backend;
-use isograd_backends::kernels::KernelBackend;
 use isograd_data::HostBatch;
 use isograd_engine::{Collect, Flow, Recompute, Walk};
 use isograd_models::Graph;
+use isograd_ops::device::F64Backend;
+use isograd_ops::kernels::KernelBackend;
 use isograd_tasks::{Labels, LossKind, Network, Term, loss};
 
 use crate::Subject;

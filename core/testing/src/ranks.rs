@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isograd_backends::comm::{Communicator, Solo, Staged, spawn};
-use isograd_backends::device::{CpuBackend, F64Backend};
+use isograd_comm::{Communicator, Solo, Staged, spawn};
 use isograd_data::{Sizes, cut, share};
 use isograd_engine::zero::{HeldBytes, Sharded, Train, View, Zero};
 use isograd_engine::{OptimizerConfig, Recompute, clip_scale};
 use isograd_models::ModelBackend;
+use isograd_ops::device::{CpuBackend, F64Backend};
 use isograd_tasks::LabelCounts;
 use isograd_train::{Batch, Step, accumulate, agree};
 

@@ -2,9 +2,9 @@
 //! and with composed work on edges.
 
 use burn::tensor::TensorData;
-use isograd_backends::device::CpuBackend;
-use isograd_backends::value::EdgeWork;
 use isograd_engine::{Average, Collect, Optimizer, OptimizerConfig, Recompute, Segment};
+use isograd_ops::device::CpuBackend;
+use isograd_ops::value::EdgeWork;
 use isograd_train::{Batch, Step, accumulate};
 
 use crate::Subject;

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use isograd_backends::comm::Solo;
-use isograd_backends::device::CpuBackend;
+use isograd_comm::Solo;
 use isograd_engine::zero::{Sharded, Train, Zero};
 use isograd_engine::{OptimizerConfig, Recompute};
+use isograd_ops::device::CpuBackend;
 use isograd_train::{Batch, Step, accumulate};
 
 use crate::Subject;

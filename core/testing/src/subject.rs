@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use isograd_backends::value::EdgeWork;
 use isograd_models::nn::{Basis, Envelope, Normalisation};
 use isograd_models::{AnyArchitecture, Architecture, Egnn, Gat, Gcn, PaiNN, Registry, SchNet, Study};
+use isograd_ops::value::EdgeWork;
 use isograd_tasks::{Forces, Model, Nodes, PotentialTask, Task, TrunkInfo};
 
 /// An architecture, and what it is asked for.

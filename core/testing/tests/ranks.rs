@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use isograd_backends::comm::Solo;
-use isograd_backends::device::CpuBackend;
+use isograd_comm::Solo;
 use isograd_engine::Recompute;
 use isograd_engine::zero::{HeldBytes, Zero};
 use isograd_models::Egnn;
+use isograd_ops::device::CpuBackend;
 use isograd_testing::Subject;
 use isograd_testing::ranks::{Cut, train, train_threads};
 
@@ -66,9 +66,9 @@ fn losses_are_the_same_under_mpirun() {
 #[ignore = "only under mpirun"]
 #[cfg(feature = "mpi")]
 fn rank_under_mpirun() {
-    use isograd_backends::comm::{Communicator, Mpi, Staged, World, WorldFlags};
-    use isograd_backends::device::F64Backend;
+    use isograd_comm::{Communicator, Mpi, Staged, World, WorldFlags};
     use isograd_models::{ModelBackend, PaiNN};
+    use isograd_ops::device::F64Backend;
     use isograd_testing::ranks::compare;
     use std::time::Duration;
 

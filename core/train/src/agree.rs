@@ -1,7 +1,7 @@
 //! What ranks tell each other beside tensors, so that each decision is made once and obeyed by all.
 
 use burn::tensor::backend::Backend;
-use isograd_backends::comm::Communicator;
+use isograd_comm::Communicator;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -98,7 +98,7 @@ mod tests {
     use std::time::Duration;
 
     use burn_flex::Flex;
-    use isograd_backends::comm::{Staged, spawn};
+    use isograd_comm::{Staged, spawn};
 
     #[test]
     fn ranks_that_were_started_differently_are_told_apart() {

@@ -1,13 +1,14 @@
 //! The backend is chosen by the name of a device, once.
 
-use isograd_backends::device::{CpuBackend, DeviceError, DeviceName, OpenDevice, open};
-use isograd_backends::memory::MeasuredBackend;
+use isograd_comm::RankBackend;
 use isograd_models::ModelBackend;
+use isograd_ops::device::{CpuBackend, DeviceError, DeviceName, OpenDevice, open};
+use isograd_ops::memory::MeasuredBackend;
 
 /// A backend that models are trained on.
-pub trait Backend: MeasuredBackend + ModelBackend {}
+pub trait Backend: MeasuredBackend + ModelBackend + RankBackend {}
 
-impl<B: MeasuredBackend + ModelBackend> Backend for B {}
+impl<B: MeasuredBackend + ModelBackend + RankBackend> Backend for B {}
 
 /// Work that is generic over the backend and runs on the one that a [`DeviceName`] selects.
 pub trait RunOn {
@@ -26,9 +27,9 @@ pub fn dispatch<W: RunOn>(name: &DeviceName, work: W) -> Result<W::Output, Devic
     match open(name)? {
         OpenDevice::Cpu(device) => Ok(work.run::<CpuBackend>(device)),
         #[cfg(feature = "wgpu")]
-        OpenDevice::Wgpu(device) => Ok(work.run::<isograd_backends::device::WgpuBackend>(device)),
+        OpenDevice::Wgpu(device) => Ok(work.run::<isograd_ops::device::WgpuBackend>(device)),
         #[cfg(feature = "cuda")]
-        OpenDevice::Cuda(device) => Ok(work.run::<isograd_backends::device::CudaBackend>(device)),
+        OpenDevice::Cuda(device) => Ok(work.run::<isograd_ops::device::CudaBackend>(device)),
         #[allow(unreachable_patterns, reason = "reached only where features of crates differ")]
         _ => Err(DeviceError::FeatureOff { device: name.to_string(), feature: name.feature().unwrap_or("default") }),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use isograd_backends::comm::{Communicator, Solo};
+use isograd_comm::{Communicator, Solo};
 
 use crate::Backend;
 

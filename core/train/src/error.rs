@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use isograd_backends::comm::CommError;
-use isograd_backends::device::DeviceError;
+use isograd_comm::CommError;
+use isograd_ops::device::DeviceError;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,10 +1,10 @@
 //! How much memory training will take, before anything of it is there.
 
-use isograd_backends::profile::{Profile, VALUE, packing};
 use isograd_data::{BATCHES_OF_WORKER, epoch_order, pack};
 use isograd_engine::zero::Zero;
 use isograd_engine::{Layout, Recompute, Segment, Spec};
 use isograd_models::GraphSizes;
+use isograd_ops::profile::{Profile, VALUE, packing};
 use isograd_tasks::Model;
 use serde::{Deserialize, Serialize};
 

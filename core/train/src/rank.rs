@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use isograd_backends::comm::Failure;
+use isograd_comm::Failure;
 use isograd_data::formats::Formats;
 use isograd_models::Registry;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use isograd_backends::memory::reset_peak;
 use isograd_data::{Loader, Sizes, cut, epoch_order, pack, share};
 use isograd_engine::zero::{Sharded, Train, View};
 use isograd_engine::{Segment, clip_scale};
 use isograd_models::Registry;
+use isograd_ops::memory::reset_peak;
 use isograd_tasks::{Metrics, Term};
 
 use crate::finish::{evaluate_shared, finish};

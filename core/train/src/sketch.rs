@@ -2,10 +2,10 @@
 
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
-use isograd_backends::profile::Profile;
-use isograd_backends::sketch::{Meter, Moment, Sketch, SketchDevice};
 use isograd_engine::{Flow, Layout, Segment, SketchedSink, SketchedWeights, Walk};
 use isograd_models::{Graph, GraphSizes};
+use isograd_ops::profile::Profile;
+use isograd_ops::sketch::{Meter, Moment, Sketch, SketchDevice};
 use isograd_tasks::{Model, Network};
 
 /// Bytes of a step.

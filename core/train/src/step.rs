@@ -1,8 +1,8 @@
 //! The gradient of one step: forward, loss, backward, over one or several micro-batches.
 
-use isograd_backends::kernels::KernelBackend;
 use isograd_engine::{JoinedSinks, Segment, Sink, Walk, WeightSource};
 use isograd_models::{Graph, ModelBackend};
+use isograd_ops::kernels::KernelBackend;
 use isograd_tasks::{LabelCounts, Labels, Model, Network, Target, Term, loss};
 
 use crate::{Batch, Result};

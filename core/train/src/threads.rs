@@ -4,9 +4,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isograd_backends::comm::{Communicator, Solo, Staged, Threads, Transport, spawn};
-use isograd_backends::device::DeviceName;
+use isograd_comm::{Communicator, Solo, Staged, Threads, Transport, spawn};
 use isograd_models::Registry;
+use isograd_ops::device::DeviceName;
 
 use crate::config::Config;
 use crate::{Backend, Error, Observer, Outcome, Prepared, RankContext, Result, RunOn, dispatch, train_rank};

@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-use isograd_backends::gradient::CotangentBackend;
+use isograd_ops::gradient::CotangentBackend;
 
 use super::Walk;
 use crate::{Block, BlockWeights, Differentiable, Flow, Result, Segment, Sink, WeightSource};

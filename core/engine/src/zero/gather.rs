@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_backends::comm::{Communicator, Pending};
+use isograd_comm::{Communicator, Pending};
 
 use crate::{Error, Layout, Result, WeightSource};
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_backends::comm::{Communicator, Pending};
+use isograd_comm::{Communicator, Pending};
 
 use super::Zero;
 use crate::{Layout, Result, Sink, add};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_backends::comm::Communicator;
-use isograd_backends::kernels::KernelBackend;
+use isograd_comm::Communicator;
+use isograd_ops::kernels::KernelBackend;
 use serde::{Deserialize, Serialize};
 
 use super::Zero;

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_backends::comm::Communicator;
+use isograd_comm::Communicator;
 
 use super::gather::Gathering;
 use crate::{Layout, Result, WeightSource};

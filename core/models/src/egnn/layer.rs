@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use isograd_backends::message::MessageBackend;
-use isograd_backends::value::{EdgeWork, Gate, Messages, Value, message};
 use isograd_engine::{Block, BlockWeights, Declare, Flow, Init, Slot};
+use isograd_ops::message::MessageBackend;
+use isograd_ops::value::{EdgeWork, Gate, Messages, Value, message};
 
 use super::Egnn;
 use crate::nn::{Edges, GatePerceptron, LayerNorm, Linear, Mlp, Radial, SMALLEST_SQUARE};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
-use isograd_backends::index::{EdgeIndex, Grouping};
-use isograd_backends::profile::VALUE;
-use isograd_backends::sketch::{Sketch, SketchDevice};
-use isograd_backends::value::Value;
 use isograd_data::HeadRange;
+use isograd_ops::index::{EdgeIndex, Grouping};
+use isograd_ops::profile::VALUE;
+use isograd_ops::sketch::{Sketch, SketchDevice};
+use isograd_ops::value::Value;
 
 use super::{Graph, GraphSizes};
 use crate::{GraphNeeds, Inputs};

@@ -1,7 +1,7 @@
 //! Distances, and what keeps them from zero.
 
 use burn::tensor::backend::Backend;
-use isograd_backends::value::Value;
+use isograd_ops::value::Value;
 
 /// What is added to squared distances (angstrom^2): atoms at the same place count as 0.01 angstrom
 /// apart. A direction then stays finite, and so does what rounding makes of it: two equal atoms that

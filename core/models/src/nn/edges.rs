@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_backends::index::EdgeIndex;
-use isograd_backends::kernels::KernelBackend;
-use isograd_backends::value::Value;
+use isograd_ops::index::EdgeIndex;
+use isograd_ops::kernels::KernelBackend;
+use isograd_ops::value::Value;
 
 use super::radial::{Envelope, Radial};
 

@@ -1,8 +1,8 @@
 //! First features of nodes, by their kind.
 
-use isograd_backends::kernels::KernelBackend;
-use isograd_backends::value::Value;
 use isograd_engine::{Block, BlockWeights, Declare, Flow, Init, Slot};
+use isograd_ops::kernels::KernelBackend;
+use isograd_ops::value::Value;
 
 use crate::{Graph, NODES};
 

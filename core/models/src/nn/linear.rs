@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use isograd_backends::kernels::KernelBackend;
-use isograd_backends::value::{Gate, Value};
 use isograd_engine::{BlockWeights, Declare, Init, Slot};
+use isograd_ops::kernels::KernelBackend;
+use isograd_ops::value::{Gate, Value};
 
 /// `x W + b`.
 #[derive(Debug, Clone, Copy)]

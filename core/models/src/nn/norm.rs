@@ -1,8 +1,8 @@
 //! Normalisation of node features.
 
 use burn::tensor::backend::Backend;
-use isograd_backends::value::Value;
 use isograd_engine::{BlockWeights, Declare, Init, Slot};
+use isograd_ops::value::Value;
 use serde::{Deserialize, Serialize};
 
 /// How features are normalised before a layer reads them.

@@ -1,8 +1,8 @@
 //! Vectors per node from scalar features: sums along edges.
 
-use isograd_backends::kernels::KernelBackend;
-use isograd_backends::value::Value;
 use isograd_engine::{BlockWeights, Declare};
+use isograd_ops::kernels::KernelBackend;
+use isograd_ops::value::Value;
 
 use super::{Edges, Linear, SMALLEST_SQUARE};
 use crate::Graph;

@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use burn::tensor::backend::Backend;
-use isograd_backends::value::Value;
+use isograd_ops::value::Value;
 use serde::{Deserialize, Serialize};
 
 use super::distance::{SMALLEST_SQUARE, distance};

@@ -1,7 +1,7 @@
 //! A first block, and layers on top of it.
 
-use isograd_backends::message::MessageBackend;
 use isograd_engine::{Block, Declare};
+use isograd_ops::message::MessageBackend;
 
 use crate::{Graph, GraphBlocks};
 

@@ -87,7 +87,7 @@ impl Config {
     /// As [`Config::to_toml`].
     pub fn common(&self) -> Result<String> {
         let mut config = self.clone();
-        config.train.device = isograd_backends::device::DeviceName::Cpu;
+        config.train.device = isograd_ops::device::DeviceName::Cpu;
         config.to_toml()
     }
 
@@ -97,7 +97,7 @@ impl Config {
         #[derive(Serialize)]
         struct Course<'a>(&'a super::DataConfig, &'a TaskConfig, &'a ModelConfig, &'a LossConfig, super::TrainConfig);
         let mut train = self.train.clone();
-        train.device = isograd_backends::device::DeviceName::Cpu;
+        train.device = isograd_ops::device::DeviceName::Cpu;
         train.workers = 0;
         (train.epochs, train.seconds) = (None, None);
         let course = Course(&self.data, &self.task, &self.model, &self.loss, train);

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use isograd_backends::device::DeviceName;
-use isograd_backends::value::EdgeWork;
 use isograd_data::audit::{Limits, Suspicious};
 use isograd_data::{Budget, ColumnKey, Keys, Source, SplitBy};
 use isograd_engine::zero::Zero;
 use isograd_engine::{OptimizerConfig, Recompute};
 use isograd_models::{AnyArchitecture, Invalid, Registry};
+use isograd_ops::device::DeviceName;
+use isograd_ops::value::EdgeWork;
 use isograd_structure::{Element, Units};
 use isograd_tasks::{Forces, LossConfig, Task, TaskConfig};
 use serde::{Deserialize, Serialize};

@@ -7,9 +7,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use isograd_backends::comm::Communicator;
-use isograd_backends::kernels::KernelBackend;
+use isograd_comm::Communicator;
 use isograd_engine::zero::Sharded;
+use isograd_ops::kernels::KernelBackend;
 use serde::{Deserialize, Serialize};
 
 use super::Best;

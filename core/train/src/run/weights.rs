@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
-use isograd_backends::value::EdgeWork;
 use isograd_engine::Spec;
 use isograd_engine::zero::View;
 use isograd_models::{GraphBackend, Registry};
+use isograd_ops::value::EdgeWork;
 use isograd_tasks::{ModelInfo, Trained};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, View as TensorView, serialize_to_file};

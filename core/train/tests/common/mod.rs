@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use isograd_backends::value::EdgeWork;
 use isograd_data::HostGraph;
 use isograd_models::Egnn;
 use isograd_models::nn::{Basis, Envelope};
+use isograd_ops::value::EdgeWork;
 use isograd_structure::{Geometry, neighbour_list};
 use isograd_tasks::{Forces, Model, Nodes, PotentialTask, Task, TrunkInfo, potential_targets};
 use isograd_train::Batch;

@@ -6,7 +6,6 @@
 //! - [`message`]: the fused edge operation of an EGNN layer.
 //! - [`value`]: what flows through a model, and the operations that models are written with.
 //! - [`kernels`]: the small operations around it: SiLU, gathering and summing rows, AdamW.
-//! - [`comm`]: ranks that compute together.
 //! - [`gradient`]: backward from a given gradient.
 //! - [`profile`]: what of a device decides how much memory operations take.
 //! - [`sketch`]: a backend of shapes and bytes, which tells how much memory a computation takes.
@@ -15,16 +14,15 @@
 //! Nothing here knows what is computed; that is for the crates above.
 //!
 //! ```
-//! use isograd_backends::device::{CpuBackend, OpenDevice, open};
-//! use isograd_backends::memory::MeasuredBackend;
+//! use isograd_ops::device::{CpuBackend, OpenDevice, open};
+//! use isograd_ops::memory::MeasuredBackend;
 //!
 //! let OpenDevice::Cpu(device) = open(&"cpu".parse()?)? else { panic!("cpu is a CPU") };
 //! println!("{:?}", CpuBackend::profile(&device));
-//! # Ok::<(), isograd_backends::device::DeviceError>(())
+//! # Ok::<(), isograd_ops::device::DeviceError>(())
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
-pub mod comm;
 pub mod device;
 pub mod gradient;
 pub mod index;

@@ -10,6 +10,23 @@
 //! [`Transport`]: [`Threads`] of one process, processes joined by [`Tcp`], or processes under MPI (feature
 //! `mpi`). Ranks with an NVIDIA GPU each exchange tensors from device to device (feature `nccl`), in the order
 //! that NVIDIA's library adds them in. Which ranks there are, launchers or flags say ([`World`]).
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use burn::tensor::Tensor;
+//! use burn_flex::Flex;
+//! use isograd_comm::{Communicator, Staged, spawn};
+//!
+//! let sums = spawn(3, Duration::from_secs(10), |rank| {
+//!     let comm = Staged::<Flex>::start(move || Ok(rank)).unwrap();
+//!     let own = Tensor::<Flex, 1>::from_floats([1.0, comm.rank() as f32], &Default::default());
+//!     let sum = comm.all_reduce(vec![own]).wait().unwrap();
+//!     sum[0].to_data().to_vec::<f32>().unwrap()
+//! });
+//! assert_eq!(sums, vec![vec![3.0, 3.0]; 3]);
+//! ```
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod collectives;
 mod failure;

@@ -9,9 +9,9 @@ use burn::tensor::{ElementConversion, Tensor};
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
 use common::{Random, RunOn, error, numbers, on_each_gpu};
-use isograd_backends::index::{Grouping, HostGrouping};
-use isograd_backends::kernels::{AdamwState, AdamwStep, KernelBackend, reference};
-use isograd_backends::memory::MeasuredBackend;
+use isograd_ops::index::{Grouping, HostGrouping};
+use isograd_ops::kernels::{AdamwState, AdamwStep, KernelBackend, reference};
+use isograd_ops::memory::MeasuredBackend;
 
 type Exact = NdArray<f64>;
 

@@ -8,9 +8,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
-use isograd_backends::comm::{
-    CommError, Communicator, Failure, Launcher, Solo, Staged, Tcp, Threads, Transport, World, spawn,
-};
+use isograd_comm::{CommError, Communicator, Failure, Launcher, Solo, Staged, Tcp, Threads, Transport, World, spawn};
 
 const LONG: Duration = Duration::from_secs(60);
 

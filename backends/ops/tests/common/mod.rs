@@ -3,8 +3,8 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
-use isograd_backends::device::{CpuBackend, DeviceError, DeviceName, OpenDevice, open};
-use isograd_backends::memory::MeasuredBackend;
+use isograd_ops::device::{CpuBackend, DeviceError, DeviceName, OpenDevice, open};
+use isograd_ops::memory::MeasuredBackend;
 
 /// Numbers from a small generator of our own, in (-1, 1).
 pub(crate) struct Random(pub u64);
@@ -61,9 +61,9 @@ pub(crate) fn dispatch<W: RunOn>(name: &DeviceName, work: W) -> Result<W::Output
     Ok(match open(name)? {
         OpenDevice::Cpu(device) => work.run::<CpuBackend>(device),
         #[cfg(feature = "wgpu")]
-        OpenDevice::Wgpu(device) => work.run::<isograd_backends::device::WgpuBackend>(device),
+        OpenDevice::Wgpu(device) => work.run::<isograd_ops::device::WgpuBackend>(device),
         #[cfg(feature = "cuda")]
-        OpenDevice::Cuda(device) => work.run::<isograd_backends::device::CudaBackend>(device),
+        OpenDevice::Cuda(device) => work.run::<isograd_ops::device::CudaBackend>(device),
         other => panic!("no backend for {other:?}"),
     })
 }

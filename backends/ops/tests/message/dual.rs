@@ -5,9 +5,9 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
-use isograd_backends::index::EdgeIndex;
-use isograd_backends::memory::MeasuredBackend;
-use isograd_backends::message::{
+use isograd_ops::index::EdgeIndex;
+use isograd_ops::memory::MeasuredBackend;
+use isograd_ops::message::{
     DualGradients, DualInputs, DualOutputs, GateInputs, MessageBackend, MessageInputs, MessageOutputs, MessageTangents,
     Wanted, reference,
 };

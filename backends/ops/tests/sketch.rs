@@ -4,11 +4,11 @@ use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn_flex::Flex;
-use isograd_backends::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
-use isograd_backends::memory::{CountingAllocator, MeasuredBackend, reset_peak};
-use isograd_backends::message::MessageBackend;
-use isograd_backends::sketch::{Meter, Sketch, SketchDevice};
-use isograd_backends::value::{EdgeWork, Gate, Messages, Value, attend, message};
+use isograd_ops::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
+use isograd_ops::memory::{CountingAllocator, MeasuredBackend, reset_peak};
+use isograd_ops::message::MessageBackend;
+use isograd_ops::sketch::{Meter, Sketch, SketchDevice};
+use isograd_ops::value::{EdgeWork, Gate, Messages, Value, attend, message};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;

@@ -7,10 +7,10 @@ use burn::backend::Autodiff;
 use burn::tensor::{ElementConversion, Tensor};
 use burn_ndarray::NdArray;
 use common::Random;
-use isograd_backends::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
-use isograd_backends::kernels::KernelBackend;
-use isograd_backends::message::MessageBackend;
-use isograd_backends::value::{EdgeWork, Gate, Messages, Value, attend, message};
+use isograd_ops::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
+use isograd_ops::kernels::KernelBackend;
+use isograd_ops::message::MessageBackend;
+use isograd_ops::value::{EdgeWork, Gate, Messages, Value, attend, message};
 
 type Exact = NdArray<f64>;
 type Tracked = Autodiff<Exact>;

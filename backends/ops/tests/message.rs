@@ -11,9 +11,9 @@ use burn::tensor::backend::Backend;
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
 use common::{Random, RunOn, error, numbers, on_each_gpu};
-use isograd_backends::index::{EdgeIndex, EdgeList};
-use isograd_backends::memory::MeasuredBackend;
-use isograd_backends::message::{
+use isograd_ops::index::{EdgeIndex, EdgeList};
+use isograd_ops::memory::MeasuredBackend;
+use isograd_ops::message::{
     GateInputs, MessageBackend, MessageGradients, MessageInputs, MessageOutputs, Wanted, reference,
 };
 

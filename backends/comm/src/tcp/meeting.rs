@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::comm::{CommError, World};
+use crate::{CommError, World};
 
 /// What a rank says of itself first.
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,12 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use burn::backend::Autodiff;
 use mimalloc::MiMalloc;
 
-use crate::comm::RankBackend;
 use crate::message::MessageBackend;
 use crate::profile::Profile;
 
 /// A backend that can tell how much memory its tensors take.
-pub trait MeasuredBackend: MessageBackend + RankBackend {
+pub trait MeasuredBackend: MessageBackend {
     /// The largest number of bytes held so far (CPU: since [`reset_peak`]; GPU: reserved by the
     /// pool, which only grows), or `None` where the backend cannot tell.
     fn peak_bytes(_device: &Self::Device) -> Option<u64> {
@@ -92,7 +91,7 @@ pub fn reset_peak() {
 /// time and gets them anew page by page.
 ///
 /// ```
-/// use isograd_backends::memory::CountingAllocator;
+/// use isograd_ops::memory::CountingAllocator;
 ///
 /// #[global_allocator]
 /// static ALLOCATOR: CountingAllocator = CountingAllocator;

@@ -8,8 +8,10 @@ use std::ffi::c_void;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorPrimitive};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
 use burn_cuda::{Cuda, CudaDevice};
 use cubecl::cuda::CudaRuntime;
 use cudarc::driver::{CudaContext, CudaEvent, CudaStream, DriverError, sys::CUevent_flags};
@@ -20,11 +22,23 @@ use serde::{Deserialize, Serialize};
 use super::pending::Meter;
 use super::solo::cut;
 use super::{CommError, Communicator, Failure, Message, Pending, Staged, Usage};
-use crate::cube::{buffer, owned};
-use crate::primitive::tensor;
 
 type Values = Tensor<Cuda, 1>;
-type Buffer = burn_cubecl::tensor::CubeTensor<CudaRuntime>;
+type Buffer = CubeTensor<CudaRuntime>;
+
+/// The memory of a tensor, its elements one after the other.
+fn buffer(values: Values) -> Buffer {
+    into_contiguous(values.into_primitive().tensor())
+}
+
+/// Memory that may be written to: the given one where nobody else holds it, else a copy.
+fn owned(buffer: Buffer) -> Buffer {
+    if buffer.can_mut() { buffer } else { buffer.copy() }
+}
+
+fn tensor(buffer: Buffer) -> Values {
+    Tensor::from_primitive(TensorPrimitive::Float(buffer))
+}
 
 /// How often ranks are looked after while they are waited for.
 const LOOK: Duration = Duration::from_millis(100);

@@ -2,16 +2,12 @@
 //! host memory or, with the feature `nccl` and a GPU for each, from device to device.
 #![allow(clippy::print_stderr, reason = "says what it skips")]
 
-mod common;
-
 use std::time::Duration;
 
 use burn::tensor::{Tensor, TensorData};
-use isograd_backends::comm::{Staged, Threads, Transport, spawn};
-use isograd_backends::device::DeviceName;
-use isograd_backends::memory::MeasuredBackend;
-
-use common::{RunOn, dispatch};
+use isograd_comm::{Staged, Threads, Transport, spawn};
+use isograd_ops::device::DeviceName;
+use isograd_train::{Backend, RunOn, dispatch};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -30,7 +26,7 @@ struct Rank(Threads);
 impl RunOn for Rank {
     type Output = ();
 
-    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) {
+    fn run<B: Backend>(self, device: B::Device) {
         let Self(thread) = self;
         let ranks = thread.size();
         let staged = Staged::<B>::start(move || Ok(thread)).unwrap();
