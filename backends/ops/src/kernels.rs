@@ -1,10 +1,11 @@
 //! Small operations of a training step that would cost several passes over memory as tensor
 //! operations, or that a backend does one row after the other, or in less than single precision: products
-//! with weights, SiLU, rows gathered from groups and summed into them, the update of AdamW.
+//! with weights, SiLU, products of vector features, rows gathered from groups and summed into them, the update of AdamW.
 //!
 //! Each has a default of plain tensor operations, in [`reference`](mod@reference).
 
 mod autodiff;
+pub mod contraction;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
 mod flex;
@@ -13,6 +14,7 @@ pub mod reference;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
+use self::contraction::Contraction;
 use crate::index::Grouping;
 
 /// One step of AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2).
@@ -85,6 +87,14 @@ pub trait KernelBackend: Backend {
     /// `gradient silu'(x)`.
     fn silu_backward<const R: usize>(x: Tensor<Self, R>, gradient: Tensor<Self, R>) -> Tensor<Self, R> {
         reference::silu_backward(x, gradient)
+    }
+
+    /// Row by row, what two of vector features, directions and scalar features make of the third.
+    ///
+    /// # Panics
+    /// If shapes do not go together.
+    fn contract(contraction: Contraction, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        contraction::reference(contraction, a, b)
     }
 
     /// Of `values [N, C]` the row of each row's group, `[E, C]`.

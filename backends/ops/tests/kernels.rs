@@ -10,6 +10,7 @@ use burn_flex::Flex;
 use burn_ndarray::NdArray;
 use common::{Random, RunOn, error, numbers, on_each_gpu};
 use isograd_ops::index::{Grouping, HostGrouping};
+use isograd_ops::kernels::contraction::{self, Contraction};
 use isograd_ops::kernels::{AdamwState, AdamwStep, KernelBackend, reference};
 use isograd_ops::memory::MeasuredBackend;
 
@@ -56,12 +57,62 @@ fn agrees<B: KernelBackend>(device: &B::Device, limit: f64) {
             check(&format!("{name}, summed"), &numbers(summed), &numbers(expected));
         }
     }
+    for contraction in Contraction::all(3) {
+        for (rows, features) in [(0, 4), (1, 1), (70, 5), (3000, 24)] {
+            let [first, second] = factors(contraction, features);
+            let found = B::contract(
+                contraction,
+                Random(5).on(device, [rows, first], 1.0),
+                Random(6).on(device, [rows, second], 1.0),
+            );
+            let (a, b) = (Random(5).tensor([rows, first], 1.0), Random(6).tensor([rows, second], 1.0));
+            let expected = contraction::reference::<Exact>(contraction, a, b);
+            check(&format!("{contraction:?}, {rows} rows, {features} features"), &numbers(found), &numbers(expected));
+        }
+    }
     for length in [1, 50_000] {
         let (here, there) = (adamw::<B>(device, length), adamw::<Exact>(&Default::default(), length));
         for (found, expected) in here.iter().zip(&there) {
             check("AdamW", found, expected);
         }
     }
+}
+
+/// Columns of the factors in three dimensions.
+fn factors(contraction: Contraction, features: usize) -> [usize; 2] {
+    match contraction {
+        Contraction::Outer => [3, features],
+        Contraction::Scale | Contraction::Across => [3 * features, features],
+        Contraction::Inner { .. } => [3 * features, 3 * features],
+        Contraction::Along => [3 * features, 3],
+    }
+}
+
+#[test]
+fn gradients_of_contractions_are_contractions() {
+    type A = Autodiff<Exact>;
+    for contraction in Contraction::all(3) {
+        let [first, second] = factors(contraction, 4);
+        let gradients = |product: fn(Contraction, Tensor<A, 2>, Tensor<A, 2>) -> Tensor<A, 2>| {
+            let a = Random(5).tensor::<A, 2>([6, first], 1.0).require_grad();
+            let b = Random(6).tensor::<A, 2>([6, second], 1.0).require_grad();
+            let found = product(contraction, a.clone(), b.clone());
+            let weights = Random(7).tensor::<A, 2>(found.dims(), 1.0);
+            let grads = (found * weights).sum().backward();
+            [a, b].map(|factor| numbers(factor.grad(&grads).unwrap()))
+        };
+        let (own, plain) = (gradients(A::contract), gradients(contraction::reference));
+        for (own, plain) in own.iter().zip(&plain) {
+            assert!(error(own, plain) < 1e-12, "{contraction:?}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "are no vectors of 4")]
+fn factors_that_do_not_go_together_are_named() {
+    let of = |columns| Random(1).tensor::<Flex, 2>([2, columns], 1.0);
+    Flex::contract(Contraction::Scale, of(6), of(4));
 }
 
 /// Values and moments after three steps, the first from moments of zero.

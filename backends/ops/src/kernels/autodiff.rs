@@ -7,6 +7,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use super::KernelBackend;
+use super::contraction::{Contraction, Order};
 use super::reference::silu_curvature;
 use crate::index::Grouping;
 use crate::primitive::{primitive, tensor};
@@ -35,6 +36,27 @@ impl<B: KernelBackend> Backward<B, 2> for Matmul {
         }
         if let Some((b, first)) = b.zip(ops.state.first) {
             grads.register::<B>(b.id, primitive(B::matmul_over_rows(tensor(first), gradient)));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Contract;
+
+impl<B: KernelBackend> Backward<B, 2> for Contract {
+    type State = (Contraction, usize, Factors<B::FloatTensorPrimitive>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient: Tensor<B, 2> = tensor(grads.consume::<B>(&ops.node));
+        let (contraction, axes, Factors { first, second }) = ops.state;
+        let rules = contraction.gradients(axes).into_iter().zip([second, first]);
+        for (parent, ((rule, order), factor)) in ops.parents.into_iter().zip(rules) {
+            let (Some(parent), Some(factor)) = (parent, factor) else { continue };
+            let found = match order {
+                Order::Gradient => B::contract(rule, gradient.clone(), tensor(factor)),
+                Order::Factor => B::contract(rule, tensor(factor), gradient.clone()),
+            };
+            grads.register::<B>(parent.id, primitive(found));
         }
     }
 }
@@ -115,6 +137,22 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
                 prepared.finish(factors, found)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(found),
+        };
+        Tensor::from_primitive(TensorPrimitive::Float(found))
+    }
+
+    fn contract(contraction: Contraction, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let [axes, _] = contraction.sizes(a.dims()[1], b.dims()[1]);
+        let (a, b) = (primitive(a), primitive(b));
+        let (a_tracked, b_tracked) = (a.is_tracked(), b.is_tracked());
+        let found = B::contract(contraction, tensor(a.primitive.clone()), tensor(b.primitive.clone()));
+        let found = match Contract.prepare::<C>([a.node, b.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let factors =
+                    Factors { first: b_tracked.then_some(a.primitive), second: a_tracked.then_some(b.primitive) };
+                prepared.finish((contraction, axes, factors), primitive(found))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(primitive(found)),
         };
         Tensor::from_primitive(TensorPrimitive::Float(found))
     }

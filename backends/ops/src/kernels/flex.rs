@@ -4,6 +4,7 @@ use burn::tensor::{DType, Tensor};
 use burn_flex::Flex;
 use rayon::prelude::*;
 
+use super::contraction::{self, Contraction};
 use super::{AdamwState, AdamwStep, KernelBackend, Rates, reference};
 use crate::host::{Values, from_values};
 use crate::index::Grouping;
@@ -41,6 +42,33 @@ impl KernelBackend for Flex {
             arch.dispatch(SiluSlopeChunk { x, gradient });
         });
         tensor(gradient)
+    }
+
+    fn contract(contraction: Contraction, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        if a.dtype() != DType::F32 {
+            return contraction::reference(contraction, a, b);
+        }
+        let ([rows, first], [_, second]) = (a.dims(), b.dims());
+        let sizes @ [axes, features] = contraction.sizes(first, second);
+        let columns = contraction.columns(sizes);
+        let (a, b) = (Values::new(&a), Values::new(&b));
+        let mut found = vec![0.0; rows * columns];
+        if rows * columns > 0 {
+            let chunk = rows_of_chunk(axes * features);
+            let parts = found.par_chunks_mut(chunk * columns);
+            let arch = pulp::Arch::new();
+            parts.zip(a.get().par_chunks(chunk * first)).zip(b.get().par_chunks(chunk * second)).for_each(
+                |((found, a), b)| {
+                    arch.dispatch(|| {
+                        let rows = a.chunks_exact(first).zip(b.chunks_exact(second));
+                        for (found, (a, b)) in found.chunks_exact_mut(columns).zip(rows) {
+                            contract_row(contraction, features, a, b, found);
+                        }
+                    });
+                },
+            );
+        }
+        from_values(found, [rows, columns])
     }
 
     fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {
@@ -103,6 +131,49 @@ impl KernelBackend for Flex {
             arch.dispatch(AdamwChunk { step, rates: step.rates(), values, first, second, gradient });
         });
         AdamwState { values: tensor(values), moments: [tensor(first), tensor(second)] }
+    }
+}
+
+/// One row of a contraction with C features, into zeros.
+#[inline(always)]
+fn contract_row(contraction: Contraction, features: usize, a: &[f32], b: &[f32], found: &mut [f32]) {
+    let times = |found: &mut [f32], row: &[f32], factor: &[f32]| {
+        for ((found, x), y) in found.iter_mut().zip(row).zip(factor) {
+            *found += x * y;
+        }
+    };
+    let scaled = |found: &mut [f32], row: &[f32], factor: f32| {
+        for (found, x) in found.iter_mut().zip(row) {
+            *found += x * factor;
+        }
+    };
+    let axes = a.chunks_exact(features);
+    match contraction {
+        Contraction::Outer => {
+            for (found, factor) in found.chunks_exact_mut(features).zip(a) {
+                scaled(found, b, *factor);
+            }
+        }
+        Contraction::Scale => {
+            for (found, row) in found.chunks_exact_mut(features).zip(axes) {
+                times(found, row, b);
+            }
+        }
+        Contraction::Inner { .. } => {
+            for (row, other) in axes.zip(b.chunks_exact(features)) {
+                times(found, row, other);
+            }
+        }
+        Contraction::Along => {
+            for (row, factor) in axes.zip(b) {
+                scaled(found, row, *factor);
+            }
+        }
+        Contraction::Across => {
+            for (found, row) in found.iter_mut().zip(axes) {
+                *found = simd::dot(row, b);
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::tiles::Tiles;
 use super::{Meter, Sketch, Sketched};
 use crate::index::{EdgeIndex, Grouping};
 use crate::kernels::KernelBackend;
+use crate::kernels::contraction::{self, Contraction};
 use crate::message::scratch::{MessageShape, Scratch, scratch};
 use crate::message::{
     DualGradients, DualInputs, DualOutputs, GateInputs, MessageBackend, MessageGradients, MessageInputs,
@@ -28,6 +29,17 @@ impl KernelBackend for Sketch {
     fn silu_backward<const R: usize>(x: Tensor<Self, R>, gradient: Tensor<Self, R>) -> Tensor<Self, R> {
         let _x = primitive(x).whole();
         tensor(primitive(gradient).elementwise())
+    }
+
+    fn contract(contraction: Contraction, a: Matrix, b: Matrix) -> Matrix {
+        let ([rows, first], [_, second]) = (a.dims(), b.dims());
+        let sizes = contraction.sizes(first, second);
+        let a = primitive(a);
+        if a.is_gpu() {
+            return contraction::reference(contraction, tensor(a), b);
+        }
+        let (a, _b) = (a.whole(), primitive(b).whole());
+        of(&a, [rows, contraction.columns(sizes)])
     }
 
     fn gather(grouping: &Grouping<Self>, values: Matrix) -> Matrix {

@@ -103,7 +103,7 @@ impl Sketched {
         Arc::strong_count(&self.buffer) == 1
     }
 
-    fn is_gpu(&self) -> bool {
+    pub(super) fn is_gpu(&self) -> bool {
         self.meter().is_some_and(|meter| matches!(meter.profile(), Profile::Gpu { .. }))
     }
 

@@ -2,44 +2,28 @@
 //! so on.
 
 use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
 
 use super::Value;
 use crate::kernels::KernelBackend;
+use crate::kernels::contraction::Contraction;
 
-impl<B: Backend> Value<B> {
+impl<B: KernelBackend> Value<B> {
     /// Of vectors `[rows, D]` and features `[rows, C]` every product, `[rows, D C]`: vector features along one
     /// direction.
     pub fn outer(self, features: Self) -> Self {
-        let ([rows, axes], [_, columns]) = (self.dims(), features.dims());
-        self.bilinear(features, |vectors, features| {
-            let vectors: Tensor<B, 3> = vectors.reshape([rows, axes, 1]);
-            let features: Tensor<B, 3> = features.reshape([rows, 1, columns]);
-            (vectors * features).reshape([rows, axes * columns])
-        })
+        self.bilinear(features, |vectors, features| B::contract(Contraction::Outer, vectors, features))
     }
 
     /// Vector features `[rows, D C]`, each multiplied by a scalar feature `[rows, C]`, the same for all axes.
     pub fn scale_vectors(self, features: Self) -> Self {
-        let ([rows, all], [_, columns]) = (self.dims(), features.dims());
-        self.bilinear(features, |vectors, features| {
-            let vectors: Tensor<B, 3> = vectors.reshape([rows, all / columns, columns]);
-            let features: Tensor<B, 3> = features.reshape([rows, 1, columns]);
-            (vectors * features).reshape([rows, all])
-        })
+        self.bilinear(features, |vectors, features| B::contract(Contraction::Scale, vectors, features))
     }
 
     /// The inner product of two rows of vector features in D dimensions, feature by feature: `[rows, C]`.
     pub fn dot_vectors(self, other: Self, axes: usize) -> Self {
-        let [rows, all] = self.dims();
-        self.bilinear(other, |first, second| {
-            let product: Tensor<B, 3> = (first * second).reshape([rows, axes, all / axes]);
-            product.sum_dim(1).reshape([rows, all / axes])
-        })
+        self.bilinear(other, |first, second| B::contract(Contraction::Inner { axes }, first, second))
     }
-}
 
-impl<B: KernelBackend> Value<B> {
     /// The product of vector features `[rows, D C]` with weights `[C, out]`, the same for all axes: `[rows, D out]`.
     ///
     /// # Panics
