@@ -7,7 +7,7 @@ pub use isograd_comm::{Communicator, Failure, Solo, Staged, spawn};
 pub use isograd_engine::zero::{Sharded, Train, Zero};
 pub use isograd_engine::{
     Block, BlockWeights, Blocks, Collect, Declare, Flow, Init, Layout, ModuleBlock, Optimizer, OptimizerConfig,
-    Recompute, Slot, Walk, clip_scale, squares, value_and_grad,
+    Recompute, Slot, Walk, block, clip_scale, squares, value_and_grad,
 };
 pub use isograd_models::{
     Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, Registry, VECTORS, nn,
@@ -19,28 +19,9 @@ pub use isograd_ops::message::MessageBackend;
 pub use isograd_ops::value::Value;
 
 use burn::backend::Autodiff;
-use burn::tensor::backend::Backend;
 
 /// The CPU with autodiff, on which blocks are trained.
 pub type Tracked = Autodiff<CpuBackend>;
-
-/// A function as a block: of the block's weights, of the context, and of what flows in. It owns the slots that it reads.
-pub fn block<B: Backend, C: ?Sized>(
-    forward: impl Fn(&BlockWeights<B>, &C, Flow<B>) -> Flow<B> + Send + Sync + 'static,
-) -> Box<dyn Block<B, C>> {
-    Box::new(Function(forward))
-}
-
-struct Function<F>(F);
-
-impl<B: Backend, C: ?Sized, F> Block<B, C> for Function<F>
-where
-    F: Fn(&BlockWeights<B>, &C, Flow<B>) -> Flow<B> + Send + Sync,
-{
-    fn forward(&self, weights: &BlockWeights<B>, context: &C, flow: Flow<B>) -> Flow<B> {
-        (self.0)(weights, context, flow)
-    }
-}
 
 /// Does the same work on several ranks, threads of this process that compute on the CPU, and returns what each has found. A
 /// rank waits half an hour for another.

@@ -52,6 +52,7 @@
 mod average;
 mod block;
 mod error;
+mod function;
 mod layout;
 mod module;
 mod optimizer;
@@ -65,6 +66,7 @@ pub mod zero;
 pub use average::Average;
 pub use block::{Block, Blocks, Differentiable, Flow, WeightSource};
 pub use error::{Error, Result};
+pub use function::block;
 pub use layout::{Fragment, Layout, Whole};
 pub use module::ModuleBlock;
 pub use optimizer::{Optimizer, OptimizerConfig, clip_scale, squares};

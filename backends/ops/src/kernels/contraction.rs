@@ -85,7 +85,8 @@ pub fn reference<B: Backend>(contraction: Contraction, a: Tensor<B, 2>, b: Tenso
         // CUDA launches nothing on tensors without elements.
         return Tensor::empty([0, contraction.columns(sizes)], &a.device());
     }
-    let three = |tensor: Tensor<B, 2>, shape: [usize; 2]| -> Tensor<B, 3> { tensor.reshape([rows, shape[0], shape[1]]) };
+    let three =
+        |tensor: Tensor<B, 2>, shape: [usize; 2]| -> Tensor<B, 3> { tensor.reshape([rows, shape[0], shape[1]]) };
     let found = match contraction {
         Contraction::Outer => three(a, [axes, 1]) * three(b, [1, features]),
         Contraction::Scale => three(a, sizes) * three(b, [1, features]),
