@@ -9,6 +9,9 @@ use isograd::train::ReferenceReport;
 /// A terminal of fewer columns is none that anyone looks at.
 const NARROWEST: u16 = 20;
 
+/// A file may have most of the periodic table.
+const ELEMENTS_OF_LINE: usize = 6;
+
 /// A table with right-aligned columns after the first.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
@@ -30,6 +33,8 @@ pub(crate) fn summary_table(name: &str, summary: &Summary) -> Table {
     let of = |count: usize| format!("{} of {}", grouped(count), grouped(kept));
     let optional = |value: Option<f64>, unit: &str| value.map_or("-".into(), |value| format!("{value:.3} {unit}"));
     let elements = summary.elements.iter().map(|(element, count)| format!("{element} {}", grouped(*count)));
+    let elements: Vec<String> = elements.collect();
+    let elements: Vec<String> = elements.chunks(ELEMENTS_OF_LINE).map(|some| some.join(", ")).collect();
     let mut rows = vec![
         ("frames".to_owned(), grouped(summary.frames)),
         ("atoms".into(), grouped(summary.atoms)),
@@ -37,7 +42,7 @@ pub(crate) fn summary_table(name: &str, summary: &Summary) -> Table {
             "atoms per frame".into(),
             summary.atoms_per_frame.map_or("-".into(), |(low, high)| format!("{low} to {high}")),
         ),
-        ("elements".into(), elements.collect::<Vec<_>>().join(", ")),
+        ("elements".into(), elements.join(",\n")),
         ("periodic".into(), of(summary.periodic)),
         ("with energy".into(), of(summary.with_energy)),
         ("with forces".into(), of(summary.with_forces)),
