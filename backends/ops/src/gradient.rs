@@ -53,3 +53,12 @@ impl<B: KernelBackend, C: CheckpointStrategy> CotangentBackend for Autodiff<B, C
         primitive(tensor.clone()).is_tracked()
     }
 }
+
+/// Which gradients are wanted of an operation on edges, beside those of what nodes give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those of what depends on nothing but the geometry.
+    pub geometry: bool,
+    /// Those of the weights.
+    pub weights: bool,
+}

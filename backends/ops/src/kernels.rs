@@ -10,11 +10,16 @@ pub mod contraction;
 mod cube;
 mod flex;
 pub mod reference;
+pub mod tensor_product;
+
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use self::contraction::Contraction;
+use self::tensor_product::{Slot, Table};
+use crate::dual::Dual;
 use crate::index::Grouping;
 
 /// One step of AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2).
@@ -95,6 +100,15 @@ pub trait KernelBackend: Backend {
     /// If shapes do not go together.
     fn contract(contraction: Contraction, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
         contraction::reference(contraction, a, b)
+    }
+
+    /// One of the four of a product of tensor features of three, those slots that are not `missing`, in order; see
+    /// [`tensor_product`](mod@tensor_product). All are `[rows, components C]`.
+    ///
+    /// # Panics
+    /// If shapes do not fit.
+    fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
+        tensor_product::tensor_product(table, missing, factors)
     }
 
     /// Of `values [N, C]` the row of each row's group, `[E, C]`.

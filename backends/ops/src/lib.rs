@@ -1,7 +1,9 @@
 //! What a backend must offer a graph network, and every backend's version of it.
 //!
+//! - [`convolution`]: the fused edge operation of models with tensor features.
 //! - [`device`]: a name such as `cpu`, `wgpu:1` or `cuda` becomes a Burn device, chosen at run
 //!   time; a list of what is available, and why something is not.
+//! - [`dual`]: values with their derivatives along a direction.
 //! - [`index`]: edges by receiver and sender, rows in groups.
 //! - [`message`]: the fused edge operation of an EGNN layer.
 //! - [`value`]: what flows through a model, and the operations that models are written with.
@@ -23,7 +25,9 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod convolution;
 pub mod device;
+pub mod dual;
 pub mod gradient;
 pub mod index;
 pub mod kernels;
@@ -36,5 +40,6 @@ pub mod value;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
 mod host;
+mod outputs;
 mod primitive;
 mod simd;

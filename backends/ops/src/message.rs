@@ -26,8 +26,9 @@ use burn::tensor::backend::Backend;
 
 pub use dual::{DualGradients, DualInputs, DualOutputs, MessageTangents};
 
+use crate::convolution::ConvolutionBackend;
+pub use crate::gradient::Wanted;
 use crate::index::EdgeIndex;
-use crate::kernels::KernelBackend;
 
 /// A scalar per edge from its message.
 #[derive(Debug, Clone)]
@@ -59,15 +60,6 @@ pub struct MessageInputs<B: Backend> {
     pub bias: Tensor<B, 1>,
     /// The gate, where the layer has one.
     pub gate: Option<GateInputs<B>>,
-}
-
-/// Which gradients are wanted beside those of `P` and `Q`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// Those of `G` and `w`, which depend on nothing but the geometry.
-    pub geometry: bool,
-    /// Those of the weights.
-    pub weights: bool,
 }
 
 /// Gradients of the weights of [`MessageInputs`], in their shapes.
@@ -108,7 +100,7 @@ pub struct MessageOutputs<B: Backend> {
 }
 
 /// A backend that can carry the edge work of an EGNN.
-pub trait MessageBackend: KernelBackend {
+pub trait MessageBackend: ConvolutionBackend {
     /// The operation.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 //! vectors of the CPU at run time by `pulp`.
 
 pub(crate) mod dual;
+pub(crate) mod lanes;
 
 /// `exp(x)` for single precision: `2^n` times a polynomial on half an octave, about 1 ulp.
 /// Arguments are clamped to where the result is a normal number.

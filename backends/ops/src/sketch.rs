@@ -11,6 +11,7 @@
 
 mod activations;
 mod bools;
+mod convolution;
 mod floats;
 mod ints;
 mod kernels;

@@ -12,6 +12,7 @@
 mod arithmetic;
 mod edges;
 mod tangent;
+mod tensors;
 mod vectors;
 
 use std::ops::Range;
@@ -20,6 +21,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
 pub use edges::{EdgeWork, Gate, Messages, attend, message};
+pub use tensors::{Convolution, convolve};
 
 /// A matrix `[rows, columns]` that flows through a model, and in a walk along a direction its tangent.
 #[derive(Debug, Clone)]
@@ -85,6 +87,11 @@ impl<B: Backend> Value<B> {
     /// If the numbers of elements differ.
     pub fn reshape(self, shape: [usize; 2]) -> Self {
         self.linear(|x| x.reshape(shape))
+    }
+
+    /// Rows as columns.
+    pub fn transpose(self) -> Self {
+        self.linear(Tensor::transpose)
     }
 
     /// Some of the rows; the value itself where that is all of them.

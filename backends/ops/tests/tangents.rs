@@ -3,14 +3,17 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use burn::backend::Autodiff;
 use burn::tensor::{ElementConversion, Tensor};
 use burn_ndarray::NdArray;
 use common::Random;
 use isograd_ops::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
 use isograd_ops::kernels::KernelBackend;
+use isograd_ops::kernels::tensor_product::{Table, Term};
 use isograd_ops::message::MessageBackend;
-use isograd_ops::value::{EdgeWork, Gate, Messages, Value, attend, message};
+use isograd_ops::value::{Convolution, EdgeWork, Gate, Messages, Value, attend, convolve, message};
 
 type Exact = NdArray<f64>;
 type Tracked = Autodiff<Exact>;
@@ -91,6 +94,19 @@ fn messages<B: MessageBackend>(
     vec![sums, gates.unwrap()]
 }
 
+/// Two paths from three and two components to four.
+fn table() -> Arc<Table> {
+    let at = [[0, 0, 0, 1], [0, 1, 0, 1], [0, 2, 1, 3], [1, 0, 1, 0], [1, 0, 1, 1], [1, 2, 0, 2], [1, 1, 1, 0]];
+    let terms = at.into_iter().zip(1..).map(|(at, k)| Term { at, factor: 0.3 * f64::from(k) - 1.0 }).collect();
+    Arc::new(Table::new([2, 3, 2, 4], terms))
+}
+
+fn convolutions<B: MessageBackend>(work: EdgeWork, operands: &mut std::vec::IntoIter<Value<B>>) -> Vec<Value<B>> {
+    let mut next = || operands.next().unwrap();
+    let of = Convolution { nodes: next(), directions: next(), features: next(), weight: weight(41, [2, 4]) };
+    vec![convolve(work, &table(), &edges(), of)]
+}
+
 operations! {
     add(SHAPE, SHAPE) |x| vec![x.next().unwrap() + x.next().unwrap()];
     sub(SHAPE, [5, 1]) |x| vec![x.next().unwrap() - x.next().unwrap()];
@@ -129,6 +145,13 @@ operations! {
     columns(SHAPE) |x| vec![x.next().unwrap().square().columns(2..5)];
     stack(SHAPE, [2, 6]) |x| vec![Value::stack(vec![x.next().unwrap().square(), x.next().unwrap()])];
     join(SHAPE, [5, 2]) |x| vec![Value::join(vec![x.next().unwrap().square(), x.next().unwrap()])];
+    transpose(SHAPE) |x| vec![x.next().unwrap().square().transpose()];
+    tensor_product([5, 6], [5, 4], [5, 4]) |x| {
+        let (first, second, weights) = (x.next().unwrap(), x.next().unwrap(), x.next().unwrap());
+        vec![first.tensor_product(&table(), second, weights)]
+    };
+    convolve([5, 4], [7, 3], [7, 2]) |x| convolutions(EdgeWork::Fused, x);
+    convolve_composed([5, 4], [7, 3], [7, 2]) |x| convolutions(EdgeWork::Composed, x);
     attend([7, 2], [5, 2], [7, 1]) |x| {
         let (first, second, fade) = (x.next().unwrap(), x.next().unwrap(), positive(x.next()));
         let (edge, own) = shares(first, second, fade);
@@ -215,8 +238,9 @@ fn check(name: &str, operation: &Operation, shapes: &[[usize; 2]]) {
 #[test]
 fn every_operation_is_among_them() {
     // What makes, reads or moves values without computing on them.
-    const OTHERS: [&str; 11] = [
+    const OTHERS: [&str; 12] = [
         "new",
+        "from",
         "with_tangent",
         "zeros",
         "zeros_like",

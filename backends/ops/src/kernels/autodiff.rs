@@ -1,5 +1,7 @@
 //! The operations under autodiff. Gathering and summing are each other's derivative; those of a product are products.
 
+use std::sync::Arc;
+
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorPrimitive};
 use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -9,6 +11,8 @@ use burn_autodiff::ops::{Backward, Ops, OpsKind};
 use super::KernelBackend;
 use super::contraction::{Contraction, Order};
 use super::reference::silu_curvature;
+use super::tensor_product::{self, Slot, Table};
+use crate::dual::Dual;
 use crate::index::Grouping;
 use crate::primitive::{primitive, tensor};
 
@@ -155,6 +159,10 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
             OpsKind::UnTracked(prepared) => prepared.finish(primitive(found)),
         };
         Tensor::from_primitive(TensorPrimitive::Float(found))
+    }
+
+    fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
+        tensor_product::autodiff::tensor_product(table, missing, factors)
     }
 
     fn silu<const R: usize>(x: Tensor<Self, R>) -> Tensor<Self, R> {

@@ -1,11 +1,16 @@
 //! The operations on the CPU: one pass each, vectorised, in parallel where there is enough to do.
 
+use std::sync::Arc;
+
 use burn::tensor::{DType, Tensor};
 use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::contraction::{self, Contraction};
+use super::tensor_product::{self, Slot, Table};
 use super::{AdamwState, AdamwStep, KernelBackend, Rates, reference};
+use crate::dual::Dual;
+use crate::host::parts::in_chunks;
 use crate::host::{Values, from_values};
 use crate::index::Grouping;
 use crate::primitive::{primitive, tensor};
@@ -23,7 +28,8 @@ impl KernelBackend for Flex {
         let x = Values::new(&x);
         let mut y = vec![0.0; x.get().len()];
         let arch = pulp::Arch::new();
-        y.par_chunks_mut(CHUNK).zip(x.get().par_chunks(CHUNK)).for_each(|(y, x)| arch.dispatch(SiluChunk { x, y }));
+        let x = x.get();
+        in_chunks(&mut y, CHUNK, |k, y| arch.dispatch(SiluChunk { x: &x[k * CHUNK..][..y.len()], y }));
         from_values(y, shape)
     }
 
@@ -38,8 +44,9 @@ impl KernelBackend for Flex {
         }
         let arch = pulp::Arch::new();
         let values = gradient.storage_mut::<f32>();
-        values.par_chunks_mut(CHUNK).zip(x.get().par_chunks(CHUNK)).for_each(|(gradient, x)| {
-            arch.dispatch(SiluSlopeChunk { x, gradient });
+        let x = x.get();
+        in_chunks(values, CHUNK, |k, gradient| {
+            arch.dispatch(SiluSlopeChunk { x: &x[k * CHUNK..][..gradient.len()], gradient });
         });
         tensor(gradient)
     }
@@ -55,20 +62,23 @@ impl KernelBackend for Flex {
         let mut found = vec![0.0; rows * columns];
         if rows * columns > 0 {
             let chunk = rows_of_chunk(axes * features);
-            let parts = found.par_chunks_mut(chunk * columns);
             let arch = pulp::Arch::new();
-            parts.zip(a.get().par_chunks(chunk * first)).zip(b.get().par_chunks(chunk * second)).for_each(
-                |((found, a), b)| {
-                    arch.dispatch(|| {
-                        let rows = a.chunks_exact(first).zip(b.chunks_exact(second));
-                        for (found, (a, b)) in found.chunks_exact_mut(columns).zip(rows) {
-                            contract_row(contraction, features, a, b, found);
-                        }
-                    });
-                },
-            );
+            let (a, b) = (a.get(), b.get());
+            in_chunks(&mut found, chunk * columns, |k, found| {
+                arch.dispatch(|| {
+                    let (a, b) = (&a[k * chunk * first..], &b[k * chunk * second..]);
+                    let rows = a.chunks_exact(first).zip(b.chunks_exact(second));
+                    for (found, (a, b)) in found.chunks_exact_mut(columns).zip(rows) {
+                        contract_row(contraction, features, a, b, found);
+                    }
+                });
+            });
         }
         from_values(found, [rows, columns])
+    }
+
+    fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
+        tensor_product::flex::tensor_product(table, missing, factors)
     }
 
     fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {
@@ -77,16 +87,19 @@ impl KernelBackend for Flex {
         }
         let [_, columns] = values.dims();
         let values = Values::new(&values);
+        let values = values.get();
         let group_of = &grouping.host.group_of;
         let mut rows = vec![0.0; group_of.len() * columns];
         let chunk = rows_of_chunk(columns);
-        rows.par_chunks_mut(chunk * columns.max(1)).zip(group_of.par_chunks(chunk)).for_each(|(rows, group_of)| {
+        in_chunks(&mut rows, chunk * columns.max(1), |k, rows| {
+            let group_of = &group_of[k * chunk..];
             match columns {
-                1 => gather_rows::<1>(values.get(), group_of, rows),
-                3 => gather_rows::<3>(values.get(), group_of, rows),
+                0 => {}
+                1 => gather_rows::<1>(values, group_of, rows),
+                3 => gather_rows::<3>(values, group_of, rows),
                 _ => {
                     for (row, &group) in rows.chunks_exact_mut(columns).zip(group_of) {
-                        row.copy_from_slice(&values.get()[group as usize * columns..][..columns]);
+                        row.copy_from_slice(&values[group as usize * columns..][..columns]);
                     }
                 }
             }
@@ -100,16 +113,18 @@ impl KernelBackend for Flex {
         }
         let ([_, columns], groups) = (rows.dims(), grouping.groups());
         let rows = Values::new(&rows);
+        let rows = rows.get();
         let mut sums = vec![0.0; groups * columns];
         // Groups have unequal numbers of rows; chunks that are smaller than the work allows even it out.
         let chunk = (rows_of_chunk(columns) / 8).max(1);
-        sums.par_chunks_mut(chunk * columns.max(1)).enumerate().for_each(|(k, sums)| match columns {
-            1 => sum_rows::<1>(grouping, rows.get(), k * chunk, sums),
-            3 => sum_rows::<3>(grouping, rows.get(), k * chunk, sums),
+        in_chunks(&mut sums, chunk * columns.max(1), |k, sums| match columns {
+            0 => {}
+            1 => sum_rows::<1>(grouping, rows, k * chunk, sums),
+            3 => sum_rows::<3>(grouping, rows, k * chunk, sums),
             _ => {
                 for (group, sum) in sums.chunks_exact_mut(columns).enumerate() {
                     for row in grouping.host.rows_of(k * chunk + group) {
-                        simd::add(sum, &rows.get()[row * columns..][..columns]);
+                        simd::add(sum, &rows[row * columns..][..columns]);
                     }
                 }
             }

@@ -2,20 +2,19 @@
 //! the inner backend's own.
 
 mod dual;
-mod outputs;
 
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
-use burn::tensor::backend::{AutodiffBackend, Backend, BackendTypes};
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-use self::outputs::{Handed, further, own_gradient};
 use super::{
     DualInputs, DualOutputs, EdgeIndex, GateInputs, MessageBackend, MessageGradients, MessageInputs, MessageOutputs,
     Wanted,
 };
+use crate::outputs::{Handed, Tracked, further, own_gradient, tracked_or_none};
 use crate::primitive::{primitive, tensor};
 
 /// Parents of the operation, in the order of the fields of [`MessageInputs`].
@@ -71,17 +70,6 @@ impl<B: MessageBackend, C: CheckpointStrategy> MessageBackend for Autodiff<B, C>
     fn message_dual(edges: &EdgeIndex<Self>, inputs: &DualInputs<Self>) -> DualOutputs<Self> {
         dual::message_dual(edges, inputs)
     }
-}
-
-/// What carries the node of a tensor.
-type Tracked<B, C> = <Autodiff<B, C> as BackendTypes>::FloatTensorPrimitive;
-
-/// An input that may not be there. What stands for it then is not tracked.
-fn tracked_or_none<B: Backend, C: CheckpointStrategy, const D: usize>(
-    input: Option<&Tensor<Autodiff<B, C>, D>>,
-    device: &B::Device,
-) -> Tracked<B, C> {
-    input.map_or_else(|| primitive(Tensor::<Autodiff<B, C>, 1>::zeros([1], device)), |input| primitive(input.clone()))
 }
 
 /// All inputs, in the order of [`PARENTS`].

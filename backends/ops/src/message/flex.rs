@@ -9,15 +9,12 @@
 mod backward;
 mod dual;
 mod forward;
-mod matrix;
 mod sums;
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use burn::tensor::DType;
 use burn_flex::Flex;
-use rayon::prelude::*;
 
 use self::dual::DualHost;
 use self::forward::First;
@@ -26,7 +23,6 @@ use super::{
     Wanted, reference, scratch, sizes,
 };
 use crate::host::Values;
-use crate::simd;
 
 impl MessageBackend for Flex {
     fn message(edges: &EdgeIndex<Self>, inputs: &MessageInputs<Self>) -> MessageOutputs<Self> {
@@ -160,65 +156,4 @@ impl<'a> Host<'a> {
 fn tiles(lane: &Range<usize>, tile: usize) -> impl Iterator<Item = Range<usize>> + use<> {
     let end = lane.end;
     lane.clone().step_by(tile).map(move |start| start..(start + tile).min(end))
-}
-
-/// Rows of one lane that are later added into the rows of all.
-struct Part {
-    range: Range<usize>,
-    values: Vec<f32>,
-}
-
-impl Part {
-    fn new(range: Range<usize>, width: usize) -> Self {
-        Self { values: vec![0.0; range.len() * width], range }
-    }
-
-    fn row(&mut self, node: usize, width: usize) -> &mut [f32] {
-        &mut self.values[(node - self.range.start) * width..][..width]
-    }
-}
-
-/// Adds the rows of parts into those of all, to each in the order of the parts.
-fn add_parts<'a>(all: &mut [f32], parts: impl Iterator<Item = &'a Part>, width: usize) {
-    let parts: Vec<&Part> = parts.collect();
-    let block = (BLOCK_VALUES / width.max(1)).max(1);
-    all.par_chunks_mut(block * width.max(1)).enumerate().for_each(|(k, rows)| {
-        let nodes = k * block..k * block + rows.len() / width;
-        for part in &parts {
-            let (start, end) = (part.range.start.max(nodes.start), part.range.end.min(nodes.end));
-            if start < end {
-                let own = &part.values[(start - part.range.start) * width..(end - part.range.start) * width];
-                simd::add(&mut rows[(start - nodes.start) * width..(end - nodes.start) * width], own);
-            }
-        }
-    });
-}
-
-/// Values of rows that are added up as one task.
-const BLOCK_VALUES: usize = 1 << 13;
-
-/// Does work on lanes on rayon's own threads, even where there is only one lane: the caller, and there may be
-/// many, needs no row buffers then.
-fn on_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    rayon::scope(|_| work())
-}
-
-thread_local! {
-    /// Row buffers of a tile, kept from call to call.
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Gives `N` row buffers of `size` values each, whose content is whatever was there before.
-fn with_scratch<const N: usize, T>(size: usize, work: impl FnOnce([&mut [f32]; N]) -> T) -> T {
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < N * size {
-            scratch.resize(N * size, 0.0);
-        }
-        let mut rest = scratch.as_mut_slice();
-        work(std::array::from_fn(|_| {
-            let (buffer, others) = std::mem::take(&mut rest).split_at_mut(size);
-            rest = others;
-            buffer
-        }))
-    })
 }

@@ -1,12 +1,16 @@
 //! What our own operations take: those of [`kernels`](crate::kernels), and the fused edge operation.
 
+use std::sync::Arc;
+
 use burn::tensor::{DType, Shape, Tensor};
 
 use super::tiles::Tiles;
 use super::{Meter, Sketch, Sketched};
+use crate::dual::Dual;
 use crate::index::{EdgeIndex, Grouping};
 use crate::kernels::KernelBackend;
 use crate::kernels::contraction::{self, Contraction};
+use crate::kernels::tensor_product::{self, Slot, Table};
 use crate::message::scratch::{MessageShape, Scratch, scratch};
 use crate::message::{
     DualGradients, DualInputs, DualOutputs, GateInputs, MessageBackend, MessageGradients, MessageInputs,
@@ -40,6 +44,19 @@ impl KernelBackend for Sketch {
         }
         let (a, _b) = (a.whole(), primitive(b).whole());
         of(&a, [rows, contraction.columns(sizes)])
+    }
+
+    fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
+        if primitive(factors[0].value.clone()).is_gpu() {
+            return tensor_product::tensor_product(table, missing, factors);
+        }
+        let [rows, channels] = table.channels(missing, &factors);
+        let shape = [rows, table.size(missing) * channels];
+        let dual = factors.iter().any(|factor| factor.tangent.is_some());
+        let like = primitive(factors[0].value.clone()).whole();
+        let read = factors.into_iter().flat_map(|factor| [Some(factor.value), factor.tangent]).flatten();
+        let _read: Vec<Sketched> = read.map(|read| primitive(read).whole()).collect();
+        Dual { value: of(&like, shape), tangent: dual.then(|| of(&like, shape)) }
     }
 
     fn gather(grouping: &Grouping<Self>, values: Matrix) -> Matrix {

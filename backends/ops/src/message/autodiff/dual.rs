@@ -8,10 +8,10 @@ use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-use super::outputs::{Handed, further, own_gradient};
-use super::{ENVELOPE, FEATURES, PARENTS, Tracked, WEIGHTS, gradients_of, inner_inputs, tracked_of, tracked_or_none};
+use super::{ENVELOPE, FEATURES, PARENTS, WEIGHTS, gradients_of, inner_inputs, tracked_of};
 use crate::index::EdgeIndex;
 use crate::message::{DualGradients, DualInputs, DualOutputs, MessageBackend, MessageOutputs, MessageTangents, Wanted};
+use crate::outputs::{Handed, Tracked, further, own_gradient, tracked_or_none};
 use crate::primitive::{primitive, tensor};
 
 /// Parents of the operation: those without tangents, then the fields of [`MessageTangents`].

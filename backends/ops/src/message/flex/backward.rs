@@ -6,9 +6,10 @@ use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::forward::preactivations;
-use super::matrix::{Matrix, Old, product, transposed};
 use super::sums::{GateSums, WeightSums, add_later};
-use super::{Host, HostGate, Part, add_parts, on_pool, tiles, with_scratch};
+use super::{Host, HostGate, tiles};
+use crate::host::matrix::{Matrix, Old, product, transposed};
+use crate::host::parts::{Part, add_parts, on_pool, with_scratch};
 use crate::host::{Values, from_values};
 use crate::message::{MessageGradients, MessageOutputs, Wanted};
 use crate::simd;

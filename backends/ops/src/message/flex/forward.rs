@@ -5,9 +5,10 @@ use std::ops::Range;
 use burn_flex::Flex;
 use rayon::prelude::*;
 
-use super::matrix::{Matrix, Old, product};
-use super::{Host, Part, add_parts, on_pool, tiles, with_scratch};
+use super::{Host, tiles};
 use crate::host::from_values;
+use crate::host::matrix::{Matrix, Old, product};
+use crate::host::parts::{Part, add_parts, on_pool, with_scratch};
 use crate::message::MessageOutputs;
 use crate::simd;
 

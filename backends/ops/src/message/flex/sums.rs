@@ -4,8 +4,8 @@ use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::Host;
-use super::matrix::CHUNK;
 use crate::host::from_values;
+use crate::host::matrix::CHUNK;
 use crate::message::{GateInputs, WeightGradients};
 use crate::simd;
 

@@ -6,10 +6,11 @@ use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::{DualHost, halves};
+use crate::host::matrix::{Matrix, Old, product, transposed};
+use crate::host::parts::{Part, add_parts, on_pool, with_scratch};
 use crate::host::{Values, from_values};
-use crate::message::flex::matrix::{Matrix, Old, product, transposed};
+use crate::message::flex::HostGate;
 use crate::message::flex::sums::{GateSums, WeightSums, add_later};
-use crate::message::flex::{HostGate, Part, add_parts, on_pool, with_scratch};
 use crate::message::{DualGradients, DualOutputs, MessageGradients, MessageTangents, Wanted};
 use crate::simd;
 

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::{DualHost, halves};
 use crate::host::from_values;
-use crate::message::flex::matrix::{Matrix, Old, product};
-use crate::message::flex::{Part, add_parts, on_pool, with_scratch};
+use crate::host::matrix::{Matrix, Old, product};
+use crate::host::parts::{Part, add_parts, on_pool, with_scratch};
 use crate::message::{DualOutputs, MessageOutputs};
 use crate::simd;
 

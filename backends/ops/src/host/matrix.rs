@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 /// A row-major matrix, or its transpose.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -15,18 +15,18 @@ pub(super) struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// `[rows, columns]`.
-    pub(super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "Matrix: {rows} by {columns}");
         Self { values, rows, columns, transposed: false }
     }
 
     /// As many rows of `columns` values as there are.
-    pub(super) fn rows(values: &'a [f32], columns: usize) -> Self {
+    pub(crate) fn rows(values: &'a [f32], columns: usize) -> Self {
         Self::new(values, values.len() / columns.max(1), columns)
     }
 
     /// The transpose, `[columns, rows]`.
-    pub(super) fn t(self) -> Self {
+    pub(crate) fn t(self) -> Self {
         Self { transposed: !self.transposed, ..self }
     }
 
@@ -43,7 +43,7 @@ impl<'a> Matrix<'a> {
 
 /// What becomes of the old values of a product's target.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Old {
+pub(crate) enum Old {
     Dropped,
     Added,
 }
@@ -52,7 +52,7 @@ pub(super) enum Old {
 ///
 /// # Panics
 /// If shapes do not fit.
-pub(super) fn product(target: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, old: Old) {
+pub(crate) fn product(target: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, old: Old) {
     let ((m, k), (inner, n)) = (a.shape(), b.shape());
     assert_eq!(k, inner, "product: inner sizes");
     assert_eq!(target.len(), m * n, "product: target of {m} by {n}");
@@ -85,10 +85,10 @@ pub(super) fn product(target: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, old: Old
 }
 
 /// Values of a matrix of weights that are worth a task of their own.
-pub(super) const CHUNK: usize = 1 << 15;
+pub(crate) const CHUNK: usize = 1 << 15;
 
 /// The transpose of a square matrix.
-pub(super) fn transposed(values: &[f32], size: usize) -> Vec<f32> {
+pub(crate) fn transposed(values: &[f32], size: usize) -> Vec<f32> {
     let mut columns = vec![0.0; values.len()];
     let outs = columns.par_chunks_mut(size.max(1)).with_min_len(CHUNK / size.max(1));
     outs.enumerate().for_each(|(column, out)| {

@@ -1,25 +1,24 @@
-//! Further outputs. Burn's operations have one; each further one is a child of it, which going back leaves its
+//! Operations with inputs that may not be there, and with further outputs. Burn's operations have one; each further one is a child of it, which going back leaves its
 //! gradient for the operation to find.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{Backend, BackendTypes};
 use burn_autodiff::NodeId;
 use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-use crate::kernels::KernelBackend;
 use crate::primitive::{primitive, tensor};
 
 /// The gradient of a further output, on its way to the operation.
 #[derive(Debug, Clone)]
-pub(super) struct Handed<B: Backend>(Arc<Mutex<Option<Tensor<B, 2>>>>);
+pub(crate) struct Handed<B: Backend>(Arc<Mutex<Option<Tensor<B, 2>>>>);
 
 impl<B: Backend> Handed<B> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(None)))
     }
 
@@ -28,14 +27,14 @@ impl<B: Backend> Handed<B> {
     }
 
     /// Zeros where nothing came back through the output.
-    pub(super) fn take_or_zeros(&self, shape: [usize; 2], device: &B::Device) -> Tensor<B, 2> {
+    pub(crate) fn take_or_zeros(&self, shape: [usize; 2], device: &B::Device) -> Tensor<B, 2> {
         let gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         gradient.unwrap_or_else(|| Tensor::zeros(shape, device))
     }
 }
 
 /// The gradient of the operation's own output, `shape` large.
-pub(super) fn own_gradient<B: Backend, S, const N: usize>(
+pub(crate) fn own_gradient<B: Backend, S, const N: usize>(
     ops: &Ops<S, N>,
     grads: &mut Gradients,
     shape: [usize; 2],
@@ -47,7 +46,7 @@ pub(super) fn own_gradient<B: Backend, S, const N: usize>(
 #[derive(Debug)]
 struct Further;
 
-impl<B: KernelBackend> Backward<B, 1> for Further {
+impl<B: Backend> Backward<B, 1> for Further {
     type State = (Handed<B>, NodeId);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
@@ -60,7 +59,7 @@ impl<B: KernelBackend> Backward<B, 1> for Further {
 }
 
 /// A further output of the operation whose own output is `first`.
-pub(super) fn further<B: KernelBackend, C: CheckpointStrategy>(
+pub(crate) fn further<B: Backend, C: CheckpointStrategy>(
     first: &Tensor<Autodiff<B, C>, 2>,
     output: Tensor<B, 2>,
     handed: Handed<B>,
@@ -71,4 +70,15 @@ pub(super) fn further<B: KernelBackend, C: CheckpointStrategy>(
         OpsKind::Tracked(prepared) => prepared.finish((handed, id), primitive(output)),
         OpsKind::UnTracked(prepared) => prepared.finish(primitive(output)),
     })
+}
+
+/// What carries the node of a tensor.
+pub(crate) type Tracked<B, C> = <Autodiff<B, C> as BackendTypes>::FloatTensorPrimitive;
+
+/// An input that may not be there. What stands for it then is not tracked.
+pub(crate) fn tracked_or_none<B: Backend, C: CheckpointStrategy, const D: usize>(
+    input: Option<&Tensor<Autodiff<B, C>, D>>,
+    device: &B::Device,
+) -> Tracked<B, C> {
+    input.map_or_else(|| primitive(Tensor::<Autodiff<B, C>, 1>::zeros([1], device)), |input| primitive(input.clone()))
 }
