@@ -28,7 +28,7 @@ impl Architecture for Echo {
         let PaiNN { width, cutoff, basis, envelope, .. } = self.0;
         declare.next_block();
         let map = nn::Linear::declare(declare, "echo", [width, width], false);
-        let radial = nn::Radial { cutoff, basis, envelope };
+        let radial = nn::Radial::new(cutoff, basis, envelope);
         // `h_i + silu(sum_j w(r_ij) h_j W)`.
         blocks.push(block(move |weights, graph: &Graph<B>, mut flow| {
             let Some(edges) = graph.edges_as_given(&radial) else { return flow };

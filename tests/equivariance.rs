@@ -26,7 +26,8 @@ impl RunOn for Battery {
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let conservative = ["egnn, moving, conservative", "painn, conservative"];
-        let chosen = [&["egnn", "egnn, everything", "schnet", "painn", "gcn", "gat"][..], &conservative].concat();
+        let chosen =
+            [&["egnn", "egnn, everything", "schnet", "painn", "moments", "gcn", "gat"][..], &conservative].concat();
         let chosen = |subject: &Subject| self.all || chosen.contains(&subject.name.as_str());
         let checked = |subject: Subject| {
             let report = equivariance::report::<B>(&subject, 60, &device);

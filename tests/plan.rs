@@ -100,7 +100,7 @@ fn steps_on_the_cpu_take_what_was_planned() {
 }
 
 /// Kinds beside the one above. One that the registry has and this list lacks is a failing test.
-const KINDS: [&str; 5] = ["gat", "gcn", "painn", "schnet", "study"];
+const KINDS: [&str; 6] = ["gat", "gcn", "moments", "painn", "schnet", "study"];
 
 #[test]
 fn steps_of_every_kind_take_what_was_planned() {
@@ -126,6 +126,8 @@ fn steps_with_conservative_forces_take_what_was_planned() {
         of("egnn", "gradient", [512, 24, 1024, 2], "layer"),
         of("painn", "gradient", [512, 16, 64, 4], "none"),
         of("painn", "gradient", [512, 24, 128, 3], "layer"),
+        of("moments", "gradient", [512, 16, 64, 4], "none"),
+        of("moments", "gradient", [512, 24, 128, 3], "layer"),
         of("schnet", "gradient", [512, 16, 64, 4], "none"),
         of("schnet", "gradient", [1024, 24, 128, 4], "every:2"),
         of("gat", "gradient", [1024, 24, 128, 3], "layer"),

@@ -71,7 +71,7 @@ impl Egnn {
     }
 
     fn radial(&self) -> Radial {
-        Radial { cutoff: self.cutoff, basis: self.basis, envelope: self.envelope }
+        Radial::new(self.cutoff, self.basis, self.envelope)
     }
 }
 

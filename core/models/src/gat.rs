@@ -100,7 +100,7 @@ impl Layer {
                 score: scope.slot("score", [width], Init::Uniform((3.0 / head as f64).sqrt())),
                 bias: scope.slot("bias", [width], Init::Constant(0.0)),
                 vectors: None,
-                radial: Radial { cutoff: config.cutoff, basis: config.basis, envelope: config.envelope },
+                radial: Radial::new(config.cutoff, config.basis, config.envelope),
                 attention_heads: config.attention_heads,
             }
         };

@@ -52,7 +52,7 @@ impl Architecture for Gcn {
     }
 
     fn blocks<B: MessageBackend>(&self, inputs: &Inputs, declare: &mut Declare) -> GraphBlocks<B> {
-        let radial = Radial { cutoff: self.cutoff, basis: Basis::SquaredDistance, envelope: self.envelope };
+        let radial = Radial::new(self.cutoff, Basis::SquaredDistance, self.envelope);
         let embedding = |declare: &mut Declare| Embedding::declare(declare, inputs.species.len(), self.width);
         stack(declare, embedding, self.layers, |declare, layer| {
             let map = {
@@ -61,7 +61,7 @@ impl Architecture for Gcn {
             };
             let direct = layer + 1 == self.layers && inputs.vectors == NodeVectors::Direct;
             let vectors = direct.then(|| PairVectors::declare(declare, self.width, radial.basis.size(), inputs.heads));
-            Convolution { map, vectors, radial }
+            Convolution { map, vectors, radial: radial.clone() }
         })
     }
 }

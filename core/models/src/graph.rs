@@ -135,7 +135,7 @@ impl<B: KernelBackend> Graph<B> {
             return None;
         }
         let make = |vectors: &Value<B>| Arc::new(Edges::new(radial, vectors, &self.index, &self.inverse_degree));
-        let (known, edges) = self.radial.get_or_init(|| (*radial, make(&self.vectors.detached())));
+        let (known, edges) = self.radial.get_or_init(|| (radial.clone(), make(&self.vectors.detached())));
         if known != radial {
             return Some(make(&self.vectors));
         }

@@ -10,7 +10,7 @@ use isograd_ops::message::MessageBackend;
 use isograd_ops::value::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Basis, Embedding, Envelope, Linear, Mlp, Radial, stack};
+use crate::nn::{Basis, Embedding, Envelope, Linear, Mlp, Radial, VectorReadout, stack};
 use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, VECTORS};
 
 /// The flow entry of vector features, `[N, D F]`.
@@ -79,19 +79,13 @@ struct Layer {
     vectors: [Linear; 2],
     /// a, `[2 F]` to `[3 F]`.
     update: Mlp,
-    readouts: Vec<VectorReadout>,
-}
-
-/// A vector per node: one of its vector features' sums, times a scalar.
-struct VectorReadout {
-    vectors: Linear,
-    gate: Mlp,
+    readout: Option<VectorReadout>,
 }
 
 impl Layer {
     fn declare(declare: &mut Declare, config: &PaiNN, inputs: &Inputs, layer: usize) -> Self {
         let width = config.width;
-        let radial = Radial { cutoff: config.cutoff, basis: config.basis, envelope: config.envelope };
+        let radial = Radial::new(config.cutoff, config.basis, config.envelope);
         let own = {
             let mut layers = declare.scope("layers");
             let mut scope = layers.scope(layer);
@@ -102,20 +96,11 @@ impl Layer {
                 filter: Linear::declare(&mut scope, "filter", [config.basis.size(), 3 * width], true),
                 vectors: ["u", "v"].map(|name| Linear::declare(&mut scope, name, [width, width], false)),
                 update: Mlp::declare(&mut scope, "update", [2 * width, width, 3 * width], true),
-                readouts: Vec::new(),
+                readout: None,
             }
         };
         let direct = layer + 1 == config.layers && inputs.vectors == NodeVectors::Direct;
-        let readout = |head| {
-            let mut heads = declare.scope("heads");
-            let mut head = heads.scope(head);
-            let mut scope = head.scope("force");
-            VectorReadout {
-                vectors: Linear::declare(&mut scope, "vectors", [width, 1], false),
-                gate: Mlp::declare(&mut scope, "gate", [width, width, 1], true),
-            }
-        };
-        Self { readouts: (0..inputs.heads).filter(|_| direct).map(readout).collect(), ..own }
+        Self { readout: direct.then(|| VectorReadout::declare(declare, width, inputs.heads)), ..own }
     }
 
     /// Columns of the k-th of several sets of features.
@@ -163,13 +148,8 @@ impl<B: MessageBackend> Block<B, Graph<B>> for Layer {
         let inner = u.clone().dot_vectors(v, graph.dims);
         let vectors = vectors + u.scale_vectors(self.set(&mixed, 0));
         let scalars = scalars + self.set(&mixed, 1) + self.set(&mixed, 2) * inner;
-        if !self.readouts.is_empty() {
-            let parts = graph.heads.iter().map(|part| {
-                let VectorReadout { vectors: map, gate } = &self.readouts[part.head];
-                let own = vectors.rows(part.nodes.clone()).matmul_vectors(weights.get(map.weight));
-                own * gate.apply(weights, scalars.rows(part.nodes.clone()))
-            });
-            flow.put(VECTORS, Value::stack(parts.collect()));
+        if let Some(readout) = &self.readout {
+            flow.put(VECTORS, readout.apply(weights, graph, &scalars, &vectors));
         }
         flow.put(NODES, scalars);
         flow.put(VECTOR_FEATURES, vectors);

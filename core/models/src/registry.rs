@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::architecture::make;
-use crate::{AnyArchitecture, Architecture, Egnn, Gat, Gcn, Invalid, PaiNN, SchNet, Study};
+use crate::{AnyArchitecture, Architecture, Egnn, Gat, Gcn, Invalid, Moments, PaiNN, SchNet, Study};
 
 /// Makes an architecture of its hyper-parameters.
 type Make = fn(Json) -> Result<Arc<dyn AnyArchitecture>, Invalid>;
@@ -27,7 +27,13 @@ impl Default for Registry {
     /// All architectures of this crate.
     fn default() -> Self {
         let none = Self { kinds: BTreeMap::new() };
-        none.with::<Egnn>().with::<Gat>().with::<Gcn>().with::<PaiNN>().with::<SchNet>().with::<Study>()
+        none.with::<Egnn>()
+            .with::<Gat>()
+            .with::<Gcn>()
+            .with::<Moments>()
+            .with::<PaiNN>()
+            .with::<SchNet>()
+            .with::<Study>()
     }
 }
 

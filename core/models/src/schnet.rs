@@ -36,7 +36,7 @@ impl Default for SchNet {
 impl SchNet {
     fn radial(&self) -> Radial {
         let basis = Basis::Gaussian { size: self.gaussians };
-        Radial { cutoff: self.cutoff, basis, envelope: self.envelope }
+        Radial::new(self.cutoff, basis, self.envelope)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use isograd_models::nn::{Basis, Envelope, Normalisation};
-use isograd_models::{AnyArchitecture, Architecture, Egnn, Gat, Gcn, PaiNN, Registry, SchNet, Study};
+use isograd_models::{AnyArchitecture, Architecture, Egnn, Gat, Gcn, Moments, PaiNN, Registry, SchNet, Study};
 use isograd_ops::value::EdgeWork;
 use isograd_tasks::{Forces, Model, Nodes, PotentialTask, Task, TrunkInfo};
 
@@ -49,6 +49,12 @@ impl Subject {
         Self { forces, ..self }
     }
 
+    /// With the work on edges done in another way.
+    #[must_use]
+    pub fn work(self, work: EdgeWork) -> Self {
+        Self { work, ..self }
+    }
+
     /// In a space of another dimension.
     #[must_use]
     pub fn dims(self, dims: usize) -> Self {
@@ -87,6 +93,8 @@ pub fn every_subject() -> Vec<Subject> {
     let everything = Egnn { attention: true, coordinate_updates: true, ..deep.clone() };
     let basis = Basis::Bessel { size: 5 };
     let painn = PaiNN { width: 8, layers: 2, cutoff: 3.0, basis, ..PaiNN::default() };
+    let moments = Moments { width: 6, cutoff: 3.0, basis, ..Moments::default() };
+    let high = Moments { degree: 3, hidden_degree: 2, width: 4, ..moments.clone() };
     let gat = Gat { width: 8, layers: 2, attention_heads: 2, cutoff: 3.0, basis, ..Gat::default() };
     let schnet = SchNet { width: 8, layers: 2, cutoff: 3.0, gaussians: 8, ..SchNet::default() };
     let subjects = vec![
@@ -109,6 +117,10 @@ pub fn every_subject() -> Vec<Subject> {
             PaiNN { width: 6, layers: 2, cutoff: 3.0, basis, envelope: Envelope::Polynomial },
         )
         .heads(2),
+        Subject::new("moments", moments.clone()),
+        Subject::new("moments, two heads", moments.clone()).heads(2),
+        Subject::new("moments, high degrees", high.clone()),
+        Subject::new("moments, composed", moments.clone()).work(EdgeWork::Composed),
         Subject::new("gcn", Gcn { width: 8, layers: 2, cutoff: 3.0, ..Gcn::default() }),
         Subject::new("gat", gat.clone()),
         Subject::new("egnn, conservative", egnn.clone()).forces(Forces::Gradient),
@@ -116,6 +128,8 @@ pub fn every_subject() -> Vec<Subject> {
         Subject::new("egnn, everything, conservative", everything).heads(2).forces(Forces::Gradient),
         Subject::new("schnet, conservative", schnet.clone()).forces(Forces::Gradient),
         Subject::new("painn, conservative", painn).forces(Forces::Gradient),
+        Subject::new("moments, conservative", moments).forces(Forces::Gradient),
+        Subject::new("moments, high degrees, conservative", high).forces(Forces::Gradient),
         Subject::new("gcn, conservative", Gcn { width: 8, layers: 2, cutoff: 3.0, ..Gcn::default() })
             .forces(Forces::Gradient),
         Subject::new("gat, conservative", gat).forces(Forces::Gradient),

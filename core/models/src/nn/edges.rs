@@ -24,6 +24,17 @@ pub struct Edges<B: Backend> {
     /// What turns the sum over a node's edges into a mean, `[N, 1]`: one over the number of neighbours; with an envelope,
     /// one over one more than its sum, which does not jump.
     pub mean: Value<B>,
+    /// Directions as tensors and the basis times the envelope, where directions are asked for.
+    pub tensors: Option<TensorEdges<B>>,
+}
+
+/// What convolutions of tensor features read of the edges.
+#[derive(Debug, Clone)]
+pub struct TensorEdges<B: Backend> {
+    /// `[E, components]`, see [`Directions`](super::Directions).
+    pub directions: Value<B>,
+    /// Basis times envelope, `[E, K]`.
+    pub features: Value<B>,
 }
 
 impl<B: KernelBackend> Edges<B> {
@@ -41,21 +52,26 @@ impl<B: KernelBackend> Edges<B> {
             None => inverse_degree.clone(),
         };
         let features = radial.basis.features(radial.cutoff, squared.clone());
-        Self { vectors, squared, features, envelope, mean }
+        let tensors = radial.directions.as_ref().map(|directions| TensorEdges {
+            directions: directions.of(unit(&vectors, &squared, SMALLEST_TENSOR_SQUARE)),
+            features: faded(&envelope, features.clone()),
+        });
+        Self { vectors, squared, features, envelope, mean, tensors }
     }
 
-    /// These edges, as they were given, after nodes have moved by `displacement` `[N, D]`.
+    /// These edges, as they were given, after nodes have moved by `displacement` `[N, D]`; without tensors.
     pub fn moved(&self, radial: &Radial, index: &EdgeIndex<B>, displacement: &Value<B>) -> Self {
         let sender = displacement.clone().gather(&index.senders);
         let vectors = self.vectors.clone() + sender - displacement.clone().gather(&index.receivers);
         let squared = squares(&vectors);
         let features = radial.basis.features(radial.cutoff, squared.clone());
-        Self { vectors, squared, features, envelope: self.envelope.clone(), mean: self.mean.clone() }
+        Self { vectors, squared, features, tensors: None, ..self.clone() }
     }
 
     /// Everything that was made of the vectors; a tangent follows its value.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<B, 2>> {
         let values = [&self.vectors, &self.squared, &self.features, &self.mean].into_iter().chain(&self.envelope);
+        let values = values.chain(self.tensors.iter().flat_map(|own| [&own.directions, &own.features]));
         values.flat_map(|value| std::iter::once(value.tensor()).chain(value.tangent()))
     }
 
@@ -68,23 +84,39 @@ impl<B: KernelBackend> Edges<B> {
             features: leaf(&self.features),
             envelope: self.envelope.as_ref().map(leaf),
             mean: leaf(&self.mean),
+            tensors: self
+                .tensors
+                .as_ref()
+                .map(|own| TensorEdges { directions: leaf(&own.directions), features: leaf(&own.features) }),
         }
     }
 
     /// Scalars per edge `[E, C]` times the envelope. A perceptron's biases give a value even for a
     /// message that has faded to zero, which would jump when the edge leaves the cutoff.
     pub fn fade(&self, scalars: Value<B>) -> Value<B> {
-        match &self.envelope {
-            Some(envelope) => scalars * envelope.clone(),
-            None => scalars,
-        }
+        faded(&self.envelope, scalars)
     }
 
     /// Unit vectors `[E, D]`, `r / sqrt(|r|^2 + smallest)`: where an edge has no length, its direction has none.
     pub fn directions(&self, smallest: f64) -> Value<B> {
-        self.vectors.clone().divided_by(self.squared.clone().add_scalar(smallest).sqrt())
+        unit(&self.vectors, &self.squared, smallest)
     }
 }
+
+fn faded<B: Backend>(envelope: &Option<Value<B>>, scalars: Value<B>) -> Value<B> {
+    match envelope {
+        Some(envelope) => scalars * envelope.clone(),
+        None => scalars,
+    }
+}
+
+fn unit<B: Backend>(vectors: &Value<B>, squared: &Value<B>, smallest: f64) -> Value<B> {
+    vectors.clone().divided_by(squared.clone().add_scalar(smallest).sqrt())
+}
+
+/// What is added to squared lengths (angstrom^2) where directions become tensors: their slopes, and slopes of these, stay
+/// small where two atoms are at the same place, and no two atoms of a molecule come as close as a tenth of an angstrom.
+const SMALLEST_TENSOR_SQUARE: f64 = 1e-2;
 
 /// Squared lengths `[E, 1]` of vectors `[E, D]`.
 fn squares<B: Backend>(vectors: &Value<B>) -> Value<B> {

@@ -6,6 +6,7 @@ use burn::tensor::backend::Backend;
 use isograd_ops::value::Value;
 use serde::{Deserialize, Serialize};
 
+use super::directions::Directions;
 use super::distance::{SMALLEST_SQUARE, distance};
 use crate::tensors::floats;
 
@@ -92,8 +93,9 @@ impl Envelope {
     }
 }
 
-/// How a model sees the length of an edge.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How a model sees an edge: its length, and its direction where it asks for that.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Radial {
     /// Where edges end.
     pub cutoff: f64,
@@ -101,4 +103,19 @@ pub struct Radial {
     pub basis: Basis,
     /// Fading at the cutoff.
     pub envelope: Envelope,
+    /// Directions as tensors, where they are asked for.
+    pub directions: Option<Directions>,
+}
+
+impl Radial {
+    /// The length alone.
+    pub fn new(cutoff: f64, basis: Basis, envelope: Envelope) -> Self {
+        Self { cutoff, basis, envelope, directions: None }
+    }
+
+    /// And the direction.
+    #[must_use]
+    pub fn with_directions(self, directions: Directions) -> Self {
+        Self { directions: Some(directions), ..self }
+    }
 }
