@@ -9,7 +9,7 @@ use isograd_engine::OptimizerConfig;
 use isograd_engine::zero::{HeldBytes, Sharded, Train, Zero};
 use isograd_ops::memory::reset_peak;
 use isograd_tasks::{HostLabels, PotentialTask, Task};
-use isograd_train::{Backend, Batch, Error, Result, Step, accumulate, agree};
+use isograd_train::{Backend, Batch, Crew, Error, LossGradient, Result, Step, agree};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,7 @@ pub fn bench_rank<B: Backend>(
     let counts = batches.iter().flatten().map(|batch| batch.labels.counts()).sum();
     let step = Step { targets, terms: &terms, batches: &batches, counts: &counts, segments: &segments };
 
+    let gradient = LossGradient::new(&model, targets, Crew::caller(), device);
     let mut parts: [Vec<f64>; 3] = Default::default();
     let mut start_usage = comm.usage();
     let mut timed = 0.0;
@@ -69,7 +70,7 @@ pub fn bench_rank<B: Backend>(
         }
         comm.barrier()?;
         let start = Instant::now();
-        let (_, gradients) = sharded.gradients(1, |weights, sink| accumulate(&model, weights, &step, device, sink))?;
+        let (_, gradients) = sharded.gradients(1, |weights, sink| gradient.accumulate(weights, &step, sink))?;
         finished::<B>(device)?;
         let middle = start.elapsed().as_secs_f64();
         let squares = sharded.squares(&gradients);

@@ -10,7 +10,7 @@ use isograd_engine::{OptimizerConfig, Recompute, clip_scale};
 use isograd_models::ModelBackend;
 use isograd_ops::device::{CpuBackend, F64Backend};
 use isograd_tasks::LabelCounts;
-use isograd_train::{Batch, Step, accumulate, agree};
+use isograd_train::{Batch, Crew, LossGradient, Step, agree};
 
 use crate::Subject;
 use crate::batches::{Labelled, batch, graphs};
@@ -70,6 +70,8 @@ pub fn train<B: ModelBackend>(subject: &Subject, comm: Arc<dyn Communicator<B>>,
     let task = subject.task();
     let terms = task.terms();
     let failed = |error: isograd_train::Error| -> ! { panic!("{}: {error}", subject.name) };
+    let crew = Crew::new(way.parts, way.parts).unwrap_or_else(|error| failed(error));
+    let gradient = LossGradient::new(&model, &task.targets, crew, &device);
     let mut losses = Vec::new();
     for number in 1..=way.steps {
         let pair = &BATCHES[2 * (number % 2)..][..2];
@@ -81,7 +83,7 @@ pub fn train<B: ModelBackend>(subject: &Subject, comm: Arc<dyn Communicator<B>>,
         let batches: Vec<Vec<Batch>> = pair.iter().map(own).collect();
         let (targets, counts) = (&task.targets, &counts);
         let step = Step { targets, terms: &terms, batches: &batches, counts, segments: &segments };
-        let found = sharded.gradients(2, |weights, sink| accumulate(&model, weights, &step, &device, sink));
+        let found = sharded.gradients(2, |weights, sink| gradient.accumulate(weights, &step, sink));
         let (loss, gradients) = found.unwrap_or_else(|error| failed(error));
         let all = agree::numbers(&*comm, [loss, sharded.squares(&gradients)]).unwrap_or_else(|error| failed(error));
         let [loss, squares] = all.iter().fold([0.0; 2], |sum, own| [sum[0] + own[0], sum[1] + own[1]]);

@@ -5,7 +5,7 @@ use burn::tensor::TensorData;
 use isograd_engine::{Average, Collect, Optimizer, OptimizerConfig, Recompute, Segment};
 use isograd_ops::device::CpuBackend;
 use isograd_ops::value::EdgeWork;
-use isograd_train::{Batch, Step, accumulate};
+use isograd_train::{Batch, Crew, LossGradient, Step};
 
 use crate::Subject;
 use crate::batches::{batch, graphs};
@@ -24,13 +24,14 @@ fn course(subject: &Subject, segments: &[Segment]) -> (Vec<f64>, Vec<TensorData>
     let task = subject.task();
     let terms = task.terms();
     let step = Step { targets: &task.targets, terms: &terms, batches: &batches, counts: &counts, segments };
+    let gradient = LossGradient::<CpuBackend>::new(&model, &task.targets, Crew::caller(), &device);
     let mut weights = layout.whole::<CpuBackend>(5, &device);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let mut average = Average::<CpuBackend>::new(0.9);
     let (mut losses, mut last) = (Vec::new(), Vec::new());
     for number in 1..=STEPS {
         let mut sink = Collect::new(layout.blocks());
-        let loss = accumulate::<CpuBackend>(&model, &layout.view(&weights), &step, &device, &mut sink);
+        let loss = gradient.accumulate(&layout.view(&weights), &step, &mut sink);
         losses.push(loss.unwrap_or_else(|error| panic!("{}: {error}", subject.name)));
         let gradients = sink.gradients();
         last = gradients.iter().map(|gradient| gradient.to_data()).collect();

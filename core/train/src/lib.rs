@@ -15,6 +15,7 @@ mod backend;
 mod check;
 pub mod config;
 mod context;
+mod crew;
 mod data;
 mod dataset;
 mod error;
@@ -35,6 +36,7 @@ mod window;
 pub use backend::{Backend, RunOn, dispatch};
 pub use check::{CASES_AFTER_TRAINING, Checked, check_model};
 pub use context::RankContext;
+pub use crew::Crew;
 pub use data::{
     Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,
     unused_stresses,
@@ -47,5 +49,5 @@ pub use finish::{Details, Finished};
 pub use plan::{MemoryPlan, MemoryWorkload};
 pub use rank::{Outcome, train, train_on, train_rank};
 pub use schedule::{Plateau, Schedule, ScheduleConfig};
-pub use step::{Step, accumulate};
+pub use step::{LossGradient, Step};
 pub use threads::train_threads;

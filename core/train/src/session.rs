@@ -8,6 +8,7 @@ use isograd_data::{Loader, Sizes, cut, epoch_order, pack, share};
 use isograd_engine::zero::{Sharded, Train, View};
 use isograd_engine::{Segment, clip_scale};
 use isograd_models::Registry;
+use isograd_ops::device::DeviceName;
 use isograd_ops::memory::reset_peak;
 use isograd_tasks::{Metrics, Term};
 
@@ -16,14 +17,15 @@ use crate::job::Job;
 use crate::run::{Best, LogLine, MetricsLog, RankSummary, State, TrainSummary, load_latest, save_model, save_snapshot};
 use crate::window::Window;
 use crate::{
-    Backend, Batch, Error, Event, Finished, MemoryPlan, MemoryWorkload, Observer, Predictor, Progress, Result, Step,
-    accumulate, agree,
+    Backend, Batch, Crew, Error, Event, Finished, LossGradient, MemoryPlan, MemoryWorkload, Observer, Predictor,
+    Progress, Result, Step, agree,
 };
 
 pub(crate) struct Session<'a, B: Backend> {
     job: Job<'a, B>,
     /// The terms of the loss.
     terms: Vec<Term>,
+    gradient: LossGradient<'a, B>,
     /// Which blocks keep what they compute.
     segments: Vec<Segment>,
     /// `None` where the model cannot tell.
@@ -75,9 +77,15 @@ impl<'a, B: Backend> Session<'a, B> {
             None
         };
         debug_assert!(resume || state.step == 0, "a new run has no snapshots");
+        let task = prepared.training.task();
+        let crew = match config.train.device {
+            DeviceName::Cpu => Crew::new(config.train.parts, ranks.threads)?,
+            _ => Crew::caller(),
+        };
         Ok(Self {
             job,
-            terms: prepared.training.task().terms(),
+            terms: task.terms(),
+            gradient: LossGradient::new(&prepared.model, &task.targets, crew, device),
             segments,
             plan,
             sharded,
@@ -196,9 +204,9 @@ impl<'a, B: Backend> Session<'a, B> {
         let counts = dataset.label_counts(members);
         let targets = &dataset.task().targets;
         let step = Step { targets, terms: &self.terms, batches, counts: &counts, segments: &self.segments };
-        let (model, device) = (&self.job.prepared.model, self.job.device);
+        let gradient = &self.gradient;
         let (loss, gradients) =
-            self.sharded.gradients(batches.len(), |weights, sink| accumulate(model, weights, &step, device, sink))?;
+            self.sharded.gradients(batches.len(), |weights, sink| gradient.accumulate(weights, &step, sink))?;
         let squares = self.sharded.squares(&gradients);
         let all = self.agree([loss, squares])?;
         let [loss, squares] = all.iter().fold([0.0; 2], |sum, own| [sum[0] + own[0], sum[1] + own[1]]);

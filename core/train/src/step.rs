@@ -2,10 +2,9 @@
 
 use isograd_engine::{JoinedSinks, Segment, Sink, Walk, WeightSource};
 use isograd_models::{Graph, ModelBackend};
-use isograd_ops::kernels::KernelBackend;
 use isograd_tasks::{LabelCounts, Labels, Model, Network, Target, Term, loss};
 
-use crate::{Batch, Result};
+use crate::{Batch, Crew, Result};
 
 /// What a step differentiates.
 #[derive(Debug, Clone, Copy)]
@@ -24,74 +23,73 @@ pub struct Step<'a> {
     pub segments: &'a [Segment],
 }
 
-/// This rank's part of the loss of a step; its gradients, once for each batch, go to `sink`.
-///
-/// # Errors
-/// Where the weights of a block cannot be had.
-pub fn accumulate<B: ModelBackend>(
-    model: &Model,
-    weights: &(dyn WeightSource<B> + Sync),
-    step: &Step<'_>,
-    device: &B::Device,
-    sink: &mut (dyn Sink<B> + Send),
-) -> Result<f64> {
-    let work = Work { model, network: Network::new(model).for_loss_of(step.targets), step, device };
-    let mut total = 0.0;
-    for parts in step.batches {
-        match parts.as_slice() {
-            [] => work.network.walk_idle(weights, step.segments, sink)?,
-            [part] => total += work.part(weights, part, sink)?,
-            parts => total += work.side_by_side(weights, parts, sink)?,
-        }
-    }
-    Ok(total)
-}
-
-/// What the parts of a step share.
-struct Work<'a, B: ModelBackend> {
+/// The gradient of a model's loss with respect to its weights, on one rank.
+pub struct LossGradient<'a, B: ModelBackend> {
     model: &'a Model,
     network: Network<B>,
-    step: &'a Step<'a>,
+    crew: Crew,
     device: &'a B::Device,
 }
 
-impl<B: ModelBackend> Work<'_, B> {
+impl<'a, B: ModelBackend> LossGradient<'a, B> {
+    /// Of a loss of these targets. `crew` computes the parts of a batch.
+    pub fn new(model: &'a Model, targets: &[Target], crew: Crew, device: &'a B::Device) -> Self {
+        Self { model, network: Network::new(model).for_loss_of(targets), crew, device }
+    }
+
+    /// This rank's part of the loss of a step; its gradients, once for each batch, go to `sink`.
+    ///
+    /// # Errors
+    /// Where the weights of a block cannot be had.
+    ///
+    /// # Panics
+    /// If a batch has more parts than the crew has groups.
+    pub fn accumulate(
+        &self,
+        weights: &(dyn WeightSource<B> + Sync),
+        step: &Step<'_>,
+        sink: &mut (dyn Sink<B> + Send),
+    ) -> Result<f64> {
+        let mut total = 0.0;
+        for parts in step.batches {
+            total += match parts.as_slice() {
+                [] => {
+                    self.network.walk_idle(weights, step.segments, sink)?;
+                    0.0
+                }
+                parts => self.batch(weights, step, parts, sink)?,
+            };
+        }
+        Ok(total)
+    }
+
+    /// The parts of one batch, side by side, which does not change a bit of the result.
+    fn batch(
+        &self,
+        weights: &(dyn WeightSource<B> + Sync),
+        step: &Step<'_>,
+        parts: &[Batch],
+        sink: &mut (dyn Sink<B> + Send),
+    ) -> Result<f64> {
+        let joined = JoinedSinks::new(parts.len(), self.network.len(), sink);
+        let parts: Vec<_> = parts.iter().enumerate().collect();
+        let losses = self.crew.each(parts, |(walk, part)| self.part(weights, step, part, &mut joined.of(walk)));
+        losses.into_iter().sum()
+    }
+
     /// One part of a batch.
     fn part(
         &self,
         weights: &(dyn WeightSource<B> + Sync),
+        step: &Step<'_>,
         batch: &Batch,
         sink: &mut (impl Sink<B> + ?Sized),
     ) -> Result<f64> {
-        let Step { targets, terms, counts, segments, .. } = *self.step;
+        let Step { targets, terms, counts, segments, .. } = *step;
         let graph = Graph::<B::Tracked>::new(&batch.graphs, self.model.inputs().species.len(), self.device);
         let labels = Labels::new(targets, &batch.labels, self.device);
         let walk = Walk { segments, random: None };
         let objective = |flow| loss(terms, targets, flow, &labels, counts);
         Ok(self.network.value_and_grad(weights, &graph, walk, objective, sink)?)
-    }
-
-    /// Parts of a batch, a thread each, which does not change a bit of the result.
-    fn side_by_side(
-        &self,
-        weights: &(dyn WeightSource<B> + Sync),
-        parts: &[Batch],
-        sink: &mut (dyn Sink<B> + Send),
-    ) -> Result<f64>
-    where
-        B: KernelBackend,
-    {
-        let joined = JoinedSinks::new(parts.len(), self.network.len(), sink);
-        std::thread::scope(|scope| {
-            let work = parts.iter().enumerate().map(|(walk, part)| {
-                let mut sink = joined.of(walk);
-                scope.spawn(move || self.part(weights, part, &mut sink))
-            });
-            let handles: Vec<_> = work.collect();
-            let ended: Vec<_> = handles.into_iter().map(|handle| handle.join()).collect();
-            let of =
-                |end: std::thread::Result<Result<f64>>| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            ended.into_iter().map(of).sum()
-        })
     }
 }

@@ -11,7 +11,7 @@ use isograd_engine::{Collect, Init, Layout, Optimizer, OptimizerConfig, Recomput
 use isograd_models::Egnn;
 use isograd_ops::value::EdgeWork;
 use isograd_tasks::{PotentialTask, Task};
-use isograd_train::{Batch, Step, accumulate};
+use isograd_train::{Batch, Crew, LossGradient, Step};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
@@ -56,12 +56,13 @@ fn losses(case: &Case, work: EdgeWork) -> Vec<f64> {
     let segments = Recompute::None.segments(5);
     let (targets, terms) = (&task.targets, task.terms());
     let step = Step { targets, terms: &terms, batches: &batches, counts: &counts, segments: &segments };
+    let gradient = LossGradient::<Flex>::new(&model, targets, Crew::caller(), &device);
     let mut weights = weights(&layout);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let mut losses = Vec::new();
     for _ in 0..50 {
         let mut sink = Collect::new(layout.blocks());
-        losses.push(accumulate::<Flex>(&model, &layout.view(&weights), &step, &device, &mut sink).unwrap());
+        losses.push(gradient.accumulate(&layout.view(&weights), &step, &mut sink).unwrap());
         weights = optimizer.step(weights, 3e-3, sink.gradients(), 1.0);
     }
     losses
