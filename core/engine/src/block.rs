@@ -4,7 +4,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
 use isograd_ops::value::Value;
 
-use crate::{BlockWeights, Result};
+use crate::{BlockWeights, Layout, Result};
 
 /// A part of a model: a function of what flows into it, of its own weights and of the context, and of nothing else. Random
 /// numbers come only from Burn's generator, see [`Walk::random`](crate::Walk).
@@ -159,6 +159,18 @@ pub trait WeightSource<B: Backend> {
     /// # Errors
     /// Where they cannot be had.
     fn weights(&self, block: usize) -> Result<Vec<Tensor<B, 1>>>;
+
+    /// Whose weights they are.
+    fn layout(&self) -> &Layout;
+
+    /// The weights of a block, each in its shape.
+    ///
+    /// # Errors
+    /// As [`Self::weights`].
+    fn of(&self, block: usize) -> Result<BlockWeights<B>> {
+        let layout = self.layout();
+        Ok(BlockWeights::new(self.weights(block)?, &layout.parameters()[layout.block(block)]))
+    }
 }
 
 impl<B: Backend, S: WeightSource<B> + ?Sized> WeightSource<B> for &S {
@@ -168,5 +180,9 @@ impl<B: Backend, S: WeightSource<B> + ?Sized> WeightSource<B> for &S {
 
     fn weights(&self, block: usize) -> Result<Vec<Tensor<B, 1>>> {
         (**self).weights(block)
+    }
+
+    fn layout(&self) -> &Layout {
+        (**self).layout()
     }
 }

@@ -155,6 +155,10 @@ impl<B: Backend> WeightSource<B> for Whole<'_, B> {
     fn weights(&self, block: usize) -> Result<Vec<Tensor<B, 1>>> {
         Ok(self.values[self.layout.block(block)].to_vec())
     }
+
+    fn layout(&self) -> &Layout {
+        self.layout
+    }
 }
 
 #[cfg(test)]

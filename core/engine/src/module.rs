@@ -57,7 +57,7 @@ impl<B: Backend, M: Module<B> + Sync, F> ModuleBlock<B, M, F> {
 
     /// The module with these weights, of its float parameters in the order of their paths in it.
     pub fn module(&self, weights: &BlockWeights<B>) -> M {
-        let mut writer = Writer { values: weights.flat().iter() };
+        let mut writer = Writer { weights, next: 0 };
         self.module.clone().map(&mut writer)
     }
 }
@@ -114,13 +114,13 @@ impl<B: Backend> ModuleVisitor<B> for Reader {
 
 /// Puts weights in place of a module's float parameters, in their order.
 struct Writer<'a, B: Backend> {
-    values: std::slice::Iter<'a, Tensor<B, 1>>,
+    weights: &'a BlockWeights<B>,
+    next: usize,
 }
 
 impl<B: Backend> ModuleMapper<B> for Writer<'_, B> {
     fn map_float<const R: usize>(&mut self, param: Param<Tensor<B, R>>) -> Param<Tensor<B, R>> {
-        let values = self.values.next().unwrap_or_else(|| panic!("ModuleBlock: fewer weights than parameters"));
-        let shape = param.lazy_shape();
-        Param::initialized(param.id, values.clone().reshape(shape))
+        self.next += 1;
+        Param::initialized(param.id, self.weights.dynamic(self.next - 1))
     }
 }

@@ -90,6 +90,10 @@ impl WeightSource<Sketch> for SketchedWeights<'_> {
             }
         }
     }
+
+    fn layout(&self) -> &Layout {
+        self.layout
+    }
 }
 
 /// Takes gradients without values, and holds on to as many bytes as a sink would.

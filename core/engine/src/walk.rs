@@ -8,7 +8,7 @@ use isograd_ops::gradient::CotangentBackend;
 
 use path::{Path, TowardsContext, TowardsWeights, order};
 
-use crate::{Block, BlockWeights, Differentiable, Flow, Result, Segment, Sink, WeightSource};
+use crate::{Block, Differentiable, Flow, Result, Segment, Sink, WeightSource};
 
 /// What flows out of the last block.
 ///
@@ -22,7 +22,7 @@ pub fn forward<B: Backend, C: ?Sized>(
     weights.begin((0..blocks.len()).collect());
     let mut flow = Flow::new();
     for (index, block) in blocks.iter().enumerate() {
-        let own = BlockWeights::new(weights.weights(index)?);
+        let own = weights.of(index)?;
         flow = block.forward(&own, context, flow);
     }
     Ok(flow)

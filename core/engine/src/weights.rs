@@ -5,8 +5,9 @@ use std::fmt::{self, Display};
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::ops::FloatTensorOps;
+use burn::tensor::{Shape, Tensor, TensorMetadata, TensorPrimitive};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -167,39 +168,71 @@ impl Drop for Scope<'_> {
     }
 }
 
-/// The weights of one block, flat, in the order in which they were declared.
+/// The weights of one block, each in its shape, in the order in which they were declared.
 #[derive(Debug, Clone)]
 pub struct BlockWeights<B: Backend> {
-    values: Vec<Tensor<B, 1>>,
+    values: Vec<B::FloatTensorPrimitive>,
 }
 
 impl<B: Backend> BlockWeights<B> {
-    /// Of flat values.
-    pub fn new(values: Vec<Tensor<B, 1>>) -> Self {
-        Self { values }
+    /// Of flat values of declared parameters.
+    ///
+    /// # Panics
+    /// If there are not as many values.
+    pub fn new(values: Vec<Tensor<B, 1>>, parameters: &[Spec]) -> Self {
+        assert_eq!(values.len(), parameters.len(), "BlockWeights: parameters of a block");
+        let shaped = |(values, parameter): (Tensor<B, 1>, &Spec)| {
+            B::float_reshape(values.into_primitive().tensor(), Shape::from(parameter.shape.clone()))
+        };
+        Self { values: values.into_iter().zip(parameters).map(shaped).collect() }
     }
 
     /// A parameter in its shape.
     pub fn get<const R: usize>(&self, slot: Slot<R>) -> Tensor<B, R> {
-        self.values[slot.index].clone().reshape(slot.shape)
+        let tensor = tensor(self.values[slot.index].clone());
+        debug_assert_eq!(tensor.dims(), slot.shape, "BlockWeights: the shape of a parameter");
+        tensor
     }
 
-    /// All parameters, flat.
-    pub fn flat(&self) -> &[Tensor<B, 1>] {
-        &self.values
+    /// A parameter by its place in the block.
+    ///
+    /// # Panics
+    /// If it has another rank.
+    pub fn dynamic<const R: usize>(&self, index: usize) -> Tensor<B, R> {
+        let values = self.values[index].clone();
+        assert_eq!(values.shape().num_dims(), R, "BlockWeights: the rank of a parameter");
+        tensor(values)
     }
 }
 
 impl<A: AutodiffBackend> BlockWeights<A> {
-    /// The same numbers under autodiff; `tracked` where gradients with respect to them will be asked for. Each call makes
+    /// The same numbers under autodiff; with `tracked` gradients with respect to them can be asked for. Each call makes
     /// leaves of its own: walks that share none are not held up by each other.
-    pub fn from_inner(values: Vec<Tensor<A::InnerBackend, 1>>, tracked: bool) -> Self {
+    pub fn from_inner(values: BlockWeights<A::InnerBackend>, tracked: bool) -> Self {
         let lift = |values| {
-            let tensor = Tensor::from_inner(values);
-            if tracked { tensor.require_grad() } else { tensor }
+            let lifted = A::from_inner(values);
+            if tracked { tensor::<A, 1>(lifted).require_grad().into_primitive().tensor() } else { lifted }
         };
-        Self { values: values.into_iter().map(lift).collect() }
+        Self { values: values.values.into_iter().map(lift).collect() }
     }
+
+    /// Gradients with respect to all parameters, flat; zeros where the result does not depend on one.
+    pub fn gradients(&self, gradients: Option<&mut A::Gradients>) -> Vec<Tensor<A::InnerBackend, 1>> {
+        let mut gradients = gradients;
+        let flat = |values: &A::FloatTensorPrimitive| {
+            let shape = Shape::from([values.shape().num_elements()]);
+            match gradients.as_mut().and_then(|gradients| A::grad_remove(values, gradients)) {
+                Some(found) => tensor(<A::InnerBackend as FloatTensorOps<_>>::float_reshape(found, shape)),
+                None => Tensor::zeros(shape, &A::float_device(values)),
+            }
+        };
+        self.values.iter().map(flat).collect()
+    }
+}
+
+/// The tensor of a float primitive.
+fn tensor<B: Backend, const R: usize>(primitive: B::FloatTensorPrimitive) -> Tensor<B, R> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
 }
 
 #[cfg(test)]

@@ -51,11 +51,7 @@ impl<A: AutodiffBackend, C: ?Sized, S: Sink<A::InnerBackend> + ?Sized> Towards<A
     }
 
     fn found(&mut self, index: usize, (): (), weights: BlockWeights<A>, mut gradients: Option<A::Gradients>) {
-        let gradient = |values: &Tensor<A, 1>| {
-            let found = gradients.as_mut().and_then(|gradients| values.grad_remove(gradients));
-            found.unwrap_or_else(|| Tensor::zeros(values.dims(), &values.device()))
-        };
-        let found = weights.flat().iter().map(gradient).collect();
+        let found = weights.gradients(gradients.as_mut());
         drop((weights, gradients));
         self.sink.block(index, found);
     }
@@ -152,7 +148,7 @@ where
     ) -> Result<Ran<A, T::Own>> {
         let mut runs = Vec::with_capacity(segment.blocks.len());
         for index in segment.blocks.clone() {
-            let weights = BlockWeights::<A>::from_inner(self.weights.weights(index)?, T::WEIGHTS);
+            let weights = BlockWeights::<A>::from_inner(self.weights.of(index)?, T::WEIGHTS);
             self.seed(index);
             let (own, inputs) = (towards.own(), flow.leaves());
             let outputs = self.blocks[index].forward(&weights, towards.context(&own), inputs.clone());
@@ -179,7 +175,7 @@ where
             } else {
                 held.push(Held::Inputs(flow.clone()));
                 for index in segment.blocks.clone() {
-                    let weights = BlockWeights::<A>::from_inner(self.weights.weights(index)?, false);
+                    let weights = BlockWeights::<A>::from_inner(self.weights.of(index)?, false);
                     self.seed(index);
                     flow = self.blocks[index].forward(&weights, towards.plain(), flow);
                 }

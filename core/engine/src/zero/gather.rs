@@ -53,4 +53,8 @@ impl<B: Backend> WeightSource<B> for Gathering<'_, B> {
         ahead.next = ahead.order.front().map(|&next| self.gather(next));
         Ok(weights)
     }
+
+    fn layout(&self) -> &Layout {
+        self.layout
+    }
 }
