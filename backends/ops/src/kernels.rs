@@ -9,6 +9,7 @@ pub mod contraction;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
 mod flex;
+pub mod mixing;
 pub mod reference;
 pub mod tensor_product;
 
@@ -18,6 +19,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use self::contraction::Contraction;
+use self::mixing::{Mixing, Role};
 use self::tensor_product::{Slot, Table};
 use crate::dual::Dual;
 use crate::index::Grouping;
@@ -109,6 +111,14 @@ pub trait KernelBackend: Backend {
     /// If shapes do not fit.
     fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
         tensor_product::tensor_product(table, missing, factors)
+    }
+
+    /// One of the three of a linear map of channels, those that are not `missing`, in order; see [`mixing`](mod@mixing).
+    ///
+    /// # Panics
+    /// If shapes do not fit.
+    fn mix(mixing: &Arc<Mixing>, missing: Role, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        mixing::mix(mixing, missing, a, b)
     }
 
     /// Of `values [N, C]` the row of each row's group, `[E, C]`.

@@ -11,6 +11,7 @@ use burn_ndarray::NdArray;
 use common::Random;
 use isograd_ops::index::{EdgeIndex, EdgeList, Grouping, HostGrouping};
 use isograd_ops::kernels::KernelBackend;
+use isograd_ops::kernels::mixing::Mixing;
 use isograd_ops::kernels::tensor_product::{Table, Term};
 use isograd_ops::message::MessageBackend;
 use isograd_ops::value::{Convolution, EdgeWork, Gate, Messages, Value, attend, convolve, message};
@@ -150,6 +151,7 @@ operations! {
         let (first, second, weights) = (x.next().unwrap(), x.next().unwrap(), x.next().unwrap());
         vec![first.tensor_product(&table(), second, weights)]
     };
+    mix([5, 8]) |x| vec![x.next().unwrap().square().mix(&Arc::new(Mixing::new(&[1, 0, 3], [2, 3])), weight(43, [6, 3]))];
     convolve([5, 4], [7, 3], [7, 2]) |x| convolutions(EdgeWork::Fused, x);
     convolve_composed([5, 4], [7, 3], [7, 2]) |x| convolutions(EdgeWork::Composed, x);
     attend([7, 2], [5, 2], [7, 1]) |x| {

@@ -16,6 +16,7 @@ use isograd_ops::dual::Dual;
 use isograd_ops::gradient::Wanted;
 use isograd_ops::index::{EdgeIndex, EdgeList};
 use isograd_ops::kernels::KernelBackend;
+use isograd_ops::kernels::mixing::{self, Mixing, Role};
 use isograd_ops::kernels::tensor_product::{Slot, Table, Term};
 use isograd_ops::memory::MeasuredBackend;
 
@@ -110,6 +111,50 @@ fn the_reference_is_the_sum_over_terms() {
         }
     }
     compare(&[numbers(found.value)], &[expected], 1e-12, "terms");
+}
+
+fn mix_on<B: KernelBackend>(mixing: &Arc<Mixing>, missing: Role, rows: usize, device: &B::Device) -> Vec<f64> {
+    let random = &mut Random(5);
+    let [a, b] = missing.others().map(|role| random.on::<B, 2>(device, mixing.shape(role, rows), 1.0));
+    numbers(B::mix(mixing, missing, a, b))
+}
+
+struct Mixes;
+
+impl RunOn for Mixes {
+    type Output = ();
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) {
+        // One task, several, and none; a degree without components.
+        for (rows, components, channels) in
+            [(9, &[1, 0, 3][..], [5, 7]), (700, &[1, 3, 5], [24, 16]), (0, &[1], [2, 2])]
+        {
+            let mixing = Arc::new(Mixing::new(components, channels));
+            for missing in Role::ALL {
+                let found = mix_on::<B>(&mixing, missing, rows, &device);
+                let expected = mix_on::<F64>(&mixing, missing, rows, &Default::default());
+                compare(&[found], &[expected], 3e-6, &format!("{missing:?}, {rows} rows of {components:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn maps_of_channels_match_the_reference() {
+    Mixes.run::<Flex>(Default::default());
+    on_each_gpu(|| Mixes);
+}
+
+/// The definition, number by number.
+#[test]
+fn the_reference_maps_each_component_by_the_matrix_of_its_degree() {
+    let mixing = Arc::new(Mixing::new(&[1, 2], [2, 1]));
+    let data = |values: &[f64], shape: [usize; 2]| {
+        Tensor::<F64, 2>::from_data(burn::tensor::TensorData::new(values.to_vec(), shape), &Default::default())
+    };
+    let x = data(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1, 6]);
+    let weights = data(&[1.0, 10.0, 100.0, 1000.0], [4, 1]);
+    assert_eq!(numbers(F64::mix(&mixing, Role::Result, x, weights)), [21.0, 4300.0, 6500.0]);
 }
 
 /// Edges between nodes, one of which receives nothing, one of which sends nothing.
@@ -240,5 +285,29 @@ fn gradients_of_convolutions_are_those_of_plain_operations() {
             .collect::<Vec<_>>()
         });
         compare(&found[0], &found[1], 1e-12, &format!("{} channels, {:?}", case.channels, case.moved));
+    }
+}
+
+/// Gradients of a map of channels, and of all that products of its result are made of, against those that autodiff makes of
+/// plain operations.
+#[test]
+fn gradients_of_maps_are_those_of_plain_operations() {
+    type Tracked = Autodiff<F64>;
+    let mixing = Arc::new(Mixing::new(&[1, 0, 3], [5, 7]));
+    for missing in Role::ALL {
+        let device = Default::default();
+        let found =
+            [Tracked::mix, |mixing: &Arc<Mixing>, missing: Role, a: Tensor<Tracked, 2>, b: Tensor<Tracked, 2>| {
+                mixing::mix(mixing, missing, a, b)
+            }]
+            .map(|operation| {
+                let random = &mut Random(5);
+                let leaves = missing.others().map(|role| random.on::<Tracked, 2>(&device, mixing.shape(role, 9), 1.0));
+                let [a, b] = leaves.map(Tensor::require_grad);
+                let of = random.on::<Tracked, 2>(&device, mixing.shape(missing, 9), 1.0);
+                let mut gradients = (operation(&mixing, missing, a.clone(), b.clone()) * of).sum().backward();
+                [a, b].map(|leaf| numbers::<F64, 2>(leaf.grad_remove(&mut gradients).unwrap()))
+            });
+        compare(&found[0], &found[1], 1e-12, &format!("{missing:?}"));
     }
 }

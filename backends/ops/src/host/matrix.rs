@@ -10,6 +10,8 @@ pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
+    /// From one row to the next.
+    stride: usize,
     transposed: bool,
 }
 
@@ -17,7 +19,13 @@ impl<'a> Matrix<'a> {
     /// `[rows, columns]`.
     pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "Matrix: {rows} by {columns}");
-        Self { values, rows, columns, transposed: false }
+        Self::within(values, rows, columns, columns)
+    }
+
+    /// `[rows, columns]`, whose rows begin every `stride` values.
+    pub(crate) fn within(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(values.len() >= reach(rows, columns, stride), "Matrix: {rows} by {columns}, rows {stride} apart");
+        Self { values, rows, columns, stride, transposed: false }
     }
 
     /// As many rows of `columns` values as there are.
@@ -36,9 +44,15 @@ impl<'a> Matrix<'a> {
 
     /// Distance in memory from one column to the next, and from one row to the next.
     fn strides(&self) -> (isize, isize) {
-        let columns = self.columns as isize;
-        if self.transposed { (columns, 1) } else { (1, columns) }
+        let stride = self.stride as isize;
+        if self.transposed { (stride, 1) } else { (1, stride) }
     }
+}
+
+/// Values from the first to the last of a matrix whose rows begin every `stride` values.
+fn reach(rows: usize, columns: usize, stride: usize) -> usize {
+    assert!(stride >= columns, "Matrix: rows of {columns} values overlap {stride} apart");
+    if rows == 0 { 0 } else { (rows - 1) * stride + columns }
 }
 
 /// What becomes of the old values of a product's target.
@@ -53,12 +67,22 @@ pub(crate) enum Old {
 /// # Panics
 /// If shapes do not fit.
 pub(crate) fn product(target: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, old: Old) {
+    let ((m, _), (_, n)) = (a.shape(), b.shape());
+    assert_eq!(target.len(), m * n, "product: target of {m} by {n}");
+    product_within(target, n, a, b, old);
+}
+
+/// The same into rows that begin every `stride` values.
+///
+/// # Panics
+/// If shapes do not fit.
+pub(crate) fn product_within(target: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>, old: Old) {
     let ((m, k), (inner, n)) = (a.shape(), b.shape());
     assert_eq!(k, inner, "product: inner sizes");
-    assert_eq!(target.len(), m * n, "product: target of {m} by {n}");
+    assert!(target.len() >= reach(m, n, stride), "product: target of {m} by {n}, rows {stride} apart");
     let ((a_column, a_row), (b_column, b_row)) = (a.strides(), b.strides());
     // SAFETY: the slices have the lengths that shapes and strides say (asserted here and in
-    // `Matrix::new`), and `target` is borrowed mutably, so it overlaps neither factor.
+    // `Matrix::within`), and `target` is borrowed mutably, so it overlaps neither factor.
     unsafe {
         gemm::gemm(
             m,
@@ -66,7 +90,7 @@ pub(crate) fn product(target: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, old: Old
             k,
             target.as_mut_ptr(),
             1,
-            n as isize,
+            stride as isize,
             old == Old::Added,
             a.values.as_ptr(),
             a_column,
@@ -116,5 +140,15 @@ mod tests {
         let mut d = [0.0; 9];
         product(&mut d, Matrix::new(&a, 2, 3).t(), Matrix::new(&b, 3, 2).t().t().t(), Old::Dropped);
         assert_eq!(d[..3], [1.0, 2.0 + 4.0, 4.0]);
+    }
+
+    #[test]
+    fn products_within_longer_rows() {
+        // Columns 1 and 2 of two rows of three.
+        let a = [9.0, 1.0, 2.0, 9.0, 3.0, 4.0];
+        let mut c = [7.0; 5];
+        let a = Matrix::within(&a[1..], 2, 2, 3);
+        product_within(&mut c, 3, a, Matrix::new(&[1.0, 0.0, 0.0, 2.0], 2, 2), Old::Dropped);
+        assert_eq!(c, [1.0, 4.0, 7.0, 3.0, 8.0]);
     }
 }

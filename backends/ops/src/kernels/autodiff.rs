@@ -10,6 +10,7 @@ use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use super::KernelBackend;
 use super::contraction::{Contraction, Order};
+use super::mixing::{self, Mixing, Role};
 use super::reference::silu_curvature;
 use super::tensor_product::{self, Slot, Table};
 use crate::dual::Dual;
@@ -163,6 +164,10 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
 
     fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
         tensor_product::autodiff::tensor_product(table, missing, factors)
+    }
+
+    fn mix(mixing: &Arc<Mixing>, missing: Role, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        mixing::autodiff::mix(mixing, missing, a, b)
     }
 
     fn silu<const R: usize>(x: Tensor<Self, R>) -> Tensor<Self, R> {

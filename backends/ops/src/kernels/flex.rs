@@ -7,6 +7,7 @@ use burn_flex::Flex;
 use rayon::prelude::*;
 
 use super::contraction::{self, Contraction};
+use super::mixing::{self, Mixing, Role};
 use super::tensor_product::{self, Slot, Table};
 use super::{AdamwState, AdamwStep, KernelBackend, Rates, reference};
 use crate::dual::Dual;
@@ -79,6 +80,10 @@ impl KernelBackend for Flex {
 
     fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
         tensor_product::flex::tensor_product(table, missing, factors)
+    }
+
+    fn mix(mixing: &Arc<Mixing>, missing: Role, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        mixing::flex::mix(mixing, missing, a, b)
     }
 
     fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {

@@ -10,6 +10,7 @@ use crate::dual::Dual;
 use crate::index::{EdgeIndex, Grouping};
 use crate::kernels::KernelBackend;
 use crate::kernels::contraction::{self, Contraction};
+use crate::kernels::mixing::{self, Mixing, Role};
 use crate::kernels::tensor_product::{self, Slot, Table};
 use crate::message::scratch::{MessageShape, Scratch, scratch};
 use crate::message::{
@@ -57,6 +58,16 @@ impl KernelBackend for Sketch {
         let read = factors.into_iter().flat_map(|factor| [Some(factor.value), factor.tangent]).flatten();
         let _read: Vec<Sketched> = read.map(|read| primitive(read).whole()).collect();
         Dual { value: of(&like, shape), tangent: dual.then(|| of(&like, shape)) }
+    }
+
+    fn mix(mixing: &Arc<Mixing>, missing: Role, a: Matrix, b: Matrix) -> Matrix {
+        let rows = mixing.rows(missing, [a.dims(), b.dims()]);
+        let a = primitive(a);
+        if a.is_gpu() {
+            return mixing::mix(mixing, missing, tensor(a), b);
+        }
+        let (a, _b) = (a.whole(), primitive(b).whole());
+        of(&a, mixing.shape(missing, rows))
     }
 
     fn gather(grouping: &Grouping<Self>, values: Matrix) -> Matrix {

@@ -10,6 +10,7 @@ use crate::convolution::{self, ConvolutionBackend, ConvolutionInputs};
 use crate::dual::Dual;
 use crate::index::EdgeIndex;
 use crate::kernels::KernelBackend;
+use crate::kernels::mixing::{Mixing, Role};
 use crate::kernels::tensor_product::{Slot, Table};
 
 impl<B: Backend> From<Value<B>> for Dual<B> {
@@ -32,6 +33,15 @@ impl<B: KernelBackend> Value<B> {
     /// If shapes do not fit.
     pub fn tensor_product(self, table: &Arc<Table>, other: Self, weights: Self) -> Self {
         B::tensor_product(table, Slot::Out, [weights, self, other].map(Dual::from)).into()
+    }
+
+    /// Rows of tensor features with their channels mixed, by a matrix for each degree, `[matrices C, K]`; see
+    /// [`mixing`](mod@crate::kernels::mixing).
+    ///
+    /// # Panics
+    /// If shapes do not fit.
+    pub fn mix(self, mixing: &Arc<Mixing>, weights: Tensor<B, 2>) -> Self {
+        self.linear(|x| B::mix(mixing, Role::Result, x, weights.clone()))
     }
 }
 
