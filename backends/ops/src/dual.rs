@@ -59,4 +59,9 @@ impl<A: AutodiffBackend, const R: usize> Dual<A, R> {
     pub fn inner(self) -> Dual<A::InnerBackend, R> {
         Dual { value: self.value.inner(), tangent: self.tangent.map(Tensor::inner) }
     }
+
+    /// The same numbers on the backend with autodiff.
+    pub fn from_inner(inner: Dual<A::InnerBackend, R>) -> Self {
+        Self { value: Tensor::from_inner(inner.value), tangent: inner.tangent.map(Tensor::from_inner) }
+    }
 }

@@ -5,6 +5,7 @@
 //! Each has a default of plain tensor operations, in [`reference`](mod@reference).
 
 mod autodiff;
+pub mod bound;
 pub mod contraction;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
@@ -22,7 +23,7 @@ use self::contraction::Contraction;
 use self::mixing::{Mixing, Role};
 use self::tensor_product::{Slot, Table};
 use crate::dual::Dual;
-use crate::index::Grouping;
+use crate::index::{EdgeIndex, Grouping};
 
 /// One step of AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,6 +75,12 @@ pub struct AdamwState<B: Backend> {
     pub moments: [Tensor<B, 1>; 2],
 }
 
+/// A function of matrices, and of the edges between the nodes that some of their rows are, on whatever backend.
+pub trait EdgeFunction {
+    /// What it makes of them.
+    fn call<B: KernelBackend>(self, inputs: Vec<Dual<B>>, edges: &EdgeIndex<B>) -> Vec<Dual<B>>;
+}
+
 /// A backend with its own versions of these operations, or with the defaults.
 pub trait KernelBackend: Backend {
     /// `a b` of `a [rows, K]` and `b [K, C]`, in the precision of the backend.
@@ -121,6 +128,20 @@ pub trait KernelBackend: Backend {
         mixing::mix(mixing, missing, a, b)
     }
 
+    /// Tensor features `[rows, M C]`, each channel over the root of one more than the mean square of its M components; see
+    /// [`bound`](mod@bound).
+    ///
+    /// # Panics
+    /// If the columns are no multiple of M.
+    fn bound(components: usize, x: Dual<Self>) -> Dual<Self> {
+        bound::bound(components, x)
+    }
+
+    /// The gradients of x and its tangent, from those of [`Self::bound`]'s result.
+    fn bound_backward(components: usize, x: Dual<Self>, gradient: Dual<Self>) -> Dual<Self> {
+        bound::bound_backward(components, x, gradient)
+    }
+
     /// Of `values [N, C]` the row of each row's group, `[E, C]`.
     fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {
         reference::gather(grouping, values)
@@ -135,6 +156,16 @@ pub trait KernelBackend: Backend {
     /// through it.
     fn max_groups(grouping: &Grouping<Self>, rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
         reference::max_groups(grouping, rows)
+    }
+
+    /// What a function makes of its inputs, through which no gradient flows: where the backend differentiates, it is called
+    /// on the one without.
+    fn without_gradient<F: EdgeFunction>(
+        function: F,
+        inputs: Vec<Dual<Self>>,
+        edges: &EdgeIndex<Self>,
+    ) -> Vec<Dual<Self>> {
+        function.call(inputs, edges)
     }
 
     /// A parameter and its moments after a step.

@@ -151,6 +151,7 @@ operations! {
         let (first, second, weights) = (x.next().unwrap(), x.next().unwrap(), x.next().unwrap());
         vec![first.tensor_product(&table(), second, weights)]
     };
+    bounded(SHAPE) |x| vec![x.next().unwrap().bounded(3)];
     mix([5, 8]) |x| vec![x.next().unwrap().square().mix(&Arc::new(Mixing::new(&[1, 0, 3], [2, 3])), weight(43, [6, 3]))];
     convolve([5, 4], [7, 3], [7, 2]) |x| convolutions(EdgeWork::Fused, x);
     convolve_composed([5, 4], [7, 3], [7, 2]) |x| convolutions(EdgeWork::Composed, x);

@@ -113,6 +113,37 @@ fn the_reference_is_the_sum_over_terms() {
     compare(&[numbers(found.value)], &[expected], 1e-12, "terms");
 }
 
+/// The result, and its gradients.
+fn bound_on<B: KernelBackend>(channels: usize, moved: [bool; 2], device: &B::Device) -> Vec<Vec<f64>> {
+    let random = &mut Random(5);
+    let [x, gradient] = moved.map(|moved| dual::<B>(random, moved, [300, 3 * channels], device));
+    let mut found = flat(B::bound(3, x.clone()));
+    found.extend(flat(B::bound_backward(3, x, gradient)));
+    found
+}
+
+struct Bounds;
+
+impl RunOn for Bounds {
+    type Output = ();
+
+    fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) {
+        for channels in CHANNELS {
+            for moved in [[false; 2], [true; 2]] {
+                let found = bound_on::<B>(channels, moved, &device);
+                let expected = bound_on::<F64>(channels, moved, &Default::default());
+                compare(&found, &expected, 3e-6, &format!("{channels} channels, {moved:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn bounds_match_the_reference() {
+    Bounds.run::<Flex>(Default::default());
+    on_each_gpu(|| Bounds);
+}
+
 fn mix_on<B: KernelBackend>(mixing: &Arc<Mixing>, missing: Role, rows: usize, device: &B::Device) -> Vec<f64> {
     let random = &mut Random(5);
     let [a, b] = missing.others().map(|role| random.on::<B, 2>(device, mixing.shape(role, rows), 1.0));

@@ -134,10 +134,12 @@ impl<B: KernelBackend> Graph<B> {
         if self.edges == 0 {
             return None;
         }
-        let make = |vectors: &Value<B>| Arc::new(Edges::new(radial, vectors, &self.index, &self.inverse_degree));
-        let (known, edges) = self.radial.get_or_init(|| (radial.clone(), make(&self.vectors.detached())));
+        let (known, edges) = self.radial.get_or_init(|| {
+            let edges = Edges::without_gradient(radial, &self.vectors, &self.index, &self.inverse_degree);
+            (radial.clone(), Arc::new(edges))
+        });
         if known != radial {
-            return Some(make(&self.vectors));
+            return Some(Arc::new(Edges::new(radial, &self.vectors, &self.index, &self.inverse_degree)));
         }
         Some(match &self.own {
             Some(own) => own.get_or_init(|| Arc::new(edges.leaves())).clone(),

@@ -2,10 +2,17 @@
 //!
 //! Features are symmetric traceless tensors of degrees 0 to l, in F channels ([`Harmonics`]). A layer first sums over
 //! neighbours what is a moment of their density: their features times radial functions times harmonics of the direction,
-//! `A_i = sum_j R(r_ij) Y(r_ij) X_j / sqrt(1 + sum_j w(r_ij))`. Products of moments then have more than two bodies:
-//! `T = A + A A` and `U = T + T A`, channel by channel, with weights for each path, channel and kind of atom, so that U has
-//! terms of one to three factors, which are correlations of two to four atoms. A linear map of U is added to the features,
-//! and a perceptron of the scalars to the scalars.
+//!
+//! ```text
+//! A_i = M sum_j R(r_ij) Y(r_ij) S X_j / sqrt(1 + sum_j w(r_ij)),   R_c(r) = 3 sum_k W_kc B_k(r) w(r)
+//! ```
+//!
+//! with linear maps S and M of channels, one for each degree, a basis B and the envelope w. Each channel of A is divided by the
+//! root of one more than its mean square ([`Value::bounded`]): what follows are polynomials, and would grow without bounds
+//! where atoms are closer than any were in training. Products of moments have more than two bodies: `T = A + A A` and
+//! `U = T + T A`, channel by channel, with weights for each path, channel and kind of atom, so that U has terms of one to three
+//! factors, which are correlations of two to four atoms. A linear map of U is added to the features, and a perceptron of the
+//! scalars to the scalars.
 //!
 //! That is the atomic cluster expansion (Drautz 2019, doi:10.1103/PhysRevB.99.014104) with messages, as in MACE (Batatia et
 //! al. 2022, arXiv:2206.07697) and CACE (Cheng 2024, arXiv:2402.07472). What differs: products are made step by step instead
@@ -218,7 +225,9 @@ impl Layer {
         let weight = weights.get(self.radial_weights).mul_scalar(RADIAL_SCALE);
         let of = Convolution { nodes, directions, features, weight };
         let moments = convolve(self.work, &self.moments, &graph.index, of) * edges.mean.clone().sqrt();
-        let moments = bounded(self.mixed.apply(weights, &moments), self.width);
+        let moments = self.mixed.apply(weights, &moments);
+        let components = moments.dims()[1] / self.width;
+        let moments = moments.bounded(components);
         let [squares, cubes] = &self.products;
         let products = moments.clone() + squares.apply(weights, graph, moments.clone(), moments.clone());
         let more = cubes.apply(weights, graph, products.clone(), moments);
@@ -226,15 +235,6 @@ impl Layer {
         let products = products.columns(0..columns) + more;
         Some(self.received.apply(weights, &products))
     }
-}
-
-/// Tensors `[N, components F]`, each channel of a node over `sqrt(1 + s)` with the mean square s of its components. Products
-/// are polynomials, and would else grow without bounds where atoms are closer than any were in training.
-fn bounded<B: MessageBackend>(tensors: Value<B>, width: usize) -> Value<B> {
-    let components = tensors.dims()[1] / width;
-    let squares = tensors.clone().dot_vectors(tensors.clone(), components);
-    let scale = squares.div_scalar(components as f64).add_scalar(1.0).sqrt().recip();
-    tensors.scale_vectors(scale)
 }
 
 impl<B: MessageBackend> Block<B, Graph<B>> for Layer {

@@ -5,7 +5,6 @@
 mod backward;
 mod forward;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::DType;
@@ -109,18 +108,6 @@ impl<'a, const D: usize> Host<'a, D> {
     /// Numbers of a row of nodes, and of a row of the result.
     fn columns(&self, slot: Slot) -> usize {
         self.table.size(slot) * self.sizes.channels
-    }
-
-    /// First and one past the last receiver of a lane.
-    fn receivers(&self, lane: &Range<usize>) -> Range<usize> {
-        self.receivers[lane.start] as usize..self.receivers[lane.end - 1] as usize + 1
-    }
-
-    /// Smallest and one past the largest sender of a lane.
-    fn senders(&self, lane: &Range<usize>) -> Range<usize> {
-        let senders = &self.senders[lane.clone()];
-        let first = senders.iter().min().map_or(0, |&node| node as usize);
-        first..senders.iter().max().map_or(0, |&node| node as usize + 1)
     }
 
     fn edge(&self, edge: usize) -> Edge<'_, D> {

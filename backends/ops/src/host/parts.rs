@@ -18,6 +18,12 @@ impl Part {
         Self { values: vec![0.0; range.len() * width], range }
     }
 
+    /// The rows from the first to the last of some nodes.
+    pub(crate) fn among(nodes: &[u32], width: usize) -> Self {
+        let first = nodes.iter().min().map_or(0, |&node| node as usize);
+        Self::new(first..nodes.iter().max().map_or(0, |&node| node as usize + 1), width)
+    }
+
     pub(crate) fn row(&mut self, node: usize, width: usize) -> &mut [f32] {
         &mut self.values[(node - self.range.start) * width..][..width]
     }

@@ -8,13 +8,13 @@ use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-use super::KernelBackend;
 use super::contraction::{Contraction, Order};
 use super::mixing::{self, Mixing, Role};
 use super::reference::silu_curvature;
 use super::tensor_product::{self, Slot, Table};
+use super::{EdgeFunction, KernelBackend, bound};
 use crate::dual::Dual;
-use crate::index::Grouping;
+use crate::index::{EdgeIndex, Grouping};
 use crate::primitive::{primitive, tensor};
 
 #[derive(Debug)]
@@ -168,6 +168,19 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
 
     fn mix(mixing: &Arc<Mixing>, missing: Role, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
         mixing::autodiff::mix(mixing, missing, a, b)
+    }
+
+    fn bound(components: usize, x: Dual<Self>) -> Dual<Self> {
+        bound::autodiff::bound(components, x)
+    }
+
+    fn without_gradient<F: EdgeFunction>(
+        function: F,
+        inputs: Vec<Dual<Self>>,
+        edges: &EdgeIndex<Self>,
+    ) -> Vec<Dual<Self>> {
+        let inner = inputs.into_iter().map(Dual::inner).collect();
+        B::without_gradient(function, inner, &edges.inner()).into_iter().map(Dual::from_inner).collect()
     }
 
     fn silu<const R: usize>(x: Tensor<Self, R>) -> Tensor<Self, R> {

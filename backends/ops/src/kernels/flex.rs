@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::contraction::{self, Contraction};
 use super::mixing::{self, Mixing, Role};
 use super::tensor_product::{self, Slot, Table};
-use super::{AdamwState, AdamwStep, KernelBackend, Rates, reference};
+use super::{AdamwState, AdamwStep, KernelBackend, Rates, bound, reference};
 use crate::dual::Dual;
 use crate::host::parts::in_chunks;
 use crate::host::{Values, from_values};
@@ -84,6 +84,14 @@ impl KernelBackend for Flex {
 
     fn mix(mixing: &Arc<Mixing>, missing: Role, a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
         mixing::flex::mix(mixing, missing, a, b)
+    }
+
+    fn bound(components: usize, x: Dual<Self>) -> Dual<Self> {
+        bound::flex::bound(components, x)
+    }
+
+    fn bound_backward(components: usize, x: Dual<Self>, gradient: Dual<Self>) -> Dual<Self> {
+        bound::flex::bound_backward(components, x, gradient)
     }
 
     fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {

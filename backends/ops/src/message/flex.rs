@@ -138,18 +138,6 @@ impl<'a> Host<'a> {
     fn envelope(&self, edge: usize) -> f32 {
         self.envelope.as_ref().map_or(1.0, |envelope| envelope.get()[edge])
     }
-
-    /// First and one past the last receiver of a lane.
-    fn receivers(&self, lane: &Range<usize>) -> Range<usize> {
-        self.receivers[lane.start] as usize..self.receivers[lane.end - 1] as usize + 1
-    }
-
-    /// Smallest and one past the largest sender of a lane.
-    fn senders(&self, lane: &Range<usize>) -> Range<usize> {
-        let senders = &self.senders[lane.clone()];
-        let first = senders.iter().min().map_or(0, |&node| node as usize);
-        first..senders.iter().max().map_or(0, |&node| node as usize + 1)
-    }
 }
 
 /// A lane in tiles of as many edges.

@@ -8,10 +8,10 @@ use super::tiles::Tiles;
 use super::{Meter, Sketch, Sketched};
 use crate::dual::Dual;
 use crate::index::{EdgeIndex, Grouping};
-use crate::kernels::KernelBackend;
 use crate::kernels::contraction::{self, Contraction};
 use crate::kernels::mixing::{self, Mixing, Role};
 use crate::kernels::tensor_product::{self, Slot, Table};
+use crate::kernels::{KernelBackend, bound};
 use crate::message::scratch::{MessageShape, Scratch, scratch};
 use crate::message::{
     DualGradients, DualInputs, DualOutputs, GateInputs, MessageBackend, MessageGradients, MessageInputs,
@@ -58,6 +58,20 @@ impl KernelBackend for Sketch {
         let read = factors.into_iter().flat_map(|factor| [Some(factor.value), factor.tangent]).flatten();
         let _read: Vec<Sketched> = read.map(|read| primitive(read).whole()).collect();
         Dual { value: of(&like, shape), tangent: dual.then(|| of(&like, shape)) }
+    }
+
+    fn bound(components: usize, x: Dual<Self>) -> Dual<Self> {
+        if primitive(x.value.clone()).is_gpu() {
+            return bound::bound(components, x);
+        }
+        x.map(|x| tensor(primitive(x).whole().copied()))
+    }
+
+    fn bound_backward(components: usize, x: Dual<Self>, gradient: Dual<Self>) -> Dual<Self> {
+        if primitive(x.value.clone()).is_gpu() {
+            return bound::bound_backward(components, x, gradient);
+        }
+        gradient.map(|gradient| tensor(primitive(gradient).whole().copied()))
     }
 
     fn mix(mixing: &Arc<Mixing>, missing: Role, a: Matrix, b: Matrix) -> Matrix {

@@ -35,6 +35,15 @@ impl<B: KernelBackend> Value<B> {
         B::tensor_product(table, Slot::Out, [weights, self, other].map(Dual::from)).into()
     }
 
+    /// Tensor features of M components, each channel over the root of one more than its mean square; see
+    /// [`bound`](mod@crate::kernels::bound).
+    ///
+    /// # Panics
+    /// If the columns are no multiple of M.
+    pub fn bounded(self, components: usize) -> Self {
+        B::bound(components, self.into()).into()
+    }
+
     /// Rows of tensor features with their channels mixed, by a matrix for each degree, `[matrices C, K]`; see
     /// [`mixing`](mod@crate::kernels::mixing).
     ///

@@ -2,8 +2,9 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use isograd_ops::dual::Dual;
 use isograd_ops::index::EdgeIndex;
-use isograd_ops::kernels::KernelBackend;
+use isograd_ops::kernels::{EdgeFunction, KernelBackend};
 use isograd_ops::value::Value;
 
 use super::radial::{Envelope, Radial};
@@ -59,6 +60,35 @@ impl<B: KernelBackend> Edges<B> {
         Self { vectors, squared, features, envelope, mean, tensors }
     }
 
+    /// The same, through which no gradient flows.
+    pub fn without_gradient(
+        radial: &Radial,
+        vectors: &Value<B>,
+        index: &EdgeIndex<B>,
+        inverse_degree: &Value<B>,
+    ) -> Self {
+        let inputs = [vectors, inverse_degree].map(|input| input.clone().into());
+        let made = B::without_gradient(Made { radial }, inputs.into(), index);
+        let mut made = made.into_iter().map(Value::from);
+        // In the order of `Edges::into_values`.
+        let mut next = || made.next().unwrap_or_else(|| panic!("Edges: fewer values than were made"));
+        Self {
+            vectors: next(),
+            squared: next(),
+            features: next(),
+            mean: next(),
+            envelope: (radial.envelope != Envelope::None).then(&mut next),
+            tensors: radial.directions.is_some().then(|| TensorEdges { directions: next(), features: next() }),
+        }
+    }
+
+    fn into_values(self) -> Vec<Value<B>> {
+        let mut values = vec![self.vectors, self.squared, self.features, self.mean];
+        values.extend(self.envelope);
+        values.extend(self.tensors.into_iter().flat_map(|own| [own.directions, own.features]));
+        values
+    }
+
     /// These edges, as they were given, after nodes have moved by `displacement` `[N, D]`; without tensors.
     pub fn moved(&self, radial: &Radial, index: &EdgeIndex<B>, displacement: &Value<B>) -> Self {
         let sender = displacement.clone().gather(&index.senders);
@@ -100,6 +130,19 @@ impl<B: KernelBackend> Edges<B> {
     /// Unit vectors `[E, D]`, `r / sqrt(|r|^2 + smallest)`: where an edge has no length, its direction has none.
     pub fn directions(&self, smallest: f64) -> Value<B> {
         unit(&self.vectors, &self.squared, smallest)
+    }
+}
+
+/// [`Edges::new`] as a function of vectors and of one over the numbers of neighbours.
+struct Made<'a> {
+    radial: &'a Radial,
+}
+
+impl EdgeFunction for Made<'_> {
+    fn call<B: KernelBackend>(self, inputs: Vec<Dual<B>>, edges: &EdgeIndex<B>) -> Vec<Dual<B>> {
+        let inputs: Vec<Value<B>> = inputs.into_iter().map(Value::from).collect();
+        let made = Edges::new(self.radial, &inputs[0], edges, &inputs[1]);
+        made.into_values().into_iter().map(Dual::from).collect()
     }
 }
 

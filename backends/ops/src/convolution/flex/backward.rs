@@ -83,7 +83,7 @@ impl<const D: usize> pulp::WithSimd for Lane<'_, D> {
         let mut to_radial: [Vec<f32>; D] = std::array::from_fn(|_| vec![0.0; TILE * paths]);
         let geometry = if wanted.geometry { lane.len() } else { 0 };
         let mut sums = LaneSums {
-            nodes: std::array::from_fn(|_| Part::new(host.senders(lane), nodes)),
+            nodes: std::array::from_fn(|_| Part::among(&host.senders[lane.clone()], nodes)),
             directions: std::array::from_fn(|_| vec![0.0; geometry * first]),
             features: std::array::from_fn(|_| vec![0.0; geometry * basis]),
             weight: vec![0.0; if wanted.weights { basis * paths } else { 0 }],

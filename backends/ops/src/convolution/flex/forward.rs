@@ -40,7 +40,7 @@ impl<const D: usize> pulp::WithSimd for Lane<'_, D> {
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         let Self { host, lane } = self;
         let columns = host.columns(Slot::Out);
-        let mut found: [Part; D] = std::array::from_fn(|_| Part::new(host.receivers(lane), columns));
+        let mut found: [Part; D] = std::array::from_fn(|_| Part::among(&host.receivers[lane.clone()], columns));
         let pairs = host.table.pairs();
         let mut mixes = vec![[0.0; D]; pairs.outs.len()];
         for edge in lane.clone() {

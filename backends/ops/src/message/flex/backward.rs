@@ -26,8 +26,8 @@ struct LaneSums {
 impl LaneSums {
     fn new(host: &Host<'_>, lane: &Range<usize>, wanted: Wanted) -> Self {
         Self {
-            receiver: Part::new(host.receivers(lane), host.width),
-            sender: Part::new(host.senders(lane), host.width),
+            receiver: Part::among(&host.receivers[lane.clone()], host.width),
+            sender: Part::among(&host.senders[lane.clone()], host.width),
             features: vec![0.0; if wanted.geometry { lane.len() * host.basis } else { 0 }],
             envelope: Vec::new(),
             weights: wanted.weights.then(|| WeightSums::new(host)),

@@ -51,7 +51,7 @@ impl pulp::WithSimd for Lane<'_> {
 #[inline(always)]
 fn lane_forward(host: &Host<'_>, lane: &Range<usize>, [first, second]: [&mut [f32]; 2]) -> (Part, Vec<f32>) {
     let width = host.width;
-    let mut part = Part::new(host.receivers(lane), width);
+    let mut part = Part::among(&host.receivers[lane.clone()], width);
     let mut gates = Vec::new();
     for tile in tiles(lane, host.tile()) {
         let size = tile.len() * width;

@@ -28,8 +28,8 @@ impl LaneSums {
         let (primal, width) = (&host.primal, host.primal.width);
         let features = |there: bool| vec![0.0; if wanted.geometry && there { lane.len() * primal.basis } else { 0 }];
         Self {
-            receiver: [(); 2].map(|()| Part::new(primal.receivers(lane), width)),
-            sender: [(); 2].map(|()| Part::new(primal.senders(lane), width)),
+            receiver: [(); 2].map(|()| Part::among(&primal.receivers[lane.clone()], width)),
+            sender: [(); 2].map(|()| Part::among(&primal.senders[lane.clone()], width)),
             features: [true, host.features.is_some()].map(features),
             envelope: [Vec::new(), Vec::new()],
             weights: wanted.weights.then(|| WeightSums::new(primal)),

@@ -58,7 +58,7 @@ impl pulp::WithSimd for Lane<'_> {
 fn lane_forward(host: &DualHost<'_>, lane: &Range<usize>, [first, second]: [&mut [f32]; 2]) -> LaneOutputs {
     let primal = &host.primal;
     let width = primal.width;
-    let mut gathered = [(); 2].map(|()| Part::new(primal.receivers(lane), width));
+    let mut gathered = [(); 2].map(|()| Part::among(&primal.receivers[lane.clone()], width));
     let mut gates = [Vec::new(), Vec::new()];
     for tile in host.tiles(lane) {
         let size = 2 * tile.len() * width;
