@@ -94,7 +94,7 @@ pub fn derivatives_match_finite_differences(subject: &Subject) {
         flow.need(name).into_tensor().into_data().iter::<f64>().collect()
     };
     let slope = |changed: &dyn Fn(f64) -> HostBatch| -> Vec<f64> {
-        const STEP: f64 = 1e-5;
+        const STEP: f64 = 2e-6;
         let [ahead, behind] = [STEP, -STEP].map(|step| of(&changed(step), "energy"));
         ahead.iter().zip(&behind).map(|(ahead, behind)| (ahead - behind) / (2.0 * STEP)).collect()
     };
@@ -163,7 +163,7 @@ pub fn hessian_products_match_finite_differences(subject: &Subject) {
         let mut flow = found.unwrap_or_else(|error| panic!("{}: {error}", subject.name));
         flow.need("forces").into_tensor().into_data().iter::<f64>().collect()
     };
-    const STEP: f64 = 1e-5;
+    const STEP: f64 = 2e-6;
     let [ahead, behind] = [STEP, -STEP].map(forces);
     let directions = Tensor::from_data(TensorData::new(along.clone(), [batch.nodes(), 3]), &device);
     let product = network.hessian_product(&layout.view(&weights), &batch, directions, &device);
