@@ -20,7 +20,13 @@ pub enum LossKind {
     Mse,
     /// Half the squared error up to `huber_delta`, linear beyond.
     Huber,
+    /// The length of the error of each vector, which does not depend on how it is turned, as the sum of absolute errors of
+    /// components does; of a number the absolute error.
+    Norm,
 }
+
+/// What is added to squared lengths, so that the slope of a length is finite at zero.
+const SMALLEST_SQUARE: f64 = 1e-12;
 
 /// One term of the loss. Of a class it is the cross entropy, whatever its kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,6 +88,13 @@ fn penalty<B: Backend>(term: &Term, errors: Tensor<B, 2>) -> Tensor<B, 1> {
             let far = size - near.clone();
             (near.clone() * near).mul_scalar(0.5).sum() + far.mul_scalar(term.delta).sum()
         }
+        LossKind::Norm => {
+            // Counts are of components: each has the length of its vector.
+            let [_, components] = errors.dims();
+            let squares = (errors.clone() * errors).sum_dim(1);
+            let lengths = squares.add_scalar(SMALLEST_SQUARE).sqrt().sub_scalar(SMALLEST_SQUARE.sqrt());
+            lengths.sum().mul_scalar(components as f64)
+        }
     }
 }
 
@@ -124,6 +137,9 @@ mod tests {
         assert_relative_eq!(value(LossKind::Mse, &counts), 0.25 + 10.0 * 0.0925 / 6.0, max_relative = 1e-6);
         let huber = (0.005 + 0.1 * 0.4) + 10.0 * (0.005 + 0.1 * 0.2 + 0.5 * 0.0025) / 6.0;
         assert_relative_eq!(value(LossKind::Huber, &counts), huber as f32, max_relative = 1e-6);
+        // Lengths of 0.3 and 0.05, each of three components.
+        let norm = 0.5 + 10.0 * (3.0 * 0.35 / 6.0);
+        assert_relative_eq!(value(LossKind::Norm, &counts), norm as f32, max_relative = 1e-4);
         let double = [counts.clone(), counts.clone()].into_iter().sum();
         assert_relative_eq!(value(LossKind::Mae, &double) * 2.0, value(LossKind::Mae, &counts), max_relative = 1e-6);
         assert_eq!(value(LossKind::Mae, &LabelCounts::default()), 0.0);
