@@ -44,6 +44,7 @@ impl Trainer {
             references: None,
         };
         let config = Config {
+            preset: None,
             data: DataConfig { sources: vec![source], split_by: SplitBy::Frame, ..DataConfig::default() },
             model: ModelConfig { kind: A::KIND.into(), options, ..ModelConfig::default() },
             task,

@@ -4,6 +4,7 @@
 //! value; [`Config::to_toml`] writes it back as the run directory's `config.toml`.
 
 mod load;
+mod presets;
 mod sections;
 
 pub use sections::{

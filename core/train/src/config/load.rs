@@ -6,7 +6,7 @@ use isograd_models::{Invalid, Registry};
 use isograd_tasks::{Forces, LossConfig, TaskConfig};
 use serde::Serialize;
 
-use super::{Config, ModelConfig, SourceConfig};
+use super::{Config, ModelConfig, SourceConfig, presets};
 use crate::{Error, Result};
 
 impl Config {
@@ -51,9 +51,15 @@ impl Config {
         for text in overrides {
             set(&mut table, text).map_err(|message| Error::Config { place: format!("--set {text}"), message })?;
         }
-        let config: Result<Self, toml::de::Error> =
-            if overrides.is_empty() { toml::from_str(text) } else { table.try_into() };
-        let mut config = config.map_err(|error| fail(explain(&error)))?;
+        presets::apply(&mut table).map_err(fail)?;
+        let merged = table.clone().try_into();
+        // What the text itself does not allow is best shown there.
+        let config = if overrides.is_empty() {
+            merged.or_else(|error| toml::from_str::<Self>(text).and(Err(error)))
+        } else {
+            merged
+        };
+        let mut config: Self = config.map_err(|error| fail(explain(&error)))?;
         config.fill();
         let set_here = overrides.is_empty().then_some(text);
         config.model.fill(registry).map_err(|invalid| fail(explain_model(&invalid, set_here)))?;

@@ -22,6 +22,10 @@ use crate::{Error, Result, ScheduleConfig};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// `fast`, `accurate` or `large`: a recipe for what the config does not say of model, loss and training. Reading a
+    /// config puts it in place, and leaves nothing here.
+    #[serde(default, skip_serializing)]
+    pub preset: Option<String>,
     /// Where structures come from.
     pub data: DataConfig,
     /// What it is trained for.
@@ -162,7 +166,7 @@ const PAPER_KIND: &str = "egnn";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// For potentials: the defaults of each kind; of `egnn` width 128, 4 layers, 16 Bessel functions, polynomial envelope,
+    /// For potentials: the defaults of each kind; of `egnn` width 128, 4 layers, 16 Bessel functions, polynomial envelope.
     #[default]
     Atomistic,
     /// The sizes of the scaling study arXiv:2504.08112, of `egnn` only: width 50, 3 layers, squared distance, cosine
