@@ -4,7 +4,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
 use isograd_ops::value::Value;
 
-use crate::{BlockWeights, Layout, Result};
+use crate::{BlockWeights, Result, Spec};
 
 /// A part of a model: a function of what flows into it, of its own weights and of the context, and of nothing else. Random
 /// numbers come only from Burn's generator, see [`Walk::random`](crate::Walk).
@@ -160,16 +160,15 @@ pub trait WeightSource<B: Backend> {
     /// Where they cannot be had.
     fn weights(&self, block: usize) -> Result<Vec<Tensor<B, 1>>>;
 
-    /// Whose weights they are.
-    fn layout(&self) -> &Layout;
+    /// What the weights of a block are declared as.
+    fn parameters(&self, block: usize) -> &[Spec];
 
     /// The weights of a block, each in its shape.
     ///
     /// # Errors
     /// As [`Self::weights`].
     fn of(&self, block: usize) -> Result<BlockWeights<B>> {
-        let layout = self.layout();
-        Ok(BlockWeights::new(self.weights(block)?, &layout.parameters()[layout.block(block)]))
+        Ok(BlockWeights::new(self.weights(block)?, self.parameters(block)))
     }
 }
 
@@ -182,7 +181,7 @@ impl<B: Backend, S: WeightSource<B> + ?Sized> WeightSource<B> for &S {
         (**self).weights(block)
     }
 
-    fn layout(&self) -> &Layout {
-        (**self).layout()
+    fn parameters(&self, block: usize) -> &[Spec] {
+        (**self).parameters(block)
     }
 }

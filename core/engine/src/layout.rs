@@ -51,6 +51,11 @@ impl Layout {
         &self.parameters
     }
 
+    /// Those of a block.
+    pub fn parameters_of(&self, block: usize) -> &[Spec] {
+        &self.parameters[self.block(block)]
+    }
+
     /// R.
     pub fn ranks(&self) -> usize {
         self.ranks
@@ -156,8 +161,8 @@ impl<B: Backend> WeightSource<B> for Whole<'_, B> {
         Ok(self.values[self.layout.block(block)].to_vec())
     }
 
-    fn layout(&self) -> &Layout {
-        self.layout
+    fn parameters(&self, block: usize) -> &[Spec] {
+        self.layout.parameters_of(block)
     }
 }
 

@@ -9,7 +9,7 @@ use burn::tensor::backend::Backend;
 use isograd_ops::profile::VALUE;
 use isograd_ops::sketch::{Meter, Sketch, SketchDevice};
 
-use crate::{Block, BlockWeights, Blocks, Flow, Layout, Result, Sink, WeightSource};
+use crate::{Block, BlockWeights, Blocks, Flow, Layout, Result, Sink, Spec, WeightSource};
 
 /// Blocks after each of which a meter counts what is there as kept.
 pub fn settling<B: Backend, C: 'static>(blocks: Blocks<B, C>, meter: &Arc<Meter>) -> Blocks<B, C> {
@@ -91,8 +91,8 @@ impl WeightSource<Sketch> for SketchedWeights<'_> {
         }
     }
 
-    fn layout(&self) -> &Layout {
-        self.layout
+    fn parameters(&self, block: usize) -> &[Spec] {
+        self.layout.parameters_of(block)
     }
 }
 

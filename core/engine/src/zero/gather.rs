@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use isograd_comm::{Communicator, Pending};
 
-use crate::{Error, Layout, Result, WeightSource};
+use crate::{Error, Layout, Result, Spec, WeightSource};
 
 /// Weights of which every rank has a piece of each block. The next block's are gathered while one runs.
 pub(super) struct Gathering<'a, B: Backend> {
@@ -54,7 +54,7 @@ impl<B: Backend> WeightSource<B> for Gathering<'_, B> {
         Ok(weights)
     }
 
-    fn layout(&self) -> &Layout {
-        self.layout
+    fn parameters(&self, block: usize) -> &[Spec] {
+        self.layout.parameters_of(block)
     }
 }
