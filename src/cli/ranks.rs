@@ -144,7 +144,7 @@ impl<D: FnOnce() -> Result<Arc<Prepared>>> RunOn for Process<'_, D> {
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let Self { config, world, timeout, resume, stop, data } = self;
-        let ranks = RankContext::of_process(connect::<B>(world, &device, timeout)?, stop);
+        let ranks = RankContext { comm: connect::<B>(world, &device, timeout)?, stop };
         let registry = Registry::default();
         if world.rank == 0 {
             return train_rank::<B>(&config, resume, &registry, &ranks, &device, &mut Display::new(), data);

@@ -9,7 +9,7 @@ use isograd_engine::OptimizerConfig;
 use isograd_engine::zero::{HeldBytes, Sharded, Train, Zero};
 use isograd_ops::memory::reset_peak;
 use isograd_tasks::{HostLabels, PotentialTask, Task};
-use isograd_train::{Backend, Batch, Crew, Error, LossGradient, Result, Step, agree};
+use isograd_train::{Backend, Batch, Error, LossGradient, Place, Result, Step, agree};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,8 @@ pub fn bench_rank<B: Backend>(
     let counts = batches.iter().flatten().map(|batch| batch.labels.counts()).sum();
     let step = Step { targets, terms: &terms, batches: &batches, counts: &counts, segments: &segments };
 
-    let gradient = LossGradient::new(&model, targets, Crew::caller(), device);
+    let place = Place::of_rank::<B>(device, comm.size());
+    let gradient = LossGradient::new(&model, targets, place, device);
     let mut parts: [Vec<f64>; 3] = Default::default();
     let mut start_usage = comm.usage();
     let mut timed = 0.0;

@@ -11,7 +11,7 @@ use isograd_ops::memory::reset_peak;
 use isograd_ops::value::EdgeWork;
 use isograd_structure::{Cell, Element, Geometry, neighbour_list};
 use isograd_tasks::{Forces, Model, Network, Nodes, TrunkInfo, potential_targets};
-use isograd_train::{Backend, MemoryPlan, MemoryWorkload};
+use isograd_train::{Backend, MemoryPlan, MemoryWorkload, Place};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -180,11 +180,15 @@ pub struct Parts {
     pub optimizer: f64,
 }
 
-/// Times training steps on `device`.
+/// Times training steps on `device`, on threads as training has them.
 ///
 /// # Errors
 /// The key and what was expected, if the config makes no model.
 pub fn bench_step<B: Backend>(config: &StepConfig, device: &B::Device) -> Result<StepReport, (&'static str, String)> {
+    Place::of_rank::<B>(device, 1).run(|| measured::<B>(config, device))
+}
+
+fn measured<B: Backend>(config: &StepConfig, device: &B::Device) -> Result<StepReport, (&'static str, String)> {
     for (key, value) in [("nodes", config.nodes), ("degree", config.degree), ("steps", config.steps)] {
         if value == 0 {
             return Err((key, "is 0, expected at least 1".into()));

@@ -10,7 +10,7 @@ use isograd_engine::{OptimizerConfig, Recompute, clip_scale};
 use isograd_models::ModelBackend;
 use isograd_ops::device::{CpuBackend, F64Backend};
 use isograd_tasks::LabelCounts;
-use isograd_train::{Batch, Crew, LossGradient, Step, agree};
+use isograd_train::{Batch, LossGradient, Place, Step, agree};
 
 use crate::Subject;
 use crate::batches::{Labelled, batch, graphs};
@@ -70,8 +70,7 @@ pub fn train<B: ModelBackend>(subject: &Subject, comm: Arc<dyn Communicator<B>>,
     let task = subject.task();
     let terms = task.terms();
     let failed = |error: isograd_train::Error| -> ! { panic!("{}: {error}", subject.name) };
-    let crew = Crew::new(way.parts, way.parts).unwrap_or_else(|error| failed(error));
-    let gradient = LossGradient::new(&model, &task.targets, crew, &device);
+    let gradient = LossGradient::new(&model, &task.targets, Place::Here, &device);
     let mut losses = Vec::new();
     for number in 1..=way.steps {
         let pair = &BATCHES[2 * (number % 2)..][..2];

@@ -5,7 +5,7 @@ use burn::tensor::TensorData;
 use isograd_engine::{Average, Collect, Optimizer, OptimizerConfig, Recompute, Segment};
 use isograd_ops::device::CpuBackend;
 use isograd_ops::value::EdgeWork;
-use isograd_train::{Batch, Crew, LossGradient, Step};
+use isograd_train::{Batch, LossGradient, Place, Step};
 
 use crate::Subject;
 use crate::batches::{batch, graphs};
@@ -24,7 +24,7 @@ fn course(subject: &Subject, segments: &[Segment]) -> (Vec<f64>, Vec<TensorData>
     let task = subject.task();
     let terms = task.terms();
     let step = Step { targets: &task.targets, terms: &terms, batches: &batches, counts: &counts, segments };
-    let gradient = LossGradient::<CpuBackend>::new(&model, &task.targets, Crew::caller(), &device);
+    let gradient = LossGradient::<CpuBackend>::new(&model, &task.targets, Place::Here, &device);
     let mut weights = layout.whole::<CpuBackend>(5, &device);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let mut average = Average::<CpuBackend>::new(0.9);

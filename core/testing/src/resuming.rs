@@ -8,7 +8,7 @@ use isograd_comm::Solo;
 use isograd_engine::zero::{Sharded, Train, Zero};
 use isograd_engine::{OptimizerConfig, Recompute};
 use isograd_ops::device::CpuBackend;
-use isograd_train::{Batch, Crew, LossGradient, Step};
+use isograd_train::{Batch, LossGradient, Place, Step};
 
 use crate::Subject;
 use crate::batches::{batch, graphs};
@@ -49,7 +49,7 @@ fn step(subject: &Subject, sharded: &mut Sharded<CpuBackend>, number: usize) -> 
     let counts = batches[0][0].labels.counts();
     let segments = Recompute::None.segments(sharded.layout().blocks());
     let step = Step { targets: &task.targets, terms: &terms, batches: &batches, counts: &counts, segments: &segments };
-    let gradient = LossGradient::new(&model, &task.targets, Crew::caller(), &device);
+    let gradient = LossGradient::new(&model, &task.targets, Place::Here, &device);
     let found = sharded.gradients(1, |weights, sink| gradient.accumulate(weights, &step, sink));
     let (loss, gradients) = found.unwrap_or_else(|error: isograd_train::Error| panic!("{}: {error}", subject.name));
     sharded.update(number, 2e-3, gradients, 1.0).unwrap_or_else(|error| panic!("{}: {error}", subject.name));

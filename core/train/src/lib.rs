@@ -15,7 +15,6 @@ mod backend;
 mod check;
 pub mod config;
 mod context;
-mod crew;
 mod data;
 mod dataset;
 mod error;
@@ -36,7 +35,6 @@ mod window;
 pub use backend::{Backend, RunOn, dispatch};
 pub use check::{CASES_AFTER_TRAINING, Checked, check_model};
 pub use context::RankContext;
-pub use crew::Crew;
 pub use data::{
     Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,
     unused_stresses,
@@ -49,5 +47,5 @@ pub use finish::{Details, Finished};
 pub use plan::{MemoryPlan, MemoryWorkload};
 pub use rank::{Outcome, train, train_on, train_rank};
 pub use schedule::{Plateau, Schedule, ScheduleConfig};
-pub use step::{LossGradient, Step};
+pub use step::{LossGradient, Place, Step};
 pub use threads::train_threads;

@@ -8,7 +8,6 @@ use isograd_data::{Loader, Sizes, cut, epoch_order, pack, share};
 use isograd_engine::zero::{Sharded, Train, View};
 use isograd_engine::{Segment, clip_scale};
 use isograd_models::Registry;
-use isograd_ops::device::DeviceName;
 use isograd_ops::memory::reset_peak;
 use isograd_tasks::{Metrics, Term};
 
@@ -17,7 +16,7 @@ use crate::job::Job;
 use crate::run::{Best, LogLine, MetricsLog, RankSummary, State, TrainSummary, load_latest, save_model, save_snapshot};
 use crate::window::Window;
 use crate::{
-    Backend, Batch, Crew, Error, Event, Finished, LossGradient, MemoryPlan, MemoryWorkload, Observer, Predictor,
+    Backend, Batch, Error, Event, Finished, LossGradient, MemoryPlan, MemoryWorkload, Observer, Place, Predictor,
     Progress, Result, Step, agree,
 };
 
@@ -78,14 +77,11 @@ impl<'a, B: Backend> Session<'a, B> {
         };
         debug_assert!(resume || state.step == 0, "a new run has no snapshots");
         let task = prepared.training.task();
-        let crew = match config.train.device {
-            DeviceName::Cpu => Crew::new(config.train.parts, ranks.threads)?,
-            _ => Crew::caller(),
-        };
+        let place = Place::of_rank::<B>(device, comm.size());
         Ok(Self {
             job,
             terms: task.terms(),
-            gradient: LossGradient::new(&prepared.model, &task.targets, crew, device),
+            gradient: LossGradient::new(&prepared.model, &task.targets, place, device),
             segments,
             plan,
             sharded,

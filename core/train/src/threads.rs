@@ -9,7 +9,6 @@ use isograd_models::Registry;
 use isograd_ops::device::DeviceName;
 
 use crate::config::Config;
-use crate::context::threads_of_each;
 use crate::{Backend, Error, Observer, Outcome, Prepared, RankContext, Result, RunOn, dispatch, train_rank};
 
 /// Trains on `parallel.ranks` threads, or on this one where that is one. `train.device` is cut among them as
@@ -95,7 +94,7 @@ impl<O: Observer, D: FnOnce() -> Result<Arc<Prepared>>> RunOn for Work<'_, '_, O
             None => Arc::new(Solo),
             Some(thread) => B::join(Staged::<B>::start(move || Ok(thread))?, &device, timeout)?,
         };
-        let ranks = RankContext { comm, stop: stop.clone(), threads: threads_of_each(config.parallel.ranks) };
+        let ranks = RankContext { comm, stop: stop.clone() };
         match observer {
             Some(observer) => train_rank::<B>(&config, resume, registry, &ranks, &device, observer, data),
             None => train_rank::<B>(&config, resume, registry, &ranks, &device, &mut (), data),

@@ -11,7 +11,7 @@ use isograd_engine::{Collect, Init, Layout, Optimizer, OptimizerConfig, Recomput
 use isograd_models::Egnn;
 use isograd_ops::value::EdgeWork;
 use isograd_tasks::{PotentialTask, Task};
-use isograd_train::{Batch, Crew, LossGradient, Step};
+use isograd_train::{Batch, LossGradient, Place, Step};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
@@ -56,7 +56,7 @@ fn losses(case: &Case, work: EdgeWork) -> Vec<f64> {
     let segments = Recompute::None.segments(5);
     let (targets, terms) = (&task.targets, task.terms());
     let step = Step { targets, terms: &terms, batches: &batches, counts: &counts, segments: &segments };
-    let gradient = LossGradient::<Flex>::new(&model, targets, Crew::caller(), &device);
+    let gradient = LossGradient::<Flex>::new(&model, targets, Place::Here, &device);
     let mut weights = weights(&layout);
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let mut losses = Vec::new();

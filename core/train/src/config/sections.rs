@@ -318,8 +318,8 @@ pub struct TrainConfig {
     pub over_budget: OverBudget,
     /// Batches whose gradients are added before a step. Default 1.
     pub accumulate: usize,
-    /// Parts that a batch is cut into, whose gradients are computed side by side and added: for small
-    /// models on the CPU, as many as there are cores. Default 1.
+    /// Parts that a batch is cut into, whose gradients are computed side by side and added. Default 1, which is as fast for
+    /// most models: walks of several threads wait for each other in Burn's autodiff.
     pub parts: usize,
     /// `fused`, the backend's own operation on edges, or `composed` of plain tensor operations: the same
     /// up to rounding, slower and larger. Default `fused`.
