@@ -14,8 +14,8 @@ use crate::host::{Values, from_values};
 /// Multiplications that are worth a task of their own.
 const TASK: usize = 1 << 20;
 
-/// Most parts of the rows that the gradients of weights are summed over side by side.
-const PARTS: usize = 16;
+/// Fewest channels of a matrix of weights whose gradients are a task.
+const SMALLEST_TASK: usize = 16;
 
 /// See [`KernelBackend::mix`](crate::kernels::KernelBackend::mix).
 pub(in crate::kernels) fn mix(
@@ -89,37 +89,35 @@ impl<'a> Work<'a> {
         Matrix::new(&weights[matrix * size..][..size], channels_in, channels_out)
     }
 
-    /// The gradients of the weights, from both sides.
+    /// The gradients of the weights, from both sides: some channels in of a matrix after the other, side by side.
     fn weights(&self, rows: usize, features: &[f32], result: &[f32]) -> Vec<f32> {
-        let chunk = self.chunk.max(rows.div_ceil(PARTS));
-        let parts = rows.div_ceil(chunk);
-        if parts <= 1 {
-            return self.weights_of(0..rows, features, result);
-        }
-        let of = |part: usize| self.weights_of(part * chunk..rows.min((part + 1) * chunk), features, result);
-        let found: Vec<Vec<f32>> = (0..parts).into_par_iter().map(of).collect();
-        let mut found = found.into_iter();
-        let mut sum = found.next().unwrap_or_default();
-        for part in found {
-            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        }
-        sum
-    }
-
-    fn weights_of<'v>(&self, rows: Range<usize>, features: &'v [f32], result: &'v [f32]) -> Vec<f32> {
         let [channels_in, channels_out] = self.mixing.channels();
         let size = channels_in * channels_out;
         let mut found = vec![0.0; self.mixing.matrices().len() * size];
-        if rows.is_empty() {
+        if rows == 0 {
             return found;
         }
-        for (component, &matrix) in self.matrix_of.iter().enumerate() {
-            let of = |values: &'v [f32], channels: usize| {
-                let stride = self.matrix_of.len() * channels;
-                Matrix::within(&values[rows.start * stride + component * channels..], rows.len(), channels, stride)
-            };
-            let (x, g) = (of(features, channels_in), of(result, channels_out));
-            product_within(&mut found[matrix * size..][..size], channels_out, x.t(), g, Old::Added);
+        let mut tasks = Vec::new();
+        for (components, found) in self.mixing.matrices().iter().zip(found.chunks_mut(size)) {
+            let per_channel = rows * components.len() * channels_out;
+            let channels = (TASK / per_channel.max(1)).clamp(SMALLEST_TASK.min(channels_in), channels_in);
+            let parts = found.chunks_mut(channels * channels_out).enumerate();
+            tasks.extend(parts.map(|(k, found)| (components.clone(), k * channels, found)));
+        }
+        let of = |(components, first, found): (Range<usize>, usize, &mut [f32])| {
+            let channels = found.len() / channels_out;
+            let [stride_in, stride_out] = [channels_in, channels_out].map(|channels| self.matrix_of.len() * channels);
+            for component in components {
+                let (x, g) = (&features[component * channels_in + first..], &result[component * channels_out..]);
+                let x = Matrix::within(x, rows, channels, stride_in);
+                let g = Matrix::within(g, rows, channels_out, stride_out);
+                product_within(found, channels_out, x.t(), g, Old::Added);
+            }
+        };
+        if rows * self.matrix_of.len() * size <= TASK {
+            tasks.into_iter().for_each(of);
+        } else {
+            tasks.into_par_iter().for_each(of);
         }
         found
     }
