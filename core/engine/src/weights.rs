@@ -188,9 +188,12 @@ impl<B: Backend> BlockWeights<B> {
     }
 
     /// A parameter in its shape.
+    ///
+    /// # Panics
+    /// If the slot is that of another block, whose parameter there has another shape.
     pub fn get<const R: usize>(&self, slot: Slot<R>) -> Tensor<B, R> {
-        let tensor = tensor(self.values[slot.index].clone());
-        debug_assert_eq!(tensor.dims(), slot.shape, "BlockWeights: the shape of a parameter");
+        let tensor = tensor::<B, R>(self.values[slot.index].clone());
+        assert_eq!(tensor.shape(), Shape::from(slot.shape), "BlockWeights: the shape of a parameter");
         tensor
     }
 

@@ -19,7 +19,7 @@ pub(in crate::kernels) fn bound(components: usize, x: Dual<Flex>) -> Dual<Flex> 
     if x.value.dtype() != DType::F32 || rows * columns == 0 {
         return reference::bound(components, x);
     }
-    let work = Work { components, columns };
+    let work = Work::new(components, columns);
     if x.tangent.is_some() { work.forward::<2>(&x) } else { work.forward::<1>(&x) }
 }
 
@@ -29,13 +29,20 @@ pub(in crate::kernels) fn bound_backward(components: usize, x: Dual<Flex>, gradi
     if x.value.dtype() != DType::F32 || rows * columns == 0 {
         return reference::bound_backward(components, x, gradient);
     }
-    let work = Work { components, columns };
+    let work = Work::new(components, columns);
     if gradient.tangent.is_some() { work.backward::<2>(&x, &gradient) } else { work.backward::<1>(&x, &gradient) }
 }
 
 struct Work {
     components: usize,
     columns: usize,
+}
+
+impl Work {
+    fn new(components: usize, columns: usize) -> Self {
+        assert!(columns.is_multiple_of(components), "bound: {columns} columns of {components} components");
+        Self { components, columns }
+    }
 }
 
 /// A row, and with D = 2 its tangent.
