@@ -29,6 +29,9 @@ pub(in crate::kernels) fn mix(
     }
     let rows = mixing.rows(missing, [a.dims(), b.dims()]);
     let shape = mixing.shape(missing, rows);
+    if rows == 0 {
+        return Tensor::zeros(shape, &a.device());
+    }
     let (a, b) = (Values::new(&a), Values::new(&b));
     let work = Work::new(mixing);
     let found = match missing {
@@ -94,9 +97,6 @@ impl<'a> Work<'a> {
         let [channels_in, channels_out] = self.mixing.channels();
         let size = channels_in * channels_out;
         let mut found = vec![0.0; self.mixing.matrices().len() * size];
-        if rows == 0 {
-            return found;
-        }
         let mut tasks = Vec::new();
         for (components, found) in self.mixing.matrices().iter().zip(found.chunks_mut(size)) {
             let per_channel = rows * components.len() * channels_out;
