@@ -15,6 +15,8 @@
 //! in place of one of them, which [`Dual`] numbers say, see [`Dual::swapped`] for gradients.
 
 mod autodiff;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
 mod flex;
 mod reference;
 pub mod scratch;
@@ -86,13 +88,6 @@ pub trait ConvolutionBackend: KernelBackend {
     ) -> ConvolutionGradients<Self> {
         reference::convolve_backward(table, edges, inputs, gradient, wanted)
     }
-}
-
-/// In plain tensor operations.
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl<R: burn_cubecl::CubeRuntime, BT: burn_cubecl::element::BoolElement> ConvolutionBackend
-    for burn_cubecl::CubeBackend<R, f32, i32, BT>
-{
 }
 
 /// The reference, in either precision.

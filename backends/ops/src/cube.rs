@@ -4,7 +4,7 @@
 pub(crate) mod products;
 pub(crate) mod sum;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use burn_cubecl::element::BoolElement;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
@@ -14,7 +14,8 @@ use cubecl::client::ComputeClient;
 use cubecl::prelude::*;
 use cubecl::{CubeDim, calculate_cube_count_elemwise};
 
-use crate::primitive::primitive;
+use crate::dual::Dual;
+use crate::primitive::{primitive, tensor};
 
 /// wgpu or CUDA, in single precision.
 pub(crate) type Cube<R, BT> = CubeBackend<R, f32, i32, BT>;
@@ -34,6 +35,33 @@ pub(crate) fn integers<R: CubeRuntime, BT: BoolElement>(
 /// A new buffer of unknown content, on the device of another and of its type.
 pub(crate) fn empty<R: CubeRuntime, const D: usize>(like: &CubeTensor<R>, shape: [usize; D]) -> CubeTensor<R> {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), like.dtype)
+}
+
+/// The buffers of a value and of its tangent; without one that of the value again, which no kernel then reads.
+pub(crate) fn dual_buffers<R: CubeRuntime, BT: BoolElement>(dual: &Dual<Cube<R, BT>>) -> [CubeTensor<R>; 2] {
+    let value = buffer(dual.value.clone());
+    let tangent = dual.tangent.clone().map_or_else(|| value.clone(), buffer);
+    [value, tangent]
+}
+
+/// New buffers of a value and of its tangent; without one a buffer of one number, which no kernel then writes to.
+pub(crate) fn empty_dual<R: CubeRuntime>(like: &CubeTensor<R>, shape: [usize; 2], moved: bool) -> [CubeTensor<R>; 2] {
+    [empty(like, shape), empty(like, if moved { shape } else { [1, 1] })]
+}
+
+/// A value and its tangent from their buffers, where there is one.
+pub(crate) fn dual_tensor<R: CubeRuntime, BT: BoolElement>(
+    [value, tangent]: [CubeTensor<R>; 2],
+    moved: bool,
+) -> Dual<Cube<R, BT>> {
+    Dual { value: tensor(value), tangent: moved.then(|| tensor(tangent)) }
+}
+
+/// Integers from the host.
+pub(crate) fn upload<R: CubeRuntime, BT: BoolElement>(values: Vec<i32>, like: &CubeTensor<R>) -> CubeTensor<R> {
+    let length = values.len();
+    let data = TensorData::new(values, [length]);
+    integers::<R, BT>(&Tensor::from_data(data, &like.device))
 }
 
 /// A buffer that may be written to: the given one where nobody else holds it, else a copy.

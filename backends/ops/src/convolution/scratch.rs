@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::message::scratch::tile;
 use crate::profile::VALUE;
 
 /// The size of the problem.
@@ -71,4 +72,15 @@ fn length(edges: usize) -> usize {
 /// Lanes whose sums are there at a time.
 pub(super) fn group(threads: usize) -> usize {
     2 * threads
+}
+
+/// On a GPU with this largest page, tiles of edges, whose gradients of R, so many numbers of an edge, are there at a time.
+pub(crate) fn tiles(
+    largest: u64,
+    edges: usize,
+    paths_columns: usize,
+    dual: bool,
+) -> impl Iterator<Item = Range<usize>> {
+    let tile = tile(largest, paths_columns) / (1 + usize::from(dual));
+    (0..edges).step_by(tile).map(move |start| start..(start + tile).min(edges))
 }

@@ -13,6 +13,8 @@
 //! ```
 
 pub(super) mod autodiff;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(super) mod cube;
 pub(super) mod flex;
 mod reference;
 

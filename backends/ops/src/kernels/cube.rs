@@ -3,15 +3,19 @@
 #![allow(missing_docs, reason = "the kernel macro makes items without them")]
 #![allow(unsafe_code, reason = "kernels check their bounds themselves; see each launch")]
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use burn_cubecl::element::BoolElement;
 use burn_cubecl::{CubeBackend, CubeRuntime};
 use cubecl::prelude::*;
 
-use super::{AdamwState, AdamwStep, KernelBackend, Rates};
+use super::tensor_product::{self, Slot, Table};
+use super::{AdamwState, AdamwStep, KernelBackend, Rates, bound};
 use crate::cube::products;
 use crate::cube::sum::add_groups;
 use crate::cube::{addresses, buffer, elementwise, empty, owned, sigmoid, silu_slope, vector_size};
+use crate::dual::Dual;
 use crate::index::Grouping;
 use crate::primitive::tensor;
 
@@ -73,6 +77,18 @@ impl<R: CubeRuntime, BT: BoolElement> KernelBackend for CubeBackend<R, f32, i32,
             );
         }
         tensor(gradient)
+    }
+
+    fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
+        tensor_product::cube::tensor_product(table, missing, factors)
+    }
+
+    fn bound(components: usize, x: Dual<Self>) -> Dual<Self> {
+        bound::cube::bound(components, x)
+    }
+
+    fn bound_backward(components: usize, x: Dual<Self>, gradient: Dual<Self>) -> Dual<Self> {
+        bound::cube::bound_backward(components, x, gradient)
     }
 
     fn gather(grouping: &Grouping<Self>, values: Tensor<Self, 2>) -> Tensor<Self, 2> {

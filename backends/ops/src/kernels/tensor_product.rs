@@ -12,6 +12,8 @@
 //! derivative, to any order.
 
 pub(super) mod autodiff;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(super) mod cube;
 pub(super) mod flex;
 mod pairs;
 mod reference;
@@ -98,6 +100,11 @@ impl Table {
     /// All terms.
     pub fn terms(&self) -> &[Term] {
         &self.terms
+    }
+
+    /// Whether every component of one of the four has terms.
+    pub(crate) fn is_full(&self, missing: Slot) -> bool {
+        self.rows(missing).runs.len() == self.size(missing)
     }
 
     /// The terms in the order in which a row is computed, where one of the four is to be found.

@@ -1,11 +1,12 @@
-//! What the convolution along edges takes.
+//! What the convolution along edges takes. On a GPU, buffers are made and let go in the order of `convolution::cube`.
 
 use std::sync::Arc;
 
 use burn::tensor::{Shape, Tensor};
 
+use super::tiles::sum_over_rows;
 use super::{Meter, Sketch, Sketched};
-use crate::convolution::scratch::ConvolutionShape;
+use crate::convolution::scratch::{ConvolutionShape, tiles};
 use crate::convolution::{self, ConvolutionBackend, ConvolutionGradients, ConvolutionInputs, Sizes};
 use crate::dual::Dual;
 use crate::gradient::Wanted;
@@ -14,7 +15,7 @@ use crate::kernels::tensor_product::{Slot, Table};
 use crate::primitive::{primitive, tensor};
 use crate::profile::Profile;
 
-/// The operation on its way on a CPU.
+/// The operation on its way.
 struct Work {
     like: Sketched,
     sizes: Sizes,
@@ -24,7 +25,7 @@ struct Work {
 }
 
 impl Work {
-    /// `None` on a GPU, and where there are no edges.
+    /// `None` where there are no edges.
     fn new(
         table: &Table,
         edges: &EdgeIndex<Sketch>,
@@ -33,7 +34,7 @@ impl Work {
     ) -> Option<Self> {
         let sizes @ Sizes { nodes, edges, channels, basis } = Sizes::new(table, edges, inputs);
         let like = primitive(inputs.weight.clone());
-        if like.is_gpu() || edges == 0 {
+        if edges == 0 {
             return None;
         }
         let columns = |slot| (table.size(slot) * channels) as u64;
@@ -60,6 +61,22 @@ impl Work {
 
     fn dual(&self, shape: [usize; 2]) -> Dual<Sketch> {
         Dual { value: self.of(shape), tangent: self.shape.dual.then(|| self.of(shape)) }
+    }
+
+    /// Tiles of a GPU; the sums over them, and radial features' gradients before they are joined.
+    fn tiles(&self, wanted: Wanted) {
+        let Some(Profile::Gpu { largest, .. }) = self.like.meter().map(Meter::profile) else { return };
+        let (columns, basis) = (self.shape.paths_columns as usize, self.sizes.basis);
+        let (mut features, mut weight) = (Vec::new(), None);
+        for tile in tiles(largest, self.sizes.edges, columns, self.shape.dual) {
+            let _to_radial = self.dual([tile.len(), columns]);
+            features.extend(wanted.geometry.then(|| self.dual([tile.len(), basis])));
+            if wanted.weights {
+                let sizes = [tile.len(), basis, columns].map(|size| size as u64);
+                let _first = self.shape.dual.then(|| sum_over_rows(&self.like, sizes));
+                weight.get_or_insert(sum_over_rows(&self.like, sizes));
+            }
+        }
     }
 
     fn pass(&self, bytes: impl Fn(&ConvolutionShape, usize) -> u64) {
@@ -94,6 +111,9 @@ impl ConvolutionBackend for Sketch {
             wanted.geometry.then(|| [&inputs.directions, &inputs.features].map(|input| work.dual(input.value.dims())));
         let weight = wanted.weights.then(|| work.of(inputs.weight.dims()));
         work.pass(ConvolutionShape::backward);
+        if wanted.geometry || wanted.weights {
+            work.tiles(wanted);
+        }
         drop(gradient);
         ConvolutionGradients { nodes, geometry, weight }
     }

@@ -8,10 +8,10 @@ use super::tiles::Tiles;
 use super::{Meter, Sketch, Sketched};
 use crate::dual::Dual;
 use crate::index::{EdgeIndex, Grouping};
+use crate::kernels::KernelBackend;
 use crate::kernels::contraction::{self, Contraction};
 use crate::kernels::mixing::{self, Mixing, Role};
 use crate::kernels::tensor_product::{self, Slot, Table};
-use crate::kernels::{KernelBackend, bound};
 use crate::message::scratch::{MessageShape, Scratch, scratch};
 use crate::message::{
     DualGradients, DualInputs, DualOutputs, GateInputs, MessageBackend, MessageGradients, MessageInputs,
@@ -48,7 +48,7 @@ impl KernelBackend for Sketch {
     }
 
     fn tensor_product(table: &Arc<Table>, missing: Slot, factors: [Dual<Self>; 3]) -> Dual<Self> {
-        if primitive(factors[0].value.clone()).is_gpu() {
+        if primitive(factors[0].value.clone()).is_gpu() && !table.is_full(missing) {
             return tensor_product::tensor_product(table, missing, factors);
         }
         let [rows, channels] = table.channels(missing, &factors);
@@ -61,16 +61,14 @@ impl KernelBackend for Sketch {
     }
 
     fn bound(components: usize, x: Dual<Self>) -> Dual<Self> {
-        if primitive(x.value.clone()).is_gpu() {
-            return bound::bound(components, x);
-        }
+        assert!(x.value.dims()[1].is_multiple_of(components), "bound: columns of {components} components");
         x.map(|x| tensor(primitive(x).whole().copied()))
     }
 
     fn bound_backward(components: usize, x: Dual<Self>, gradient: Dual<Self>) -> Dual<Self> {
-        if primitive(x.value.clone()).is_gpu() {
-            return bound::bound_backward(components, x, gradient);
-        }
+        let read = [Some(x.value), x.tangent].into_iter().flatten();
+        let _read: Vec<Sketched> = read.map(|read| primitive(read).whole()).collect();
+        assert!(gradient.value.dims()[1].is_multiple_of(components), "bound: columns of {components} components");
         gradient.map(|gradient| tensor(primitive(gradient).whole().copied()))
     }
 

@@ -103,17 +103,22 @@ impl<'a> Tiles<'a> {
             features.first().iter().map(|_| self.matrix(self.parts * self.shape.edges, basis)).collect();
     }
 
-    /// A sum of outer products over rows.
-    fn sum(&self, [rows, k, columns]: [u64; 3]) -> Sketched {
-        let parts = parts_of_sum([rows, k, columns].map(|size| size as usize)) as u64;
-        if parts == 1 {
-            return self.matrix(k, columns);
-        }
-        let _products = self.matrix(parts * k, columns);
-        let sum = self.matrix(k, columns);
-        if rows % parts > 0 {
-            let _rest = self.matrix(k, columns);
-        }
-        sum
+    fn sum(&self, sizes: [u64; 3]) -> Sketched {
+        sum_over_rows(self.like, sizes)
     }
+}
+
+/// A sum of outer products over so many rows, `[k, columns]`, on a GPU.
+pub(super) fn sum_over_rows(like: &Sketched, [rows, k, columns]: [u64; 3]) -> Sketched {
+    let matrix = |rows: u64| like.fresh(Shape::new([rows as usize, columns as usize]));
+    let parts = parts_of_sum([rows, k, columns].map(|size| size as usize)) as u64;
+    if parts == 1 {
+        return matrix(k);
+    }
+    let _products = matrix(parts * k);
+    let sum = matrix(k);
+    if rows % parts > 0 {
+        let _rest = matrix(k);
+    }
+    sum
 }

@@ -23,7 +23,7 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
-    pub(super) fn new(terms: &[Term]) -> Self {
+    pub(crate) fn new(terms: &[Term]) -> Self {
         let [path, first, second, out] = Slot::ALL.map(|slot| slot as usize);
         let mut sorted = terms.to_vec();
         sorted.sort_by_key(|term| [path, second, out, first].map(|slot| term.at[slot]));
