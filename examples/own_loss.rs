@@ -28,7 +28,7 @@ fn main() -> isograd::Result<()> {
     let forces = targets.iter().position(|target| target.name == "forces").unwrap_or_default();
     let (network, layout) = (Network::<CpuBackend>::new(&data.model), data.model.layout(1));
     let mut weights = layout.whole::<CpuBackend>(0, &device);
-    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), layout.parameters());
     let segments = Recompute::None.segments(network.len());
     let batch = data.training.batch(&(0..32).collect::<Vec<_>>())?;
     let count = batch.labels.counts().0[forces] as f64;

@@ -24,7 +24,7 @@ fn main() -> isograd::engine::Result<()> {
     let blocks = [largest];
     let layout = Layout::new(declare.finish(), 1);
     let mut weights = layout.whole::<CpuBackend>(0, &device);
-    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), layout.parameters());
     // Groups of three numbers; wanted is three times the largest of each, and one more.
     let groups = Grouping::new(HostGrouping::new((0..90).map(|row| row / 3).collect(), 30), &device);
     let numbers = Tensor::<Tracked, 1, Int>::arange(0..90, &device).float().mul_scalar(7.0).sin().reshape([90, 1]);

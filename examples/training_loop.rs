@@ -22,7 +22,7 @@ fn main() -> isograd::Result<()> {
     let network = Network::<CpuBackend>::new(&data.model);
     let layout = data.model.layout(1);
     let mut weights = layout.whole::<CpuBackend>(config.train.seed, &device);
-    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), layout.parameters());
     let segments = Recompute::Layer.segments(network.len());
 
     let mut means = Vec::new();

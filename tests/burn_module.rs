@@ -148,7 +148,7 @@ fn train_plainly() -> Vec<f64> {
         readout: readout(&device),
     };
     let mut module = module.map(&mut Begin(model(1).1.whole(7, &device).into_iter()));
-    let OptimizerConfig { beta_1, beta_2, epsilon, weight_decay } = OptimizerConfig::default();
+    let OptimizerConfig { beta_1, beta_2, epsilon, weight_decay, .. } = OptimizerConfig::default();
     let mut optimizer = AdamWConfig::new()
         .with_beta_1(beta_1 as f32)
         .with_beta_2(beta_2 as f32)

@@ -1,6 +1,6 @@
 //! Small operations of a training step that would cost several passes over memory as tensor
 //! operations, or that a backend does one row after the other, or in less than single precision: products
-//! with weights, SiLU, products of vector features, rows gathered from groups and summed into them, the update of AdamW.
+//! with weights, SiLU, products of vector features, rows gathered from groups and summed into them, the updates of AdamW and Muon.
 //!
 //! Each has a default of plain tensor operations, in [`reference`](mod@reference).
 
@@ -11,6 +11,7 @@ pub mod contraction;
 mod cube;
 mod flex;
 pub mod mixing;
+pub mod muon;
 pub mod reference;
 pub mod tensor_product;
 
@@ -21,6 +22,7 @@ use burn::tensor::backend::Backend;
 
 use self::contraction::Contraction;
 use self::mixing::{Mixing, Role};
+use self::muon::MuonStep;
 use self::tensor_product::{Slot, Table};
 use crate::dual::Dual;
 use crate::index::{EdgeIndex, Grouping};
@@ -171,6 +173,29 @@ pub trait KernelBackend: Backend {
     /// A parameter and its moments after a step.
     fn adamw(step: &AdamwStep, state: AdamwState<Self>, gradient: Tensor<Self, 1>) -> AdamwState<Self> {
         reference::adamw(step, state, gradient)
+    }
+
+    /// The momentum of matrices after a step, and what the step is to be the orthogonal part of; see [`muon`](mod@muon).
+    fn momentum(step: &MuonStep, momentum: Tensor<Self, 1>, gradient: Tensor<Self, 1>) -> [Tensor<Self, 1>; 2] {
+        muon::momentum(step, momentum, gradient)
+    }
+
+    /// The orthogonal parts of matrices `[p, q]` that lie beside and below each other.
+    ///
+    /// # Panics
+    /// If rows and columns are no multiples of p and q.
+    fn orthogonal(matrix: [usize; 2], x: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        muon::orthogonal(matrix, x)
+    }
+
+    /// Values of matrices `[p, q]` after a step in a direction.
+    fn descend(
+        step: &MuonStep,
+        matrix: [usize; 2],
+        values: Tensor<Self, 1>,
+        direction: Tensor<Self, 1>,
+    ) -> Tensor<Self, 1> {
+        muon::descend(step, matrix, values, direction)
     }
 }
 

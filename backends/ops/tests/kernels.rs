@@ -11,6 +11,7 @@ use burn_ndarray::NdArray;
 use common::{Random, RunOn, error, numbers, on_each_gpu};
 use isograd_ops::index::{Grouping, HostGrouping};
 use isograd_ops::kernels::contraction::{self, Contraction};
+use isograd_ops::kernels::muon::MuonStep;
 use isograd_ops::kernels::{AdamwState, AdamwStep, KernelBackend, reference};
 use isograd_ops::memory::MeasuredBackend;
 
@@ -137,6 +138,85 @@ fn adamw<B: KernelBackend>(device: &B::Device, length: usize) -> [Vec<f64>; 3] {
     }
     let [first, second] = state.moments;
     [state.values, first, second].map(numbers)
+}
+
+/// Momentum, orthogonal part and values after three steps of matrices below and beside each other.
+fn muon<B: KernelBackend>(device: &B::Device, matrix: [usize; 2], grid: [usize; 2]) -> [Vec<f64>; 3] {
+    let shape = [matrix[0] * grid[0], matrix[1] * grid[1]];
+    let length = shape[0] * shape[1];
+    let mut values: Tensor<B, 1> = Random(5).on(device, [length], 1.0);
+    let mut momentum: Tensor<B, 1> = Random(0).on(device, [length], 0.0);
+    let mut orthogonal = Vec::new();
+    for number in 1..=3 {
+        let settings =
+            MuonStep { learning_rate: 0.01 * number as f64, momentum: 0.9, weight_decay: 0.1, gradient_scale: 0.5 };
+        let kept = [values.clone(), momentum.clone()];
+        let before = kept.clone().map(numbers);
+        let [new, ahead] = B::momentum(&settings, momentum, Random(6 + number).on(device, [length], 1.0));
+        let direction = B::orthogonal(matrix, ahead.reshape(shape)).reshape([length]);
+        orthogonal = numbers(direction.clone());
+        (values, momentum) = (B::descend(&settings, matrix, values, direction), new);
+        // A tensor that someone else still holds is not written to.
+        assert_eq!(before, kept.map(numbers));
+    }
+    [numbers(momentum), orthogonal, numbers(values)]
+}
+
+/// Matrices that are wide, tall, square, large enough for several tasks, and of one row.
+const MATRICES: [([usize; 2], [usize; 2]); 6] = [
+    ([8, 32], [1, 3]),
+    ([7, 3], [2, 2]),
+    ([5, 5], [3, 1]),
+    ([200, 180], [1, 1]),
+    ([130, 300], [1, 1]),
+    ([1, 4], [2, 1]),
+];
+
+fn muon_agrees<B: KernelBackend>(device: &B::Device) {
+    for (matrix, grid) in MATRICES {
+        let exact = muon::<Exact>(&Default::default(), matrix, grid);
+        for (found, exact) in muon::<B>(device, matrix, grid).iter().zip(&exact) {
+            let size = error(found, exact);
+            assert!(size < 1e-4, "{matrix:?} in {grid:?}: {size:e}");
+        }
+    }
+}
+
+#[test]
+fn muon_matches_the_reference() {
+    struct Run;
+    impl RunOn for Run {
+        type Output = ();
+        fn run<B: MeasuredBackend<FloatElem = f32>>(self, device: B::Device) {
+            muon_agrees::<B>(&device);
+        }
+    }
+    muon_agrees::<Flex>(&Default::default());
+    on_each_gpu(|| Run);
+}
+
+/// Each of several matrices becomes orthogonal by itself: its products with itself are near the unit matrix, and directions stay.
+#[test]
+fn orthogonal_parts_have_no_preferred_direction() {
+    let device = Default::default();
+    // Two matrices of three rows and four columns, with singular values from 0.01 to 2 along the axes.
+    let mut values = vec![0.0; 24];
+    for (k, size) in [1.0, 0.1, 0.01, 2.0, -0.5, 0.02].into_iter().enumerate() {
+        values[k * 4 + k % 3] = size;
+    }
+    let x = Tensor::<Exact, 2>::from_data(burn::tensor::TensorData::new(values, [6, 4]), &device);
+    let found = numbers(Exact::orthogonal([3, 4], x));
+    for (k, sign) in [1.0, 1.0, 1.0, 1.0, -1.0, 1.0].into_iter().enumerate() {
+        let own = sign * found[k * 4 + k % 3];
+        assert!((0.65..1.25).contains(&own), "{k}: {own}");
+    }
+    assert_eq!(found.iter().filter(|value| value.abs() > 1e-12).count(), 6);
+}
+
+#[test]
+#[should_panic(expected = "are no matrices of 3 and 4")]
+fn matrices_that_do_not_fill_a_parameter_are_named() {
+    Flex::orthogonal([3, 4], Random(1).tensor::<Flex, 2>([4, 4], 1.0));
 }
 
 /// Products, of factors as they are and of transposed ones. TF32, which GPUs take where they may, is wrong by 3e-4.

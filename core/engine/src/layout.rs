@@ -177,7 +177,7 @@ mod tests {
         let mut next = 0;
         let mut spec = |&size: &usize| {
             next += 1;
-            Spec { path: format!("p{next}"), shape: vec![size], init: Init::Uniform(1.0) }
+            Spec::new(format!("p{next}"), vec![size], Init::Uniform(1.0))
         };
         Layout::new(blocks.iter().map(|sizes| sizes.iter().map(&mut spec).collect()).collect(), ranks)
     }

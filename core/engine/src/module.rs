@@ -40,7 +40,7 @@ impl<B: Backend, M: Module<B> + Sync, F> ModuleBlock<B, M, F> {
     {
         let module = make(device);
         let make = Arc::new(make);
-        for (place, (path, shape)) in shapes(&module).into_iter().enumerate() {
+        for (place, Parameter { path, shape, is_map }) in parameters(&module).into_iter().enumerate() {
             let (make, device) = (make.clone(), device.clone());
             let values = move |seed: u64| {
                 // Burn's generator is the process's, and ranks may be threads of it.
@@ -50,7 +50,15 @@ impl<B: Backend, M: Module<B> + Sync, F> ModuleBlock<B, M, F> {
                 make(&device).visit(&mut reader);
                 reader.values
             };
-            declare.dynamic_slot(&path, shape, Init::Values(Arc::new(values)));
+            let init = Init::Values(Arc::new(values));
+            match *shape {
+                [rows, columns] if is_map => {
+                    declare.matrices(&path, [rows, columns], [rows, columns], init);
+                }
+                _ => {
+                    declare.dynamic_slot(&path, shape, init);
+                }
+            }
         }
         Self { module, forward, backend: PhantomData }
     }
@@ -74,24 +82,36 @@ where
     }
 }
 
-/// Paths and shapes of a module's float parameters; none of them is made.
-fn shapes<B: Backend, M: Module<B>>(module: &M) -> Vec<(String, Vec<usize>)> {
-    struct Shapes {
+/// A float parameter of a module.
+struct Parameter {
+    path: String,
+    shape: Vec<usize>,
+    /// Whether it is one of Burn's `Linear`, whose weight is a matrix.
+    is_map: bool,
+}
+
+/// A module's float parameters; none of them is made.
+fn parameters<B: Backend, M: Module<B>>(module: &M) -> Vec<Parameter> {
+    struct Parameters {
         path: Vec<String>,
-        found: Vec<(String, Vec<usize>)>,
+        containers: Vec<String>,
+        found: Vec<Parameter>,
     }
-    impl<B: Backend> ModuleVisitor<B> for Shapes {
-        fn enter_module(&mut self, name: &str, _container: &str) {
+    impl<B: Backend> ModuleVisitor<B> for Parameters {
+        fn enter_module(&mut self, name: &str, container: &str) {
             self.path.push(name.to_owned());
+            self.containers.push(container.to_owned());
         }
         fn exit_module(&mut self, _name: &str, _container: &str) {
             self.path.pop();
+            self.containers.pop();
         }
         fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<B, R>>) {
-            self.found.push((self.path.join("."), param.lazy_shape().to_vec()));
+            let is_map = self.containers.last().is_some_and(|container| container == "Struct:Linear");
+            self.found.push(Parameter { path: self.path.join("."), shape: param.lazy_shape().to_vec(), is_map });
         }
     }
-    let mut visitor = Shapes { path: Vec::new(), found: Vec::new() };
+    let mut visitor = Parameters { path: Vec::new(), containers: Vec::new(), found: Vec::new() };
     module.visit(&mut visitor);
     visitor.found
 }

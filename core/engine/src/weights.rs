@@ -41,9 +41,17 @@ pub struct Spec {
     pub shape: Vec<usize>,
     /// How it begins.
     pub init: Init,
+    /// Rows and columns of the matrices that lie below and beside each other in it, which [`Muon`](crate::OptimizerKind::Muon)
+    /// keeps together; `None` of what is no matrix.
+    pub matrices: Option<[usize; 2]>,
 }
 
 impl Spec {
+    /// A parameter that is no matrix.
+    pub fn new(path: impl Into<String>, shape: Vec<usize>, init: Init) -> Self {
+        Self { path: path.into(), shape, init, matrices: None }
+    }
+
     /// Number of values.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
@@ -124,15 +132,32 @@ impl Declare {
         Slot { index, shape }
     }
 
+    /// As [`Self::slot`], of matrices `[p, q]` that lie below and beside each other.
+    ///
+    /// # Panics
+    /// As [`Self::slot`], and if they do not fill the shape.
+    pub fn matrices(&mut self, name: &str, shape: [usize; 2], [p, q]: [usize; 2], init: Init) -> Slot<2> {
+        let fills = shape[0].is_multiple_of(p.max(1)) && shape[1].is_multiple_of(q.max(1));
+        assert!(fills, "Declare: `{name}` of {shape:?} is no matrices of {p} and {q}");
+        let index = self.declared(name, shape.to_vec(), init, Some([p, q]));
+        Slot { index, shape }
+    }
+
     /// As [`Self::slot`], of a parameter whose rank is known at run time only; its place in the block.
     ///
     /// # Panics
     /// As [`Self::slot`].
     pub fn dynamic_slot(&mut self, name: &str, shape: Vec<usize>, init: Init) -> usize {
+        self.declared(name, shape, init, None)
+    }
+
+    fn declared(&mut self, name: &str, shape: Vec<usize>, init: Init, matrices: Option<[usize; 2]>) -> usize {
+        // Of a matrix with one row or column, there is one direction.
+        let matrices = matrices.filter(|sides| !sides.iter().any(|&side| side < 2));
         let path = self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
         assert!(self.taken.insert(path.clone()), "Declare: two parameters are called `{path}`");
         let Some(block) = self.blocks.last_mut() else { panic!("Declare: `{path}` belongs to no block") };
-        block.push(Spec { path, shape, init });
+        block.push(Spec { matrices, ..Spec::new(path, shape, init) });
         block.len() - 1
     }
 
@@ -243,7 +268,7 @@ mod tests {
     use super::*;
 
     fn spec(path: &str, init: Init) -> Spec {
-        Spec { path: path.into(), shape: vec![40, 25], init }
+        Spec::new(path, vec![40, 25], init)
     }
 
     #[test]

@@ -205,7 +205,7 @@ fn measured<B: Backend>(config: &StepConfig, device: &B::Device) -> Result<StepR
     let network = Network::<B>::new(&model);
     let mut weights = work.layout.whole::<B>(0, device);
     let segments = work.segments(config.recompute);
-    let mut optimizer = Optimizer::<B>::new(&OptimizerConfig::default());
+    let mut optimizer = Optimizer::<B>::new(&OptimizerConfig::default(), work.layout.parameters());
 
     let mut seconds = Vec::new();
     let mut parts: [Vec<f64>; 4] = Default::default();

@@ -193,9 +193,10 @@ impl Layer {
                 radial: Radial::new(config.cutoff, config.basis, config.envelope)
                     .with_directions(Directions::new(harmonics, degree)),
                 sent: DegreeLinear::declare(scope, "sent", harmonics, given, square),
-                radial_weights: scope.slot(
+                radial_weights: scope.matrices(
                     "radial",
                     [basis, paths.len() * width],
+                    [basis, width],
                     Init::Uniform((3.0 / basis as f64).sqrt()),
                 ),
                 moments: Arc::new(moments),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use isograd_comm::{Communicator, Solo, Staged, spawn};
 use isograd_data::{Sizes, cut, share};
 use isograd_engine::zero::{HeldBytes, Sharded, Train, View, Zero};
-use isograd_engine::{OptimizerConfig, Recompute, clip_scale};
+use isograd_engine::{OptimizerConfig, OptimizerKind, Recompute, clip_scale};
 use isograd_models::ModelBackend;
 use isograd_ops::device::{CpuBackend, F64Backend};
 use isograd_tasks::LabelCounts;
@@ -26,6 +26,8 @@ const BATCHES: [&[usize]; 4] = [&[0, 1, 2, 3, 4, 5, 6], &[7], &[3, 1, 7], &[2, 5
 pub struct Cut {
     /// What ranks own a piece of.
     pub zero: Zero,
+    /// How weights are changed.
+    pub optimizer: OptimizerKind,
     /// Which activations are computed again.
     pub recompute: Recompute,
     /// Parts of a batch that are differentiated side by side.
@@ -36,8 +38,8 @@ pub struct Cut {
 
 impl Cut {
     /// Nothing is.
-    pub fn none(steps: usize) -> Self {
-        Self { zero: Zero::Off, recompute: Recompute::None, parts: 1, steps }
+    pub fn none(optimizer: OptimizerKind, steps: usize) -> Self {
+        Self { zero: Zero::Off, optimizer, recompute: Recompute::None, parts: 1, steps }
     }
 }
 
@@ -64,7 +66,8 @@ pub fn train<B: ModelBackend>(subject: &Subject, comm: Arc<dyn Communicator<B>>,
     let graphs = graphs(subject);
     let size = |(graph, _): &Labelled| Sizes { atoms: graph.species.len(), edges: graph.edges.senders.len() };
     let sizes: Vec<Sizes> = graphs.iter().map(size).collect();
-    let settings = Train { optimizer: OptimizerConfig::default(), ema_decay: 0.9, zero: way.zero };
+    let optimizer = OptimizerConfig { kind: way.optimizer, ..OptimizerConfig::default() };
+    let settings = Train { optimizer, ema_decay: 0.9, zero: way.zero };
     let mut sharded = Sharded::<B>::new(model.layout(comm.size()), 5, comm.clone(), &settings, &device);
     let segments = way.recompute.segments(sharded.layout().blocks());
     let task = subject.task();
@@ -147,13 +150,14 @@ pub fn agree_in_f64(subject: &Subject) {
 }
 
 fn agree_in<B: ModelBackend>(subject: &Subject, steps: usize, tolerance: f64, ranks: &[usize]) {
-    let expected = train::<B>(subject, Arc::new(Solo), Cut::none(steps));
-    for &ranks in ranks {
-        for zero in Zero::ALL {
-            for (recompute, parts) in [(Recompute::Layer, 1), (Recompute::None, 2)] {
+    let kinds = [(OptimizerKind::Adamw, Recompute::Layer, 1), (OptimizerKind::Muon, Recompute::None, 2)];
+    for (optimizer, recompute, parts) in kinds {
+        let expected = train::<B>(subject, Arc::new(Solo), Cut::none(optimizer, steps));
+        for &ranks in ranks {
+            for zero in Zero::ALL {
                 let parts = if zero.shards_weights() { 1 } else { parts };
-                let all = train_threads::<B>(subject, ranks, Cut { zero, recompute, parts, steps });
-                let name = format!("{}, R = {ranks}, ZeRO {zero}, {recompute}", subject.name);
+                let all = train_threads::<B>(subject, ranks, Cut { zero, optimizer, recompute, parts, steps });
+                let name = format!("{}, R = {ranks}, ZeRO {zero}, {recompute}, {optimizer:?}", subject.name);
                 for found in &all {
                     let same = (&found.losses, &found.weights, &found.averages)
                         == (&all[0].losses, &all[0].weights, &all[0].averages);

@@ -26,7 +26,7 @@ fn course(subject: &Subject, segments: &[Segment]) -> (Vec<f64>, Vec<TensorData>
     let step = Step { targets: &task.targets, terms: &terms, batches: &batches, counts: &counts, segments };
     let gradient = LossGradient::<CpuBackend>::new(&model, &task.targets, Place::Here, &device);
     let mut weights = layout.whole::<CpuBackend>(5, &device);
-    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), layout.parameters());
     let mut average = Average::<CpuBackend>::new(0.9);
     let (mut losses, mut last) = (Vec::new(), Vec::new());
     for number in 1..=STEPS {

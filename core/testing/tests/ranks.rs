@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use isograd_comm::Solo;
-use isograd_engine::Recompute;
 use isograd_engine::zero::{HeldBytes, Zero};
+use isograd_engine::{OptimizerKind, Recompute, Spec};
 use isograd_models::Egnn;
 use isograd_ops::device::CpuBackend;
 use isograd_testing::Subject;
@@ -14,14 +14,25 @@ use isograd_testing::ranks::{Cut, train, train_threads};
 #[test]
 fn each_rank_holds_its_share() {
     let subject = Subject::new("wide", Egnn { width: 32, layers: 3, cutoff: 3.0, ..Egnn::default() });
-    let way = |zero| Cut { zero, recompute: Recompute::Layer, parts: 1, steps: 3 };
-    let all = train::<CpuBackend>(&subject, Arc::new(Solo), way(Zero::Off)).held;
-    let parameters = 4 * subject.model().layout(1).count() as u64;
-    let expected = HeldBytes { parameters, gradients: parameters, optimizer: 2 * parameters, ema: parameters };
-    assert_eq!(all, expected);
+    let layout = subject.model().layout(1);
+    let parameters = 4 * layout.count() as u64;
+    let matrices = layout.parameters().iter().filter(|spec| spec.matrices.is_some()).map(Spec::size).sum::<usize>();
+    for optimizer in [OptimizerKind::Adamw, OptimizerKind::Muon] {
+        let way = |zero| Cut { zero, optimizer, recompute: Recompute::Layer, parts: 1, steps: 3 };
+        let all = train::<CpuBackend>(&subject, Arc::new(Solo), way(Zero::Off)).held;
+        let second = if optimizer == OptimizerKind::Muon { parameters - 4 * matrices as u64 } else { parameters };
+        assert!(second > 0);
+        let expected = HeldBytes { parameters, gradients: parameters, optimizer: parameters + second, ema: parameters };
+        assert_eq!(all, expected);
+        shares(&subject, all, way);
+    }
+}
+
+/// What each of several ranks holds, beside what one does.
+fn shares(subject: &Subject, all: HeldBytes, way: impl Fn(Zero) -> Cut) {
     for ranks in 2..=4 {
         for zero in Zero::ALL {
-            for own in train_threads::<CpuBackend>(&subject, ranks, way(zero)) {
+            for own in train_threads::<CpuBackend>(subject, ranks, way(zero)) {
                 let check = |name: &str, own: u64, all: u64, is_shared: bool| {
                     let expected = if is_shared { all as f64 / ranks as f64 } else { all as f64 };
                     let error = (own as f64 / expected - 1.0).abs();
@@ -79,10 +90,12 @@ fn rank_under_mpirun() {
         let painn = PaiNN { width: 8, layers: 2, cutoff: 3.0, ..PaiNN::default() };
         let mut worst = 0.0f64;
         for subject in [Subject::new("egnn", moving), Subject::new("painn", painn)] {
-            let expected = train::<B>(&subject, Arc::new(Solo), Cut::none(30));
-            for zero in Zero::ALL {
-                for recompute in [Recompute::None, Recompute::Layer] {
-                    let found = train(&subject, comm.clone(), Cut { zero, recompute, parts: 1, steps: 30 });
+            for (optimizer, recompute) in
+                [(OptimizerKind::Muon, Recompute::None), (OptimizerKind::Adamw, Recompute::Layer)]
+            {
+                let expected = train::<B>(&subject, Arc::new(Solo), Cut::none(optimizer, 30));
+                for zero in Zero::ALL {
+                    let found = train(&subject, comm.clone(), Cut { zero, optimizer, recompute, parts: 1, steps: 30 });
                     let name = format!("{name}, {}, ZeRO {zero}, {recompute}", subject.name);
                     worst = worst.max(compare(&name, &found, &expected, tolerance));
                 }

@@ -2,7 +2,7 @@
 
 use isograd_data::{BATCHES_OF_WORKER, epoch_order, pack};
 use isograd_engine::zero::Zero;
-use isograd_engine::{Layout, Recompute, Segment, Spec};
+use isograd_engine::{Layout, OptimizerKind, Recompute, Segment, Spec};
 use isograd_models::GraphSizes;
 use isograd_ops::profile::{Profile, VALUE, packing};
 use isograd_tasks::Model;
@@ -29,6 +29,8 @@ pub struct MemoryWorkload {
     pub accumulate: u64,
     /// Batches that wait in host memory.
     pub waiting: u64,
+    /// How weights are changed.
+    pub optimizer: OptimizerKind,
     /// Whether weights are averaged.
     pub average: bool,
     /// R.
@@ -44,7 +46,7 @@ pub struct MemoryPlan {
     pub parameters: u64,
     /// Gradients that have been made.
     pub gradients: u64,
-    /// Moments of AdamW.
+    /// Moments of the optimizer.
     pub optimizer: u64,
     /// Averaged weights.
     pub ema: u64,
@@ -83,6 +85,7 @@ impl MemoryWorkload {
             parts: 1,
             accumulate: 1,
             waiting: 0,
+            optimizer: OptimizerKind::Adamw,
             average: false,
             ranks: 1,
             zero: Zero::Off,
@@ -96,6 +99,7 @@ impl MemoryWorkload {
             parts: train.parts as u64,
             accumulate: train.accumulate as u64,
             waiting: (train.workers * BATCHES_OF_WORKER) as u64,
+            optimizer: train.optimizer.kind,
             average: train.ema_decay > 0.0,
             ranks: parallel.ranks as u64,
             zero: parallel.zero,
@@ -120,6 +124,11 @@ impl MemoryWorkload {
     /// Number of scalars in the model.
     pub fn parameter_count(&self) -> u64 {
         self.layout.count() as u64
+    }
+
+    /// How many moments the optimizer keeps of a parameter.
+    fn moments_of(&self, parameter: &Spec) -> u64 {
+        if self.optimizer == OptimizerKind::Muon && parameter.matrices.is_some() { 1 } else { 2 }
     }
 
     /// The part of a batch that a rank differentiates at once.
@@ -154,11 +163,18 @@ impl MemoryWorkload {
         let parameters = |block: usize| self.layout.sizes(block).into_iter().sum::<usize>() as u64;
         let largest_block = VALUE * (0..self.layout.blocks()).map(parameters).max().unwrap_or(0);
         let largest_parameter = VALUE * self.layout.parameters().iter().map(Spec::size).max().unwrap_or(0) as u64;
+        // What a parameter is updated with, a matrix as a whole with what it turns it by.
+        let largest_matrices = self.layout.parameters().iter().filter(|spec| self.moments_of(spec) == 1);
+        let largest_matrices = VALUE * largest_matrices.map(Spec::size).max().unwrap_or(0) as u64;
+        let update = (2 * largest_parameter).max(MATRIX_COPIES * largest_matrices);
+        let moments = |spec: &Spec| VALUE * self.moments_of(spec) * spec.size() as u64;
+        let moments: u64 = self.layout.parameters().iter().map(moments).sum();
         let run = |earlier: bool, collected: &dyn Fn(u64) -> u64| {
             // Moments and averages, gradients of earlier batches, and weights that are gathered.
-            let states = 2 + u64::from(self.average);
-            let each = |bytes: u64| {
-                let states = (0..states).map(move |_| sharded(self.zero.shards_states(), bytes));
+            let each = |spec: &Spec| {
+                let bytes = VALUE * spec.size() as u64;
+                let states = (0..self.moments_of(spec) + u64::from(self.average))
+                    .map(move |_| sharded(self.zero.shards_states(), bytes));
                 states.chain(earlier.then(|| held(bytes))).chain(gathered.then(|| sharded(true, bytes)))
             };
             let step = Step {
@@ -167,8 +183,8 @@ impl MemoryWorkload {
                 sizes: self.part(),
                 profile: self.profile,
                 gathered,
-                beside: self.layout.parameters().iter().flat_map(|spec| each(VALUE * spec.size() as u64)).collect(),
-                update: 2 * largest_parameter,
+                beside: self.layout.parameters().iter().flat_map(each).collect(),
+                update,
             };
             sketch(&step, segments, collected)
         };
@@ -181,7 +197,7 @@ impl MemoryWorkload {
         };
         let base = MemoryPlan {
             parameters: sharded(self.zero.shards_weights(), weights),
-            optimizer: sharded(self.zero.shards_states(), 2 * weights),
+            optimizer: sharded(self.zero.shards_states(), moments),
             ema: if self.average { sharded(self.zero.shards_states(), weights) } else { 0 },
             data: self.parts * first.graph + self.host_bytes(),
             transient: first.held + (self.parts - 1) * packing(self.profile),
@@ -204,9 +220,12 @@ impl MemoryWorkload {
         // Updated pieces of a block, on their way to all ranks that have all weights.
         let exchanges = self.ranks > 1 && self.zero.shards_states() && !self.zero.shards_weights();
         let exchanged = if exchanges { leaving + largest_block } else { 0 };
+        // Where matrices are cut, what all ranks turn of a block.
+        let turned =
+            if self.ranks > 1 && self.zero.shards_states() && largest_matrices > 0 { largest_block } else { 0 };
         let updating = MemoryPlan {
             gradients: sharded(self.zero.shards_states(), weights),
-            transient: base.transient + 2 * largest_parameter + exchanged,
+            transient: base.transient + update + exchanged + turned,
             ..base
         };
         let most =
@@ -242,6 +261,9 @@ impl MemoryWorkload {
         (self.accumulate + self.waiting) * (HOST_EDGE * edges + HOST_ATOM * nodes).div_ceil(self.ranks)
     }
 }
+
+/// Tensors of the size of a matrix that are there while it is turned, at most.
+const MATRIX_COPIES: u64 = 6;
 
 /// The largest number from 1 to `most` of which so many bytes fit, where all smaller ones do: to one part in 512, which is
 /// less than a plan knows.

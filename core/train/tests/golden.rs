@@ -58,7 +58,7 @@ fn losses(case: &Case, work: EdgeWork) -> Vec<f64> {
     let step = Step { targets, terms: &terms, batches: &batches, counts: &counts, segments: &segments };
     let gradient = LossGradient::<Flex>::new(&model, targets, Place::Here, &device);
     let mut weights = weights(&layout);
-    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), layout.parameters());
     let mut losses = Vec::new();
     for _ in 0..50 {
         let mut sink = Collect::new(layout.blocks());

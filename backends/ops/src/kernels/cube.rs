@@ -11,7 +11,7 @@ use burn_cubecl::{CubeBackend, CubeRuntime};
 use cubecl::prelude::*;
 
 use super::tensor_product::{self, Slot, Table};
-use super::{AdamwState, AdamwStep, KernelBackend, Rates, bound};
+use super::{AdamwState, AdamwStep, KernelBackend, Rates, bound, muon};
 use crate::cube::products;
 use crate::cube::sum::add_groups;
 use crate::cube::{addresses, buffer, elementwise, empty, owned, sigmoid, silu_slope, vector_size};
@@ -148,6 +148,10 @@ impl<R: CubeRuntime, BT: BoolElement> KernelBackend for CubeBackend<R, f32, i32,
             );
         }
         AdamwState { values: tensor(values), moments: [tensor(first), tensor(second)] }
+    }
+
+    fn orthogonal(matrix: [usize; 2], x: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        muon::orthogonal_by(matrix, x, products::matmul)
     }
 }
 

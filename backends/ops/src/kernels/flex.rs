@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::contraction::{self, Contraction};
 use super::mixing::{self, Mixing, Role};
+use super::muon::{self, MuonStep};
 use super::tensor_product::{self, Slot, Table};
 use super::{AdamwState, AdamwStep, KernelBackend, Rates, bound, reference};
 use crate::dual::Dual;
@@ -159,6 +160,23 @@ impl KernelBackend for Flex {
             arch.dispatch(AdamwChunk { step, rates: step.rates(), values, first, second, gradient });
         });
         AdamwState { values: tensor(values), moments: [tensor(first), tensor(second)] }
+    }
+
+    fn momentum(step: &MuonStep, momentum: Tensor<Self, 1>, gradient: Tensor<Self, 1>) -> [Tensor<Self, 1>; 2] {
+        muon::flex::momentum(step, momentum, gradient)
+    }
+
+    fn orthogonal(matrix: [usize; 2], x: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        muon::flex::orthogonal(matrix, x)
+    }
+
+    fn descend(
+        step: &MuonStep,
+        matrix: [usize; 2],
+        values: Tensor<Self, 1>,
+        direction: Tensor<Self, 1>,
+    ) -> Tensor<Self, 1> {
+        muon::flex::descend(step, matrix, values, direction)
     }
 }
 

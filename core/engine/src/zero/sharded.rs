@@ -1,6 +1,8 @@
 //! A model in training on one of R ranks: weights, gradients, optimizer states and averages, as much of each
 //! as ZeRO leaves this rank.
 
+mod fragments;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -13,15 +15,17 @@ use serde::{Deserialize, Serialize};
 use super::Zero;
 use super::reduce::Reducer;
 use super::view::View;
-use crate::{Average, Fragment, Layout, Optimizer, OptimizerConfig, Result, Sink, WeightSource, squares};
+use crate::{
+    Average, Fragment, Layout, Matrices, Optimizer, OptimizerConfig, OptimizerKind, Result, Sink, WeightSource, squares,
+};
 
-/// Values under a name.
-pub type Group<B> = (&'static str, Vec<Tensor<B, 1>>);
+/// Values under a name; `None` where there are none of a fragment.
+pub type Group<B> = (&'static str, Vec<Option<Tensor<B, 1>>>);
 
 /// How weights are changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Train {
-    /// AdamW.
+    /// AdamW or Muon.
     pub optimizer: OptimizerConfig,
     /// Decay of the average of the weights; 0 turns it off.
     pub ema_decay: f64,
@@ -52,7 +56,10 @@ pub struct Sharded<B: KernelBackend> {
     layout: Layout,
     /// All parameters, or with [`Zero::Weights`] the pieces.
     weights: Vec<Tensor<B, 1>>,
+    /// Of all parameters, or of the pieces; where matrices are cut, of the fragments.
     optimizer: Optimizer<B>,
+    /// Whether pieces may have a part of a matrix that is updated as a whole.
+    cuts_matrices: bool,
     average: Average<B>,
     device: B::Device,
     gradient_bytes: u64,
@@ -68,12 +75,22 @@ impl<B: KernelBackend> Sharded<B> {
         let zero = if comm.size() == 1 { Zero::Off } else { train.zero };
         let weights =
             if zero.shards_weights() { layout.pieces(seed, comm.rank(), device) } else { layout.whole(seed, device) };
+        let config = &train.optimizer;
+        let optimizer = match config.kind {
+            _ if !zero.shards_states() => Optimizer::new(config, layout.parameters()),
+            OptimizerKind::Adamw => Optimizer::of(config, vec![None; layout.blocks()]),
+            OptimizerKind::Muon => {
+                let owned = layout.owned(comm.rank()).into_iter();
+                Optimizer::of(config, owned.map(|own| Matrices::of(&layout.parameters()[own.parameter], config.kind)))
+            }
+        };
         Self {
             comm,
             zero,
             layout,
             weights,
-            optimizer: Optimizer::new(&train.optimizer),
+            cuts_matrices: zero.shards_states() && config.kind == OptimizerKind::Muon,
+            optimizer,
             average: Average::new(train.ema_decay),
             device: device.clone(),
             gradient_bytes: 0,
@@ -114,6 +131,9 @@ impl<B: KernelBackend> Sharded<B> {
     /// # Errors
     /// [`crate::Error::Ranks`].
     pub fn update(&mut self, step: usize, learning_rate: f64, gradients: Vec<Tensor<B, 1>>, scale: f64) -> Result<()> {
+        if self.cuts_matrices {
+            return self.update_fragments(step, learning_rate, gradients, scale);
+        }
         if self.zero.shards_states() && !self.zero.shards_weights() {
             return self.update_pieces(step, learning_rate, gradients, scale);
         }
@@ -134,7 +154,7 @@ impl<B: KernelBackend> Sharded<B> {
         gradients: Vec<Tensor<B, 1>>,
         scale: f64,
     ) -> Result<()> {
-        let rates = self.optimizer.begin(learning_rate, scale, gradients.len());
+        let rates = self.optimizer.begin(learning_rate, scale);
         let nothing = Tensor::zeros([1], &self.device);
         let mut new = Vec::with_capacity(self.weights.len());
         let mut under_way = VecDeque::new();
@@ -163,13 +183,20 @@ impl<B: KernelBackend> Sharded<B> {
     /// This rank's piece of a block, from all parameters.
     fn cut(&self, block: usize) -> Tensor<B, 1> {
         let fragments = self.layout.fragments(block, self.comm.rank());
-        let mut parts: Vec<_> = fragments.iter().map(|fragment| slice(&self.weights, fragment)).collect();
-        let length: usize = fragments.iter().map(|fragment| fragment.range.len()).sum();
+        self.joined(
+            block,
+            fragments.iter().map(|fragment| slice(&self.weights[fragment.parameter], fragment)).collect(),
+        )
+    }
+
+    /// A piece of a block, from its fragments.
+    fn joined(&self, block: usize, mut fragments: Vec<Tensor<B, 1>>) -> Tensor<B, 1> {
+        let length: usize = fragments.iter().map(|fragment| fragment.dims()[0]).sum();
         let padding = self.layout.piece(block) - length;
         if padding > 0 {
-            parts.push(Tensor::zeros([padding], &self.device));
+            fragments.push(Tensor::zeros([padding], &self.device));
         }
-        Tensor::cat(parts, 0)
+        Tensor::cat(fragments, 0)
     }
 
     /// The latest weights.
@@ -199,32 +226,34 @@ impl<B: KernelBackend> Sharded<B> {
     /// Steps of the optimizer, and groups of values of the fragments that this rank has to keep: `weights`,
     /// `average`, `first` and `second`, in the order of [`Layout::owned`]. Groups may be empty.
     pub fn state(&self) -> (usize, Vec<Group<B>>) {
-        let (steps, moments) = self.optimizer.state().unwrap_or_default();
-        let (first, second): (Vec<_>, Vec<_>) = moments.into_iter().map(|[first, second]| (first, second)).unzip();
-        let groups = [
-            ("weights", self.owned_weights()),
-            ("average", self.average.values.clone()),
-            ("first", first),
-            ("second", second),
-        ];
-        (steps, groups.into_iter().map(|(name, owned)| (name, self.fragments_of(&owned))).collect())
+        let (steps, [first, second]) = self.optimizer.state().unwrap_or_default();
+        let some = |values: Vec<Tensor<B, 1>>| values.into_iter().map(Some).collect::<Vec<_>>();
+        // Moments are of fragments already where matrices are cut.
+        let moments = |moments: Vec<_>| if self.cuts_matrices { moments } else { self.fragments_of(&moments) };
+        let weights = self.fragments_of(&some(self.owned_weights()));
+        let average = self.fragments_of(&some(self.average.values.clone()));
+        let groups =
+            [("weights", weights), ("average", average), ("first", moments(first)), ("second", moments(second))];
+        (steps, groups.into())
     }
 
-    /// The values of this rank's fragments.
-    fn fragments_of(&self, owned: &[Tensor<B, 1>]) -> Vec<Tensor<B, 1>> {
+    /// The values of this rank's fragments, of all parameters or of its pieces.
+    fn fragments_of(&self, owned: &[Option<Tensor<B, 1>>]) -> Vec<Option<Tensor<B, 1>>> {
         let rank = self.comm.rank();
         if owned.is_empty() {
             return Vec::new();
         }
         if !self.zero.shards_states() {
-            return self.layout.owned(rank).iter().map(|fragment| slice(owned, fragment)).collect();
+            let fragments = self.layout.owned(rank).into_iter();
+            let of = |fragment: Fragment| owned[fragment.parameter].as_ref().map(|values| slice(values, &fragment));
+            return fragments.map(of).collect();
         }
-        let block = |(block, piece): (usize, &Tensor<B, 1>)| {
+        let block = |(block, piece): (usize, &Option<Tensor<B, 1>>)| {
             let mut start = 0;
             let next = |fragment: Fragment| {
                 let length = fragment.range.len();
                 start += length;
-                piece.clone().narrow(0, start - length, length)
+                piece.as_ref().map(|piece| piece.clone().narrow(0, start - length, length))
             };
             self.layout.fragments(block, rank).into_iter().map(next).collect::<Vec<_>>()
         };
@@ -258,10 +287,19 @@ impl<B: KernelBackend> Sharded<B> {
             Ok(values.collect::<Result<Vec<_>, E>>()?.into_iter().flatten().collect())
         };
         self.average.values = group("average", owned)?;
-        let moments = group("first", owned)?.into_iter().zip(group("second", owned)?);
-        let moments: Vec<_> = moments.map(|(first, second)| [first, second]).collect();
-        if !moments.is_empty() {
-            self.optimizer.restore(steps, moments);
+        let fragments: Vec<(Vec<Fragment>, usize)> = if self.cuts_matrices {
+            let owned = self.layout.owned(rank).into_iter();
+            owned.map(|own| (vec![own.clone()], own.range.len())).collect()
+        } else {
+            owned.clone()
+        };
+        let first = group("first", &fragments)?;
+        let is_matrix = |index: usize| self.optimizer.matrices(index).is_some();
+        let others = fragments.into_iter().enumerate().filter(|(index, _)| !is_matrix(*index));
+        let mut second = group("second", &others.map(|(_, share)| share).collect::<Vec<_>>())?.into_iter();
+        if !first.is_empty() {
+            let second = (0..first.len()).map(|index| if is_matrix(index) { None } else { second.next() }).collect();
+            self.optimizer.restore(steps, [first.into_iter().map(Some).collect(), second]);
         }
         self.weights = group("weights", if self.zero.shards_weights() { &cut } else { &whole })?;
         Ok(())
@@ -270,17 +308,17 @@ impl<B: KernelBackend> Sharded<B> {
     /// Bytes of the tensors on this rank.
     pub fn held(&self) -> HeldBytes {
         let moments = self.optimizer.state().map(|(_, moments)| moments).unwrap_or_default();
+        let moments: Vec<_> = moments.into_iter().flatten().flatten().collect();
         HeldBytes {
             parameters: bytes(&self.weights),
             gradients: self.gradient_bytes,
-            optimizer: moments.iter().map(|pair| bytes(pair)).sum(),
+            optimizer: bytes(&moments),
             ema: bytes(&self.average.values),
         }
     }
 }
 
-fn slice<B: Backend>(parameters: &[Tensor<B, 1>], fragment: &Fragment) -> Tensor<B, 1> {
-    let values = &parameters[fragment.parameter];
+fn slice<B: Backend>(values: &Tensor<B, 1>, fragment: &Fragment) -> Tensor<B, 1> {
     if fragment.range == (0..values.dims()[0]) {
         values.clone()
     } else {

@@ -29,7 +29,7 @@ impl DegreeLinear {
         let components: Vec<usize> = (0..=most).map(|degree| harmonics.components(degree)).collect();
         let [channels_in, channels_out] = channels;
         let init = Init::Uniform((3.0 / channels_in as f64).sqrt());
-        let weight = declare.slot(name, [components.len() * channels_in, channels_out], init);
+        let weight = declare.matrices(name, [components.len() * channels_in, channels_out], channels, init);
         Self { mixing: Arc::new(Mixing::new(&components, channels)), weight }
     }
 

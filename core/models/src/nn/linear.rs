@@ -26,7 +26,7 @@ impl Linear {
         let mut scope = declare.scope(name);
         let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
         Self {
-            weight: scope.slot("weight", shape, init.clone()),
+            weight: scope.matrices("weight", shape, shape, init.clone()),
             bias: bias.then(|| scope.slot("bias", [shape[1]], init)),
         }
     }

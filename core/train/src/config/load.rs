@@ -196,6 +196,7 @@ impl Config {
         between("train.ema_decay", train.ema_decay, 0.0, 0.999_999_9)?;
         between("train.optimizer.beta_1", train.optimizer.beta_1, 0.0, 0.999_999)?;
         between("train.optimizer.beta_2", train.optimizer.beta_2, 0.0, 0.999_999_9)?;
+        between("train.optimizer.momentum", train.optimizer.momentum, 0.0, 0.999_999)?;
         between("train.optimizer.epsilon", train.optimizer.epsilon, 1e-20, 1.0)?;
         between("train.optimizer.weight_decay", train.optimizer.weight_decay, 0.0, 10.0)?;
         train.schedule.check()?;

@@ -328,7 +328,7 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// How the learning rate changes.
     pub schedule: ScheduleConfig,
-    /// AdamW.
+    /// AdamW or Muon.
     pub optimizer: OptimizerConfig,
     /// Largest global norm of the gradient; 0 turns clipping off. Default 10.
     pub clip_norm: f64,

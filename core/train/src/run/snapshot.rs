@@ -1,7 +1,7 @@
 //! Snapshots: everything that training needs to go on as if it had never stopped, on any number of ranks.
 //!
 //! `snapshots/step-N/` holds `rank-r-of-R.safetensors`, what rank r of R owns of weights (`weights.*`), their
-//! average (`average.*`) and the optimizer's moments (`first.*`, `second.*`); `state.json`, the numbers; and
+//! average (`average.*`) and the optimizer's moments (`first.*`, `second.*`; matrices under Muon have no second); `state.json`, the numbers; and
 //! `manifest.json`, the checksums of the files of all ranks, without which it is no snapshot.
 
 use std::fs::{self, File};
@@ -117,9 +117,10 @@ pub fn save_snapshot<B: KernelBackend>(
     let parameters = sharded.layout().parameters();
     let tensors = groups.iter().flat_map(|(group, values)| {
         let named = fragments.iter().zip(&shapes).zip(values);
-        named.map(move |((fragment, shape), values)| {
+        named.filter_map(move |((fragment, shape), values)| {
+            let values = values.as_ref()?;
             let name = format!("{group}.{}", parameters[fragment.parameter].path);
-            LazyTensor { name, shape, values: Box::new(|| values.clone()) }
+            Some(LazyTensor { name, shape, values: Box::new(|| values.clone()) })
         })
     });
     save(&temporary.join(&name), tensors, None, || Ok(()))?;
