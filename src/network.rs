@@ -7,7 +7,7 @@ pub use isograd_comm::{Communicator, Failure, Solo, Staged, spawn};
 pub use isograd_engine::zero::{Sharded, Train, Zero};
 pub use isograd_engine::{
     Block, BlockWeights, Blocks, Collect, Declare, Flow, Init, Layout, ModuleBlock, Optimizer, OptimizerConfig,
-    Recompute, Slot, Walk, block, clip_scale, squares, value_and_grad,
+    OptimizerKind, Recompute, Slot, Walk, block, clip_scale, squares, value_and_grad,
 };
 pub use isograd_models::{
     Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, Registry, VECTORS, nn,

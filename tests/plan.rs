@@ -185,6 +185,7 @@ fn training_takes_what_was_planned() {
         &["model.width=64", "train.batch_graphs=1000", "train.message=composed"],
         &["model.width=64", "train.batch_graphs=1000", "train.message=composed", "parallel.recompute=auto:30MB"],
         &["model.width=256", "model.layers=8", "train.accumulate=3", "parallel.recompute=layer"],
+        &["model.width=256", "train.optimizer.kind=muon", "train.batch_graphs=32"],
         &["model.width=128", "train.batch_graphs=250", "train.parts=2", "train.accumulate=2", "train.epochs=6"],
     ]
     .map(<[&str]>::to_vec)

@@ -21,6 +21,7 @@ epochs = 30
 batch_graphs = 8
 accumulate = 2
 schedule = { kind = \"plateau\", warmup_steps = 5, plateau_patience = 1 }
+optimizer = { kind = \"muon\" }
 [run]
 snapshot_every = 3
 log_every = 2

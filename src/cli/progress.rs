@@ -91,8 +91,7 @@ impl Display {
     fn validated(&self, epoch: usize, metrics: &Metrics, best: bool) {
         let mut line = format!("epoch {epoch:>4}  step {:>7}", self.last.step);
         for metric in &self.metrics {
-            let digits = metric.digits();
-            let value = metrics.get(&metric.key).map_or("-".into(), |value| format!("{value:.digits$}"));
+            let value = metrics.get(&metric.key).map_or("-".into(), |value| metric.shown(value));
             line += format!("  {} {value:>7} {}", metric.name, metric.unit).trim_end();
         }
         if best {

@@ -87,9 +87,8 @@ pub(crate) fn reference_table(report: &ReferenceReport) -> Table {
 pub(crate) fn metrics_rows(metrics: &[Metric], found: &Metrics, baseline: &Metrics) -> Vec<Vec<String>> {
     let row = |metric: &Metric| {
         let (value, base) = (found.get(&metric.key), baseline.get(&metric.key));
-        let digits = metric.digits();
         let shown = |value: Option<f64>| {
-            value.map_or("-".into(), |value| format!("{value:.digits$} {}", metric.unit).trim_end().to_owned())
+            value.map_or("-".into(), |value| format!("{} {}", metric.shown(value), metric.unit).trim_end().to_owned())
         };
         let base = base.filter(|_| metric.is_error);
         let share = value.zip(base).filter(|(_, base)| *base > 1e-9);

@@ -4,10 +4,11 @@
 //! neighbours what is a moment of their density: their features times radial functions times harmonics of the direction,
 //!
 //! ```text
-//! A_i = M sum_j R(r_ij) Y(r_ij) S X_j / sqrt(1 + sum_j w(r_ij)),   R_c(r) = 3 sum_k W_kc B_k(r) w(r)
+//! A_i = M sum_j R(r_ij) Y(r_ij) S X_j / sqrt(1 + sum_j w(r_ij)),   R_c(r) = sum_k a_k W_kc B_k(r) w(r)
 //! ```
 //!
-//! with linear maps S and M of channels, one for each degree, a basis B and the envelope w. Each channel of A is divided by the
+//! with linear maps S and M of channels, one for each degree, a basis B and the envelope w. Of Bessel functions a_k falls as
+//! 1/k, so that radial functions begin smooth and stay so where nothing in the data asks for more. Each channel of A is divided by the
 //! root of one more than its mean square ([`Value::bounded`]): what follows are polynomials, and would grow without bounds
 //! where atoms are closer than any were in training. Products of moments have more than two bodies: `T = A + A A` and
 //! `U = T + T A`, channel by channel, with weights for each path, channel and kind of atom, so that U has terms of one to three
@@ -30,13 +31,25 @@ use serde::{Deserialize, Serialize};
 use crate::nn::{
     Basis, DegreeLinear, Directions, Embedding, Envelope, Harmonics, Mlp, Radial, TensorEdges, VectorReadout, stack,
 };
+use crate::tensors::floats;
 use crate::{Architecture, Graph, GraphBlocks, GraphNeeds, Inputs, Invalid, NODES, NodeVectors, VECTORS};
 
 /// The flow entry of features of degrees 1 to l, `[N, components F]`.
 const TENSORS: &str = "tensor features";
 
-/// What radial features are multiplied by, so that functions of them start with values near one.
+/// The root of the mean square of what radial features are multiplied by, with which functions of them start near one.
 const RADIAL_SCALE: f64 = 3.0;
+
+/// What each radial feature is multiplied by.
+fn radial_factors(basis: Basis) -> Vec<f32> {
+    let falling = |k: usize| match basis {
+        Basis::Bessel { .. } => 1.0 / k as f64,
+        _ => 1.0,
+    };
+    let factors: Vec<f64> = (1..=basis.size()).map(falling).collect();
+    let mean = factors.iter().map(|factor| factor * factor).sum::<f64>() / factors.len() as f64;
+    factors.into_iter().map(|factor| (RADIAL_SCALE * factor / mean.sqrt()) as f32).collect()
+}
 
 /// The variance of what products start with, for each path that makes a degree.
 const PRODUCT_VARIANCE: f64 = 0.25;
@@ -55,7 +68,7 @@ pub struct Moments {
     pub basis: Basis,
     /// Fading at the cutoff. Default `polynomial`.
     pub envelope: Envelope,
-    /// Highest degree of directions and moments. Default 2.
+    /// Highest degree of directions and moments. Default 3.
     pub degree: usize,
     /// Highest degree of the features that layers hand on. Default 1.
     pub hidden_degree: usize,
@@ -69,7 +82,7 @@ impl Default for Moments {
             cutoff: 5.0,
             basis: Basis::Bessel { size: 8 },
             envelope: Envelope::Polynomial,
-            degree: 2,
+            degree: 3,
             hidden_degree: 1,
         }
     }
@@ -112,8 +125,10 @@ struct Layer {
     /// Channels that are sent.
     sent: DegreeLinear,
     moments: Arc<Table>,
-    /// R, `[K, paths F]`.
+    /// W, `[K, paths F]`.
     radial_weights: Slot<2>,
+    /// a, `[K]`.
+    radial_factors: Vec<f32>,
     /// Channels of the moments.
     mixed: DegreeLinear,
     products: [Product; 2],
@@ -199,6 +214,7 @@ impl Layer {
                     [basis, width],
                     Init::Uniform((3.0 / basis as f64).sqrt()),
                 ),
+                radial_factors: radial_factors(config.basis),
                 moments: Arc::new(moments),
                 mixed: DegreeLinear::declare(scope, "mixed", harmonics, degree, square),
                 products: [
@@ -223,7 +239,8 @@ impl Layer {
         let edges = graph.edges_as_given(&self.radial)?;
         let TensorEdges { directions, features } = edges.tensors.clone()?;
         let nodes = self.sent.apply(weights, features_of_nodes);
-        let weight = weights.get(self.radial_weights).mul_scalar(RADIAL_SCALE);
+        let factors = floats(&self.radial_factors, [self.radial_factors.len(), 1], &graph.device());
+        let weight = weights.get(self.radial_weights) * factors;
         let of = Convolution { nodes, directions, features, weight };
         let moments = convolve(self.work, &self.moments, &graph.index, of) * edges.mean.clone().sqrt();
         let moments = self.mixed.apply(weights, &moments);

@@ -91,6 +91,11 @@ fn shown(value: Option<f64>, digits: usize) -> String {
     value.map_or("-".into(), |value| format!("{value:.digits$}"))
 }
 
+/// A value of a metric; a dash where there is none.
+fn of(metric: &Metric, value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| metric.shown(value))
+}
+
 /// The name of a metric as a title.
 fn title(metric: &Metric) -> String {
     let mut letters = metric.name.chars();
@@ -107,10 +112,10 @@ fn cards(report: &Report<'_>) -> Markup {
         html! {
             div.card {
                 span { (title(metric)) }
-                b { (shown(value, metric.digits())) " " small { (metric.unit) } }
+                b { (of(metric, value)) " " small { (metric.unit) } }
                 span {
                     @match share {
-                        Some(share) => { (shown(Some(share), 1)) " % of the baseline (" (shown(base, metric.digits() - 1)) ")" }
+                        Some(share) => { (shown(Some(share), 1)) " % of the baseline (" (of(metric, base)) ")" }
                         None => { "no baseline to compare with" }
                     }
                 }
@@ -119,9 +124,8 @@ fn cards(report: &Report<'_>) -> Markup {
         }
     };
     let others = metrics.iter().filter(|metric| metric.is_error && metric.measure == Measure::Rmse);
-    let others: Vec<String> = others
-        .map(|metric| format!("{} {} {}", metric.name, shown(best.get(&metric.key), metric.digits()), metric.unit))
-        .collect();
+    let others: Vec<String> =
+        others.map(|metric| format!("{} {} {}", metric.name, of(metric, best.get(&metric.key)), metric.unit)).collect();
     let train = &summary.train;
     html! {
         div.cards {

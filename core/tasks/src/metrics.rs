@@ -47,9 +47,15 @@ impl Metric {
         matches!(self.measure, Measure::Mae | Measure::CrossEntropy)
     }
 
-    /// Digits behind the point that are worth showing.
-    pub fn digits(&self) -> usize {
-        if self.factor > 1.0 { 1 } else { 4 }
+    /// A value as it is worth showing: three digits of one that is given in thousandths, one behind the point at least.
+    pub fn shown(&self, value: f64) -> String {
+        let digits = match value.abs() {
+            _ if self.factor <= 1.0 => 4,
+            10.0.. => 1,
+            1.0.. => 2,
+            _ => 3,
+        };
+        format!("{value:.digits$}")
     }
 }
 
@@ -223,6 +229,14 @@ mod tests {
 
     fn add(tally: &mut Tally, place: usize, nodes: usize, label: &[f64], found: &[f64]) {
         tally.add(place, &potential_targets()[place], nodes, 3, label, found);
+    }
+
+    #[test]
+    fn small_errors_keep_three_digits() {
+        let metrics = Task::from(PotentialTask::default()).metrics();
+        let mae = metrics.iter().find(|metric| metric.measure == Measure::Mae).unwrap();
+        let shown = [1234.56, 25.04, 6.926, 0.0934, -0.5].map(|value| mae.shown(value));
+        assert_eq!(shown, ["1234.6", "25.0", "6.93", "0.093", "-0.500"]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub fn every_subject() -> Vec<Subject> {
     let everything = Egnn { attention: true, coordinate_updates: true, ..deep.clone() };
     let basis = Basis::Bessel { size: 5 };
     let painn = PaiNN { width: 8, layers: 2, cutoff: 3.0, basis, ..PaiNN::default() };
-    let moments = Moments { width: 6, cutoff: 3.0, basis, ..Moments::default() };
+    let moments = Moments { width: 6, cutoff: 3.0, basis, degree: 2, ..Moments::default() };
     let high = Moments { degree: 3, hidden_degree: 2, width: 4, ..moments.clone() };
     let gat = Gat { width: 8, layers: 2, attention_heads: 2, cutoff: 3.0, basis, ..Gat::default() };
     let schnet = SchNet { width: 8, layers: 2, cutoff: 3.0, gaussians: 8, ..SchNet::default() };

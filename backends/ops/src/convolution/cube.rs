@@ -197,21 +197,22 @@ impl<R: CubeRuntime> Device<R> {
         let columns = table.size(Slot::Path) * channels;
         let first = table.size(Slot::First);
         let to_directions = empty_dual(&self.weight, [if wanted.geometry { count } else { 1 }, first], moved);
+        let (runs, numbers) = numbers(table.pairs());
         let work = Edges {
             device: self,
             nodes: dual_buffers(&inputs.nodes),
             gradient: dual_buffers(gradient),
             ends: [&edges.receivers, &edges.senders].map(|ends| integers(&ends.group_of)),
-            numbers: numbers(table.pairs()),
+            runs,
+            numbers: upload::<R, BT>(numbers, &self.weight),
             to_directions: to_directions.clone(),
             moved,
             moves: inputs.nodes.tangent.is_some(),
             geometry: wanted.geometry,
         };
-        let numbers = upload::<R, BT>(work.numbers.1.clone(), &self.weight);
         let mut to_features = Vec::new();
         for tile in scratch::tiles(self.weight.client.properties().memory.max_page_size, count, columns, moved) {
-            let to_radial = work.run::<BT>(table, &tile, &numbers);
+            let to_radial = work.run::<BT>(table, &tile);
             if wanted.geometry {
                 let weight = inputs.weight.clone().transpose();
                 to_features.push(to_radial.clone().map(|to_radial| matmul(to_radial, weight.clone())));
@@ -244,7 +245,10 @@ struct Edges<'a, R: CubeRuntime> {
     gradient: [CubeTensor<R>; 2],
     /// Receivers and senders.
     ends: [CubeTensor<R>; 2],
-    numbers: (usize, Vec<i32>),
+    /// Paths that have terms.
+    runs: usize,
+    /// The terms.
+    numbers: CubeTensor<R>,
     to_directions: [CubeTensor<R>; 2],
     /// Whether gradients have tangents.
     moved: bool,
@@ -255,14 +259,14 @@ struct Edges<'a, R: CubeRuntime> {
 
 impl<R: CubeRuntime> Edges<'_, R> {
     /// Gradients of R, `[tile, paths C]`; those of directions are written where they belong.
-    fn run<BT: BoolElement>(&self, table: &Table, tile: &Range<usize>, numbers: &CubeTensor<R>) -> Dual<Cube<R, BT>> {
+    fn run<BT: BoolElement>(&self, table: &Table, tile: &Range<usize>) -> Dual<Cube<R, BT>> {
         let Sizes { channels, basis, .. } = self.device.sizes;
         let [paths, first, second, out] = Slot::ALL.map(|slot| table.size(slot));
-        let client = &numbers.client;
+        let client = &self.numbers.client;
         let shape = [tile.len(), paths * channels];
         // A path without terms has a gradient of zero.
-        let zeros = |shape: [usize; 2]| buffer(Tensor::<Cube<R, BT>, 2>::zeros(shape, &numbers.device));
-        let to_radial = if self.numbers.0 == paths {
+        let zeros = |shape: [usize; 2]| buffer(Tensor::<Cube<R, BT>, 2>::zeros(shape, &self.numbers.device));
+        let to_radial = if self.runs == paths {
             empty_dual(&self.device.weight, shape, self.moved)
         } else {
             [zeros(shape), zeros(if self.moved { shape } else { [1, 1] })]
@@ -286,7 +290,7 @@ impl<R: CubeRuntime> Edges<'_, R> {
                 weight.clone().into_array_arg(),
                 self.gradient[0].clone().into_array_arg(),
                 self.gradient[1].clone().into_array_arg(),
-                numbers.clone().into_array_arg(),
+                self.numbers.clone().into_array_arg(),
                 self.ends[0].clone().into_array_arg(),
                 self.ends[1].clone().into_array_arg(),
                 to_radial[0].clone().into_array_arg(),
@@ -297,7 +301,7 @@ impl<R: CubeRuntime> Edges<'_, R> {
                 tile.len(),
                 channels,
                 basis,
-                self.numbers.0,
+                self.runs,
                 paths,
                 second,
                 out,
