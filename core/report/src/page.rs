@@ -23,7 +23,7 @@ h1 { font-size: 28px; margin: 0; } h2 { font-size: 19px; margin: 40px 0 12px; }
 .card span { color: #667080; font-size: 13px; display: block; }
 .bar { height: 6px; background: #e4e7ec; border-radius: 3px; margin-top: 8px; overflow: hidden; }
 .bar i { display: block; height: 100%; background: #1f5fa8; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 14px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); align-items: start; gap: 14px; }
 figure { margin: 0; padding: 12px; } figure svg { width: 100%; height: auto; }
 figcaption { font-weight: 600; margin: 2px 6px 4px; }
 table { border-collapse: separate; border-spacing: 0; width: 100%; overflow: hidden; }
@@ -96,9 +96,9 @@ fn of(metric: &Metric, value: Option<f64>) -> String {
     value.map_or("-".into(), |value| metric.shown(value))
 }
 
-/// The name of a metric as a title.
-fn title(metric: &Metric) -> String {
-    let mut letters = metric.name.chars();
+/// A name as a title.
+fn title(name: &str) -> String {
+    let mut letters = name.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
 }
 
@@ -111,7 +111,7 @@ fn cards(report: &Report<'_>) -> Markup {
         let share = value.zip(base).filter(|(_, base)| *base > 1e-9).map(|(value, base)| 100.0 * value / base);
         html! {
             div.card {
-                span { (title(metric)) }
+                span { (title(&metric.name)) }
                 b { (of(metric, value)) " " small { (metric.unit) } }
                 span {
                     @match share {
@@ -132,7 +132,7 @@ fn cards(report: &Report<'_>) -> Markup {
             @for metric in metrics.iter().filter(|metric| metric.is_scored()).rev() { (against(metric)) }
             @for metric in metrics.iter().filter(|metric| !metric.is_error) {
                 div.card {
-                    span { (title(metric)) }
+                    span { (title(&metric.name)) }
                     b { (shown(best.get(&metric.key), 4)) }
                     span { (others.join(", ")) }
                 }
@@ -162,19 +162,21 @@ fn figure(caption: &str, svg: &str) -> Markup {
 
 fn predictions(report: &Report<'_>) -> Result<Markup> {
     let targets = &report.details.info.task.targets;
-    let mut figures = Vec::new();
+    // All of a kind beside each other, because they are equally high.
+    let (mut parities, mut histograms) = (Vec::new(), Vec::new());
     for (place, target) in targets.iter().enumerate().rev().filter(|(_, target)| !matches!(target.kind, Kind::Class(_)))
     {
         let samples = &report.details.tally.target(place).samples;
         let milli: Vec<f64> = samples.iter().map(|pair| 1e3 * (pair[1] - pair[0])).collect();
         let unit = unit(target);
-        figures.push(figure(&target.name, &parity(&unit, samples)?));
-        figures.push(figure(
-            &format!("{}, errors", target.name),
+        let name = title(&target.name);
+        parities.push(figure(&name, &parity(&unit, samples)?));
+        histograms.push(figure(
+            &format!("{name}, errors"),
             &histogram(format!("prediction - label, 10⁻³ {unit}").trim_end(), &milli)?,
         ));
     }
-    Ok(html! { div.plots { @for figure in figures { (figure) } } })
+    Ok(html! { div.plots { @for figure in parities.iter().chain(&histograms) { (figure) } } })
 }
 
 /// The unit of what is compared: of an extensive target per node.
@@ -212,7 +214,7 @@ fn course(report: &Report<'_>) -> Result<Markup> {
     let metrics = report.details.info.task.metrics();
     let mut courses = Vec::new();
     for metric in metrics.iter().rev().filter(|metric| metric.is_scored()) {
-        courses.push(figure(&format!("{} on held-out structures", title(metric)), &validation(metric)?));
+        courses.push(figure(&format!("{} on held-out structures", title(&metric.name)), &validation(metric)?));
     }
     let one = |name, value: &dyn Fn(&LogLine) -> Option<f64>| [Series::new(name, over(value))];
     let memory = one("memory", &|line| line.peak_bytes.map(|bytes| bytes as f64 / (1 << 20) as f64));
