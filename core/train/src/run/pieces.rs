@@ -41,6 +41,16 @@ impl Pieces {
         Ok(self.open[rank].insert(file))
     }
 
+    /// Whether any rank has written values of a group. A rank that owns nothing but matrices has no second moments.
+    fn has(&mut self, group: &str) -> Result<bool> {
+        for rank in 0..self.paths.len() {
+            if self.file(rank)?.has(&format!("{group}.")) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The values of fragments of a group, one after the other, with zeros up to `length`; `None` where the
     /// snapshot has no such group.
     pub(super) fn read<B: Backend>(
@@ -50,7 +60,7 @@ impl Pieces {
         length: usize,
         device: &B::Device,
     ) -> Result<Option<Tensor<B, 1>>> {
-        if !self.file(0)?.has(&format!("{group}.")) {
+        if !self.has(group)? {
             return Ok(None);
         }
         let mut values = Vec::with_capacity(length);
