@@ -8,12 +8,12 @@
 //! ```
 //!
 //! with linear maps S and M of channels, one for each degree, a basis B and the envelope w. Of Bessel functions a_k falls as
-//! 1/k, so that radial functions begin smooth and stay so where nothing in the data asks for more. Each channel of A is divided by the
-//! root of one more than its mean square ([`Value::bounded`]): what follows are polynomials, and would grow without bounds
-//! where atoms are closer than any were in training. Products of moments have more than two bodies: `T = A + A A` and
-//! `U = T + T A`, channel by channel, with weights for each path, channel and kind of atom, so that U has terms of one to three
-//! factors, which are correlations of two to four atoms. A linear map of U is added to the features, and a perceptron of the
-//! scalars to the scalars.
+//! 1/k, so that radial functions begin smooth and stay so where nothing in the data asks for more. Each channel of A is
+//! divided by the root of one more than its mean square ([`Value::bounded`]): what follows are polynomials, and would grow
+//! without bounds where atoms are closer than any were in training. Products of moments have more than two bodies:
+//! `T = A + A A` and `U = T + T A`, channel by channel, with weights for each path, channel and kind of atom, so that U has
+//! terms of one to three factors, which are correlations of two to four atoms. A linear map of U is added to the features,
+//! and a perceptron of the scalars to the scalars.
 //!
 //! That is the atomic cluster expansion (Drautz 2019, doi:10.1103/PhysRevB.99.014104) with messages, as in MACE (Batatia et
 //! al. 2022, arXiv:2206.07697) and CACE (Cheng 2024, arXiv:2402.07472). What differs: products are made step by step instead
