@@ -1,6 +1,7 @@
 //! Small operations of a training step that would cost several passes over memory as tensor
 //! operations, or that a backend does one row after the other, or in less than single precision: products
-//! with weights, SiLU, products of vector features, rows gathered from groups and summed into them, the updates of AdamW and Muon.
+//! with weights, SiLU, products of vector features, rows gathered from groups and summed into them, the updates of AdamW
+//! and Muon.
 //!
 //! Each has a default of plain tensor operations, in [`reference`](mod@reference).
 

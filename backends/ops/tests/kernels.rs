@@ -195,7 +195,7 @@ fn muon_matches_the_reference() {
     on_each_gpu(|| Run);
 }
 
-/// Each of several matrices becomes orthogonal by itself: its products with itself are near the unit matrix, and directions stay.
+/// Each of several matrices becomes orthogonal by itself: singular values come near one, and directions stay.
 #[test]
 fn orthogonal_parts_have_no_preferred_direction() {
     let device = Default::default();

@@ -1,8 +1,8 @@
 //! Snapshots: everything that training needs to go on as if it had never stopped, on any number of ranks.
 //!
 //! `snapshots/step-N/` holds `rank-r-of-R.safetensors`, what rank r of R owns of weights (`weights.*`), their
-//! average (`average.*`) and the optimizer's moments (`first.*`, `second.*`; matrices under Muon have no second); `state.json`, the numbers; and
-//! `manifest.json`, the checksums of the files of all ranks, without which it is no snapshot.
+//! average (`average.*`) and the optimizer's moments (`first.*`, `second.*`; matrices under Muon have no second);
+//! `state.json`, the numbers; and `manifest.json`, the checksums of the files of all ranks, without which it is no snapshot.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Updates of pieces that have parts of matrices, which are updated as a whole: what the step's direction is the orthogonal part
-//! of is exchanged, and every rank makes the directions of the matrices that it owns something of.
+//! Updates of pieces that have parts of matrices, which are updated as a whole: ranks exchange what directions are the
+//! orthogonal parts of, and every rank makes the directions of the matrices of which it owns something.
 
 use std::collections::VecDeque;
 
