@@ -21,7 +21,8 @@ impl Precision {
         }
     }
 
-    /// No relative error above this passes, whatever the noise floor: 1e-4 and 1e-10.
+    /// No relative error above this passes, whatever the noise floor: 1e-4 and 1e-10. For a single exception see
+    /// [`Row::ill_conditioned`](crate::Row::ill_conditioned).
     pub fn limit(self) -> f64 {
         match self {
             Self::F32 => 1e-4,

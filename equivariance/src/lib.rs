@@ -11,7 +11,8 @@
 //! **What passes.** An error is relative to the size of the output and is held against the model's
 //! own noise floor: how much the same comparison changes when its inputs move by a rounding error
 //! ([`Precision::epsilon`]). Up to [`Settings::tolerance`] noise floors pass, but never more than
-//! [`Precision::limit`]; numeric derivatives and extrapolations to the cutoff, which lose digits, are
+//! [`Precision::limit`], unless the model does what it should in double precision and few cases need
+//! this ([`Row::ill_conditioned`]); numeric derivatives and extrapolations to the cutoff, which lose digits, are
 //! allowed a fixed multiple of that limit, and their errors are counted beyond that of the method itself.
 //!
 //! **What is kept.** Every row has its largest error, its 99th percentile, and the worst case with the

@@ -1,6 +1,6 @@
 //! A model as the harness sees it: host arrays in, host arrays out.
 
-use crate::{Description, System};
+use crate::{Description, Precision, System};
 
 /// Why a model did not answer.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -25,9 +25,15 @@ pub trait Model {
         None
     }
 
-    /// The same in double precision: for the noise floor of a model in single precision, and for the energies whose
-    /// differences its forces and stresses are held against. `None` where the model offers no such thing.
+    /// [`evaluate`](Self::evaluate) in double precision: for the noise floor of a model in single precision, for the
+    /// energies whose differences its forces and stresses are held against, and for cases that single precision cannot
+    /// decide. `None` where the model offers no such thing.
     fn evaluate_f64(&self, _batch: &[System]) -> Option<Result<Vec<Outputs>, Failure>> {
+        None
+    }
+
+    /// [`evaluate_shuffled`](Self::evaluate_shuffled) in double precision. `None` where the model offers no such thing.
+    fn evaluate_shuffled_f64(&self, _batch: &[System], _seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
         None
     }
 }
@@ -47,6 +53,27 @@ impl<M: Model + ?Sized> Model for &M {
 
     fn evaluate_f64(&self, batch: &[System]) -> Option<Result<Vec<Outputs>, Failure>> {
         (**self).evaluate_f64(batch)
+    }
+
+    fn evaluate_shuffled_f64(&self, batch: &[System], seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
+        (**self).evaluate_shuffled_f64(batch, seed)
+    }
+}
+
+/// The twin in double precision of a model that has one.
+pub(crate) struct Twin<'a, M: ?Sized>(pub(crate) &'a M);
+
+impl<M: Model + ?Sized> Model for Twin<'_, M> {
+    fn describe(&self) -> Description {
+        Description { precision: Precision::F64, ..self.0.describe() }
+    }
+
+    fn evaluate(&self, batch: &[System]) -> Result<Vec<Outputs>, Failure> {
+        self.0.evaluate_f64(batch).unwrap_or_else(|| Err("the model has no double precision".into()))
+    }
+
+    fn evaluate_shuffled(&self, batch: &[System], seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
+        self.0.evaluate_shuffled_f64(batch, seed)
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Row {
     pub cases: usize,
     /// How many of them failed.
     pub failures: usize,
+    /// In how many of them rounding alone moves the output by more than [`Precision::limit`], while the model does
+    /// what it should in double precision. They pass, if they are not more than one in twenty.
+    #[serde(default)]
+    pub ill_conditioned: usize,
     /// Error of the worst case: the one with the largest error in units of its tolerance.
     #[serde(with = "infinite")]
     pub error: f64,

@@ -103,6 +103,61 @@ fn a_twin_in_double_precision_makes_derivatives_sharp() {
     assert!(!row(1.0005, true).passed);
 }
 
+/// The mean distance of all pairs, in single precision, to which systems of some sizes add a wave of it that is so short that
+/// rounding shows. `tilt` makes the wave depend on the direction of an axis.
+struct Wavy {
+    sick: fn(usize) -> bool,
+    twin: bool,
+    tilt: f64,
+}
+
+impl Wavy {
+    fn wave(&self, system: &System, round: impl Fn(f64) -> f64) -> Outputs {
+        let (mut sum, mut pairs) = (0.0, 0.0_f64);
+        for (i, j) in (0..system.len()).flat_map(|i| (0..i).map(move |j| (i, j))) {
+            let step = (0..3).map(|d| round(system.positions.row(j)[d]) - round(system.positions.row(i)[d]));
+            sum += step.map(|step| step * step).sum::<f64>().sqrt();
+            pairs += 1.0;
+        }
+        let mean = sum / pairs.max(1.0);
+        let axis = system.positions.iter().take(2).map(|row| row[0]).reduce(|a, b| a - b).unwrap_or_default();
+        let wave = if (self.sick)(system.len()) { 0.3 * (3e5 * mean).sin() + self.tilt * axis } else { 0.0 };
+        vec![vec![mean + wave]]
+    }
+}
+
+impl Model for Wavy {
+    fn describe(&self) -> Description {
+        Description::new(3, Precision::F32).intensive_scalar("mean").nodes(2, 40)
+    }
+
+    fn evaluate(&self, batch: &[System]) -> Result<Vec<Outputs>, Failure> {
+        Ok(batch.iter().map(|system| self.wave(system, |value| f64::from(value as f32))).collect())
+    }
+
+    fn evaluate_f64(&self, batch: &[System]) -> Option<Result<Vec<Outputs>, Failure>> {
+        self.twin.then(|| Ok(batch.iter().map(|system| self.wave(system, |value| value)).collect()))
+    }
+}
+
+#[test]
+fn double_precision_decides_a_few_cases_that_single_precision_cannot() {
+    let row = |sick, twin, tilt| {
+        let only = Settings { cases: 200, only: Some("rotation".into()), ..Settings::default() };
+        check(&Wavy { sick, twin, tilt }, &only).row("rotation", "mean").unwrap().clone()
+    };
+    let some = |size: usize| size == 17;
+    let alone = row(some, false, 0.0);
+    assert!(!alone.passed && alone.maximum > 1e-4 && alone.ill_conditioned == 0, "{alone:?}");
+    let decided = row(some, true, 0.0);
+    assert!(decided.passed && decided.failures == 0, "{decided:?}");
+    assert_eq!((decided.ill_conditioned, decided.maximum), (alone.failures, alone.maximum));
+    // Not where the model is wrong, nor where the output is little else.
+    assert!(!row(some, true, 1e-4).passed);
+    let all = row(|_| true, true, 0.0);
+    assert!(!all.passed && all.ill_conditioned > 10 && all.failures >= all.ill_conditioned, "{all:?}");
+}
+
 /// The reference potential twice, as two heads, of which the second has this fault.
 struct TwoHeads(Fault);
 

@@ -1,38 +1,14 @@
 //! The equivariance battery on a model with fresh weights, with its twin in double precision for the noise floor.
 
-use isograd_equivariance::{Description, Failure, Model, Outputs, Report, Settings, System, check};
+use isograd_equivariance::{Report, Settings, check};
 use isograd_models::ModelBackend;
 use isograd_ops::device::{CpuBackend, F64Backend};
-use isograd_train::Checked;
+use isograd_train::{Checked, WithTwin};
 
 use crate::Subject;
 
 /// Seed of the weights.
 const SEED: u64 = 11;
-
-/// A model and its twin.
-struct WithTwin<'a, B: ModelBackend> {
-    model: Checked<'a, B>,
-    twin: Checked<'a, F64Backend>,
-}
-
-impl<B: ModelBackend> Model for WithTwin<'_, B> {
-    fn describe(&self) -> Description {
-        self.model.describe()
-    }
-
-    fn evaluate(&self, batch: &[System]) -> Result<Vec<Outputs>, Failure> {
-        self.model.evaluate(batch)
-    }
-
-    fn evaluate_shuffled(&self, batch: &[System], seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
-        self.model.evaluate_shuffled(batch, seed)
-    }
-
-    fn evaluate_f64(&self, batch: &[System]) -> Option<Result<Vec<Outputs>, Failure>> {
-        Some(self.twin.evaluate(batch))
-    }
-}
 
 /// What the battery finds on a backend.
 pub fn report<B: ModelBackend>(subject: &Subject, cases: usize, device: &B::Device) -> Report {

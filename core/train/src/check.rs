@@ -8,6 +8,7 @@ use isograd_equivariance::{
     Description, Failure, Model as Checkable, Outputs, Precision, Report, Rows, Settings, System, check,
 };
 use isograd_models::ModelBackend;
+use isograd_ops::device::F64Backend;
 use isograd_structure::{Cell, Geometry, neighbour_list};
 use isograd_tasks::{Kind, Level, Model, Network, Nodes, Of, Target, Trained};
 use rand::SeedableRng;
@@ -27,10 +28,46 @@ pub fn check_model<B: ModelBackend>(trained: &Trained<B>, device: &B::Device, se
         let source = info.sources.iter().find(|source| source.head == head);
         source.map_or_else(|| head.to_string(), |source| source.name.clone())
     });
-    let mut checked = Checked::new(model, layout, weights, &info.task.targets, heads.collect(), device);
+    let (heads, targets) = (heads.collect::<Vec<_>>(), &info.task.targets);
+    let here = Default::default();
+    let in_double = |weights: &Tensor<B, 1>| Tensor::from_data(weights.to_data().convert::<f64>(), &here);
+    let twins: Vec<Tensor<F64Backend, 1>> = weights.iter().map(in_double).collect();
+    let mut model = Checked::new(model, layout, weights, targets, heads.clone(), device);
+    let mut twin = Checked::new(&trained.model, layout, &twins, targets, heads, &here);
     // Only structures have cells.
-    checked.periodic &= matches!(info.model.nodes, Nodes::Elements(_));
-    check(&checked, settings)
+    let structures = matches!(info.model.nodes, Nodes::Elements(_));
+    (model.periodic, twin.periodic) = (model.periodic && structures, twin.periodic && structures);
+    check(&WithTwin { model, twin }, settings)
+}
+
+/// A model and the same model in double precision, which tells rounding from mistakes.
+pub struct WithTwin<'a, B: ModelBackend> {
+    /// The model.
+    pub model: Checked<'a, B>,
+    /// With the same weights.
+    pub twin: Checked<'a, F64Backend>,
+}
+
+impl<B: ModelBackend> Checkable for WithTwin<'_, B> {
+    fn describe(&self) -> Description {
+        self.model.describe()
+    }
+
+    fn evaluate(&self, batch: &[System]) -> Result<Vec<Outputs>, Failure> {
+        self.model.evaluate(batch)
+    }
+
+    fn evaluate_shuffled(&self, batch: &[System], seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
+        self.model.evaluate_shuffled(batch, seed)
+    }
+
+    fn evaluate_f64(&self, batch: &[System]) -> Option<Result<Vec<Outputs>, Failure>> {
+        Some(self.twin.evaluate(batch))
+    }
+
+    fn evaluate_shuffled_f64(&self, batch: &[System], seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
+        self.twin.evaluate_shuffled(batch, seed)
+    }
 }
 
 /// A model as the harness sees it: species are rows of its embedding; energies are without

@@ -33,7 +33,7 @@ mod threads;
 mod window;
 
 pub use backend::{Backend, RunOn, dispatch};
-pub use check::{CASES_AFTER_TRAINING, Checked, check_model};
+pub use check::{CASES_AFTER_TRAINING, Checked, WithTwin, check_model};
 pub use context::RankContext;
 pub use data::{
     Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,

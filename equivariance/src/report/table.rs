@@ -33,6 +33,14 @@ impl fmt::Display for Report {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
+        for row in self.rows.iter().filter(|row| row.ill_conditioned > 0) {
+            let Row { transformation, output, ill_conditioned, cases, .. } = row;
+            write!(
+                f,
+                "{transformation} of {output}: in {ill_conditioned} of {cases} cases rounding alone is above the limit, "
+            )?;
+            writeln!(f, "and double precision shows that the model is right")?;
+        }
         for skipped in &self.skipped {
             writeln!(f, "not checked: {} ({})", skipped.transformation, skipped.reason)?;
         }
