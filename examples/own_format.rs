@@ -25,7 +25,7 @@ impl Format for Dimers {
             let line = index + 2;
             let text = text.map_err(Error::io(&file, "read"))?;
             let (header, columns) = dimer(&text).map_err(Error::frame(&file, line, index))?;
-            Ok(Frame { atoms: 2, header, columns, line, header_line: line, index })
+            Ok(Frame { atoms: 2, header, columns, line, header_line: line, index, ..Frame::default() })
         })))
     }
 }

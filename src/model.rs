@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use isograd_data::{Budget, HostBatch, HostGraph, Measured};
+use isograd_data::{Budget, Collection, HostBatch, HostGraph, Measured};
 use isograd_models::Registry;
 use isograd_ops::device::DeviceName;
 use isograd_structure::{Structure, VerletList};
 use isograd_tasks::{Label, ModelInfo, Network, Target, Trained};
 use isograd_train::run::{RunDirectory, load_model};
-use isograd_train::{Backend, Dataset, Error, Pass, Predictor, Result, RunOn, dispatch, predict};
+use isograd_train::{Backend, Dataset, Error, Part, Pass, Predictor, Result, RunOn, dispatch, predict};
 
 /// What is predicted together, whatever the size of what is asked for.
 const BUDGET: Budget = Budget { graphs: 64, atoms: 4096, edges: 1 << 17 };
@@ -128,8 +128,8 @@ impl Model {
             Ok(Measured { structure, sizes })
         };
         let measured: Vec<Measured> = structures.iter().enumerate().map(measure).collect::<Result<_>>()?;
-        let sources = vec![self.source; measured.len()];
-        let dataset = Dataset::of_structures(measured, sources, self.info.clone())?;
+        let graphs = Collection::Memory(measured);
+        let dataset = Dataset::of_structures(vec![Part { graphs, source: self.source, cost: 1.0 }], self.info.clone())?;
         self.on.predict(&Arc::new(dataset)).map(|found| self.values(found))
     }
 

@@ -42,6 +42,8 @@ impl Trainer {
             keys: Keys::default(),
             units: Units::default(),
             references: None,
+            weight: 1.0,
+            loss_weight: 1.0,
         };
         let config = Config {
             preset: None,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use isograd::data::audit::Limits;
 use isograd::data::formats::Formats;
-use isograd::data::{Measured, Source, split};
+use isograd::data::{Collection, Source};
 use isograd::models::Registry;
 use isograd::train::config::Config;
 use isograd::train::{prepare, survey};
@@ -24,9 +24,9 @@ fn molecules_are_many_and_held_out_whole() {
     let data = &config.data;
     let source = data.sources[0].source(&data.split_by, Vec::new());
     let (structures, _) = survey(&Formats::default(), &source, &data.sources[0].files, &data.limits(), 1.0).unwrap();
-    let (training, validation) = split(structures, &data.split_by, data.validation_fraction, 0, 0).unwrap();
-    let names = |structures: &[Measured]| -> BTreeSet<String> {
-        structures.iter().map(|own| own.structure.group.clone().unwrap()).collect()
+    let (training, validation) = structures.split(&data.split_by, data.validation_fraction, 0, 0).unwrap();
+    let names = |structures: &Collection| -> BTreeSet<String> {
+        structures.structures().map(|own| own.unwrap().group.clone().unwrap()).collect()
     };
     let (training, validation) = (names(&training), names(&validation));
     assert!(training.len() >= 50 && validation.len() >= 10 && training.is_disjoint(&validation));

@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(again.atoms, frame.atoms);
         let keys = |frame: &Frame| {
             let pairs = frame.header.iter().filter(|(key, _)| *key != "Properties");
-            pairs.map(|(key, value)| (key.to_owned(), value.text().to_owned())).collect::<Vec<_>>()
+            pairs.map(|(key, value)| (key.to_owned(), value.text().into_owned())).collect::<Vec<_>>()
         };
         assert_eq!(keys(&again), keys(frame));
         let names = |frame: &Frame| frame.columns.iter().map(|c| (c.name.clone(), c.width)).collect::<Vec<_>>();

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Scaling(super::bench_scaling::Args),
     /// Molecular dynamics at constant energy: its speed, and the drift of the energy
     Simulate(super::bench_simulate::Args),
+    /// A packed store of random graphs: packing, opening, planning an epoch, reading
+    Store(super::bench_store::Args),
     /// Neighbour lists of a molecule, a slab and a crystal
     Neighbours {
         /// Cutoff in angstrom
@@ -104,6 +106,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Recompute(args) => super::bench_recompute::run(&args),
         Command::Scaling(args) => super::bench_scaling::run(&args),
         Command::Simulate(args) => super::bench_simulate::run(&args),
+        Command::Store(args) => super::bench_store::run(&args),
         Command::Neighbours { cutoff, seconds, json } => neighbours(cutoff, seconds, json),
     }
 }

@@ -5,21 +5,26 @@ use std::path::PathBuf;
 use isograd::data::Source;
 use isograd::data::audit::{Limits, Summary};
 use isograd::data::formats::Formats;
+use isograd::data::store::Store;
 use isograd::tasks::{PotentialTask, Task};
 use isograd::train::config::Config;
 
 use isograd::train::{Error, Result};
 use isograd::train::{survey, unused_stresses};
 
-use super::print_json;
 use super::tables::summary_table;
+use super::{convert, pack, print_json};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// Write structure files of any format as extended XYZ
+    Convert(convert::Args),
+    /// Pack structure files of any size into a store that training maps into memory
+    Pack(pack::Args),
     /// What structure files, or the sources of a config, hold
     #[command(after_help = "Examples:\n  isograd data info molecules.extxyz.xz\n  isograd data info --config my.toml")]
     Info {
-        /// Structure files: extended XYZ, plain or compressed with gzip, xz or zstd
+        /// Structure files in any format that is read, patterns, and folders
         #[arg(required_unless_present = "config")]
         files: Vec<PathBuf>,
         /// Look at the sources of this config instead, with their keys and units
@@ -50,7 +55,11 @@ struct Entries {
 }
 
 pub(crate) fn run(command: Command) -> Result<()> {
-    let Command::Info { files, config, energy_key, forces_key, json } = command;
+    let (files, config, energy_key, forces_key, json) = match command {
+        Command::Convert(args) => return convert::run(&args),
+        Command::Pack(args) => return pack::run(&args),
+        Command::Info { files, config, energy_key, forces_key, json } => (files, config, energy_key, forces_key, json),
+    };
     let mut sources = Vec::new();
     match config {
         Some(path) => {
@@ -82,8 +91,12 @@ pub(crate) fn run(command: Command) -> Result<()> {
 }
 
 fn look(name: &str, source: &Source, files: &[PathBuf], limits: &Limits, task: &Task) -> Result<Entry, Error> {
-    // Nobody asks for edges here.
-    let (_, summary) = survey(&Formats::default(), source, files, limits, 1.0)?;
+    // Nobody asks for edges here; a store has those of its cutoffs.
+    let cutoff = match files {
+        [only] if Store::is_at(only) => Store::open(only)?.header().cutoffs.first().copied(),
+        _ => None,
+    };
+    let (_, summary) = survey(&Formats::default(), source, files, limits, cutoff.unwrap_or(1.0))?;
     let warnings = summary.warnings().into_iter().chain(unused_stresses(&summary, task)).collect();
     Ok(Entry { name: name.to_owned(), summary, warnings })
 }

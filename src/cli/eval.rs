@@ -8,7 +8,7 @@ use isograd::models::Registry;
 use isograd::tasks::Metrics;
 use isograd::train::Backend;
 use isograd::train::run::load_model;
-use isograd::train::{Dataset, Pass, Predictor, baseline, evaluate, survey};
+use isograd::train::{Dataset, Part, Pass, Predictor, baseline, evaluate, survey};
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
 
@@ -67,17 +67,19 @@ impl RunOn for Evaluate {
             eprintln!("{}", summary_table("files", &summary));
             return Err(Error::Structure("no structure with labels is left to evaluate on".into()));
         }
-        let sources = vec![index; structures.len()];
         let metrics = trained.info.task.metrics();
-        let dataset = Arc::new(Dataset::of_structures(structures, sources, trained.info.clone())?);
+        let dataset = Arc::new(Dataset::of_structures(
+            vec![Part { graphs: structures, source: index, cost: 1.0 }],
+            trained.info.clone(),
+        )?);
         let train = &opened.config.train;
         let pass = Pass { workers: train.workers, ..Pass::over(&dataset, train.budget(), &device) };
-        let tally = evaluate(&Predictor::of_trained(&trained), &pass)?;
+        let tallies = evaluate(&Predictor::of_trained(&trained), &pass)?;
         let report = Report {
             structures: dataset.len(),
             atoms: dataset.sizes.iter().map(|sizes| sizes.atoms).sum(),
-            metrics: tally.metrics(&metrics),
-            baseline: baseline(&dataset).metrics(&metrics),
+            metrics: tallies.all.metrics(&metrics),
+            baseline: baseline(&dataset)?.all.metrics(&metrics),
             device: opened.device.to_string(),
         };
         if args.json {

@@ -1,12 +1,10 @@
 //! `isograd predict`, and what `eval` shares with it: opening a run to use its potential.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use isograd::data::formats::extxyz::write_frame;
 use isograd::data::formats::{Column, Data, Formats, Frame};
-use isograd::data::{self, Source};
+use isograd::data::{self, Output, Source};
 use isograd::ops::device::DeviceName;
 use isograd::structure::Structure;
 use isograd::tasks::{Kind, Label, Level, Target};
@@ -28,9 +26,9 @@ tasks write each target under its name, and labels under `reference_` and the na
 pub(crate) struct Args {
     /// Run directory
     run: PathBuf,
-    /// Structures: extended or plain XYZ, plain or compressed
+    /// Structures, in any format that is read, plain or compressed
     input: PathBuf,
-    /// Where to write predictions, as extended XYZ
+    /// Where to write predictions, as extended XYZ, compressed as the ending says; `-` is the standard output
     #[arg(short, long)]
     output: PathBuf,
     /// Take net force and torque out of direct forces; in a periodic cell the net force alone
@@ -102,25 +100,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let name = args.input.display().to_string();
     let mut frames = Formats::default().open(&args.input)?.peekable();
-    let temporary = args.output.with_extension("partial");
-    let failed = |error| Error::io(&args.output, "write")(error);
-    let mut out = BufWriter::new(File::create(&temporary).map_err(failed)?);
+    let mut out = Output::create(&args.output)?;
     let mut count = 0;
-    let written = (|| {
-        while frames.peek().is_some() {
-            let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
-            count += chunk.len();
-            for frame in label(chunk, &model, &source, &name, args.without_net_force)? {
-                write_frame(&mut out, &frame).map_err(failed)?;
-            }
+    while frames.peek().is_some() {
+        let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
+        count += chunk.len();
+        for frame in label(chunk, &model, &source, &name, args.without_net_force)? {
+            write_frame(&mut out, &frame).map_err(Error::io(&args.output, "write"))?;
         }
-        out.flush().and_then(|()| std::fs::rename(&temporary, &args.output)).map_err(failed)
-    })();
-    if written.is_err() {
-        // The half-written file goes; that this may fail too is no more news.
-        let _ = std::fs::remove_file(&temporary);
     }
-    written?;
+    out.finish()?;
     eprintln!("{count} structures written to {}", args.output.display());
     if let Some(what) = model.info().forces_are() {
         eprintln!("forces are {what}");
@@ -206,7 +195,8 @@ fn write_labels(
                 frame.columns.retain(|column| column.name != name && column.name != key);
                 let mut put = |name: &str, numbers: &[f64]| {
                     let width = numbers.len() / structure.len();
-                    frame.columns.push(Column { name: name.into(), width, data: Data::Real(numbers.to_vec()) });
+                    let data = Data::Real(numbers.iter().copied().map(rounded).collect());
+                    frame.columns.push(Column { name: name.into(), width, data });
                 };
                 put(name, &found);
                 if let Some(label) = label {
@@ -227,6 +217,11 @@ fn shown(target: &Target, numbers: &[f64]) -> Vec<f64> {
         best.unwrap_or_default() as f64
     };
     numbers.chunks_exact(classes).map(likeliest).collect()
+}
+
+/// A number with at most eight digits behind the point.
+fn rounded(number: f64) -> f64 {
+    (number * 1e8).round() / 1e8
 }
 
 /// Numbers with eight digits behind the point.

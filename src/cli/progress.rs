@@ -7,7 +7,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use isograd::engine::Recompute;
 use isograd::models::GraphSizes;
 use isograd::ops::profile::Profile;
-use isograd::tasks::{Metric, Metrics};
+use isograd::tasks::{BySource, Metric, Metrics};
 use isograd::train::{Event, MemoryWorkload, Observer, Prepared, Progress};
 
 use super::plan::host_memory;
@@ -90,10 +90,7 @@ impl Display {
 
     fn validated(&self, epoch: usize, metrics: &Metrics, best: bool) {
         let mut line = format!("epoch {epoch:>4}  step {:>7}", self.last.step);
-        for metric in &self.metrics {
-            let value = metrics.get(&metric.key).map_or("-".into(), |value| metric.shown(value));
-            line += format!("  {} {value:>7} {}", metric.name, metric.unit).trim_end();
-        }
+        line += &self.numbers(metrics);
         if best {
             line += "  best";
         }
@@ -101,6 +98,24 @@ impl Display {
             line += &format!("  {:.0} s, {} left", self.last.seconds, self.time_left());
         }
         self.say(&line);
+    }
+
+    /// A line for each source, where there are several.
+    fn sources(&self, by_source: &BySource) {
+        let longest = by_source.0.keys().map(|name| name.chars().count()).max().unwrap_or_default();
+        for (name, metrics) in &by_source.0 {
+            self.say(format!("  {name:<longest$}{}", self.numbers(metrics)).trim_end());
+        }
+    }
+
+    /// The numbers of a validation in a line.
+    fn numbers(&self, metrics: &Metrics) -> String {
+        let mut line = String::new();
+        for metric in &self.metrics {
+            let value = metrics.get(&metric.key).map_or("-".into(), |value| metric.shown(value));
+            line += format!("  {} {value:>7} {}", metric.name, metric.unit).trim_end();
+        }
+        line
     }
 }
 
@@ -130,7 +145,10 @@ impl Observer for Display {
             }
             Event::Resumed { step, epoch } => self.say(&format!("going on from step {step}, epoch {}", epoch + 1)),
             Event::Step(progress) => self.step(progress),
-            Event::Validated { epoch, metrics, best } => self.validated(epoch, metrics, best),
+            Event::Validated { epoch, metrics, by_source, best } => {
+                self.validated(epoch, metrics, best);
+                self.sources(by_source);
+            }
             Event::Snapshot(_) => {}
             Event::Finished(_) => self.bar.finish_and_clear(),
             _ => {}

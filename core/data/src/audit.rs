@@ -4,6 +4,7 @@
 mod stress;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use isograd_structure::{Element, Pairs, Structure, pairs};
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,10 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All faults, in their order.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Empty, Self::NotFinite, Self::NoLabels, Self::Overlap, Self::LargeForce, Self::FlatCell];
+
     /// The fault in words.
     pub fn words(self) -> &'static str {
         match self {
@@ -122,6 +127,20 @@ pub fn inspect(structure: &Structure, limits: &Limits, cutoff: f64) -> Inspectio
     Inspection { fault, pairs }
 }
 
+/// What a summary needs to know of a frame, beside its elements.
+pub(crate) struct Known {
+    pub(crate) fault: Option<Fault>,
+    pub(crate) atoms: usize,
+    pub(crate) is_periodic: bool,
+    pub(crate) energy: Option<f64>,
+    /// Sum of the squares of all force components; `None` without forces.
+    pub(crate) force_squares: Option<f64>,
+    /// Largest force component; 0 without forces.
+    pub(crate) largest_force: f64,
+    pub(crate) has_stress: bool,
+    pub(crate) shortest: Option<f64>,
+}
+
 /// The numbers of the table that is printed for each source before training.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
@@ -163,6 +182,9 @@ pub struct Summary {
     /// Where the first frame of each fault is.
     #[serde(skip)]
     pub first: BTreeMap<Fault, String>,
+    /// Files in the folders that were named which hold no structures, and were not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored_files: Vec<PathBuf>,
     #[serde(skip)]
     force_squares: f64,
     #[serde(skip)]
@@ -172,41 +194,69 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Of nothing yet, beside files that were not read.
+    pub fn beside(ignored_files: Vec<PathBuf>) -> Self {
+        Self { ignored_files, ..Self::default() }
+    }
+
     /// Takes one inspected frame into account; `place` is its file and frame.
     pub fn add(&mut self, structure: &Structure, found: &Inspection, place: impl Fn() -> String) {
+        let components = structure.forces.as_deref().map(|forces| forces.as_flattened());
+        let squares = |values: &[f64]| values.iter().map(|value| value * value).sum();
+        let known = Known {
+            fault: found.fault,
+            atoms: structure.len(),
+            is_periodic: structure.geometry.periodic.contains(&true),
+            energy: structure.energy,
+            force_squares: components.map(squares),
+            largest_force: components.into_iter().flatten().fold(0.0, |most: f64, value| most.max(value.abs())),
+            has_stress: structure.stress.is_some(),
+            shortest: found.pairs.shortest,
+        };
+        self.add_known(&known, structure.elements.iter().map(|&element| (element, 1)), place);
+        if found.fault.is_none() {
+            self.stresses.add(structure);
+            self.stress_rms = self.stresses.rms();
+            for key in structure.columns.keys() {
+                *self.with_columns.entry(key.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Takes one frame into account of which this is known, and how many atoms there are of each element, in any order.
+    pub(crate) fn add_known(
+        &mut self,
+        known: &Known,
+        elements: impl Iterator<Item = (Element, usize)>,
+        place: impl Fn() -> String,
+    ) {
         self.frames += 1;
-        if let Some(fault) = found.fault {
+        if let Some(fault) = known.fault {
             *self.faults.entry(fault).or_default() += 1;
             self.first.entry(fault).or_insert_with(place);
             return;
         }
-        let atoms = structure.len();
+        let atoms = known.atoms;
         self.atoms += atoms;
         self.atoms_per_frame = Some(widen(self.atoms_per_frame, atoms));
-        for &element in &structure.elements {
-            *self.elements.entry(element).or_default() += 1;
+        for (element, count) in elements {
+            *self.elements.entry(element).or_default() += count;
         }
-        self.periodic += usize::from(structure.geometry.periodic.contains(&true));
-        self.with_stress += usize::from(structure.stress.is_some());
-        self.stresses.add(structure);
-        self.stress_rms = self.stresses.rms();
-        for key in structure.columns.keys() {
-            *self.with_columns.entry(key.clone()).or_default() += 1;
-        }
-        self.shortest_distance = minimum(self.shortest_distance, found.pairs.shortest);
-        if let Some(energy) = structure.energy {
+        self.periodic += usize::from(known.is_periodic);
+        self.with_stress += usize::from(known.has_stress);
+        self.shortest_distance = minimum(self.shortest_distance, known.shortest);
+        if let Some(energy) = known.energy {
             self.with_energy += 1;
             self.zero_energies += usize::from(energy == 0.0);
             self.energy_per_atom = Some(widen(self.energy_per_atom, energy / atoms as f64));
         }
-        if let Some(forces) = &structure.forces {
+        if let Some(squares) = known.force_squares {
             self.with_forces += 1;
-            let components = forces.as_flattened();
-            let largest = components.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+            let largest = known.largest_force;
             self.zero_forces += usize::from(largest == 0.0 && atoms > 1);
             self.force_maximum = Some(self.force_maximum.unwrap_or(0.0).max(largest));
-            self.force_squares += components.iter().map(|v| v * v).sum::<f64>();
-            self.force_components += components.len();
+            self.force_squares += squares;
+            self.force_components += 3 * atoms;
             self.force_rms = Some((self.force_squares / self.force_components as f64).sqrt());
         }
     }
@@ -282,6 +332,10 @@ impl Summary {
     pub fn warnings(&self) -> Vec<String> {
         let kept = self.kept();
         let mut out = Vec::new();
+        if let Some(first) = self.ignored_files.first() {
+            let (count, first) = (self.ignored_files.len(), first.display());
+            out.push(format!("{count} files in folders hold no structures and were not read (first: {first})"));
+        }
         for (fault, count) in &self.faults {
             out.push(format!("{count} frames {} were left out (first: {})", fault.words(), self.first[fault]));
         }

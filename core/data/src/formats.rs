@@ -1,19 +1,37 @@
 //! File formats: each module knows how a format is written, and nothing of what its numbers mean. A format yields
 //! [`Frame`]s of what it is given, and [`Formats`] are those that a program can read.
 
+pub mod ase;
 pub mod extxyz;
 mod frame;
+pub mod hdf5;
 mod header;
 mod input;
+mod json;
+pub mod lmdb;
+pub mod numpy;
+pub mod oc20;
+pub mod parquet;
+mod paths;
+pub mod vasp;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use ase::{Database, Trajectory};
 pub use extxyz::ExtXyz;
-pub use frame::{Column, Data, Frame};
+pub use frame::{Column, Data, Frame, elements_of};
+pub use hdf5::Hdf5;
 pub use header::{Header, Value};
 pub use input::Input;
+pub use json::Json;
+pub use lmdb::Lmdb;
+pub use numpy::{DeepMd, Npz};
+pub use oc20::Oc20;
+pub use parquet::Parquet;
+pub use paths::Inputs;
+pub use vasp::{Outcar, VaspRun};
 
 use crate::{Error, Result};
 
@@ -33,6 +51,12 @@ pub trait Format: Send + Sync {
         false
     }
 
+    /// Whether a file is of this format by what lies beside it, which is asked before its content is. None is, unless the format
+    /// says so.
+    fn recognises_file(&self, _path: &Path) -> bool {
+        false
+    }
+
     /// The frames of an input that the format has recognised: of its [bytes](Input::into_bytes), or of the file or folder at
     /// its [path](Input::path).
     ///
@@ -48,13 +72,6 @@ pub struct Formats {
     list: Vec<Arc<dyn Format>>,
 }
 
-impl Default for Formats {
-    /// All formats of this crate. Extended XYZ stands for whatever none has recognised.
-    fn default() -> Self {
-        Self { list: Vec::new() }.with(ExtXyz)
-    }
-}
-
 impl fmt::Debug for Formats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.names()).finish()
@@ -62,6 +79,11 @@ impl fmt::Debug for Formats {
 }
 
 impl Formats {
+    /// Extended XYZ alone.
+    pub fn extended_xyz() -> Self {
+        Self { list: Vec::new() }.with(ExtXyz)
+    }
+
     /// The same and one more, which replaces any of its name.
     #[must_use]
     pub fn with(mut self, format: impl Format + 'static) -> Self {
@@ -80,11 +102,23 @@ impl Formats {
     /// # Errors
     /// As [`Input::open`] and [`Formats::read`].
     pub fn open(&self, path: &Path) -> Result<Frames<'static>> {
-        let folder = self.list.iter().find(|format| path.is_dir() && format.recognises_folder(path));
-        match folder {
-            Some(format) => format.frames(Input::of_folder(path)),
+        let whole = if path.is_dir() { self.of_folder(path) } else { self.of_file(path) };
+        match whole {
+            Some(format) => format.frames(Input::at(path)),
             None => self.read(Input::open(path)?),
         }
+    }
+
+    /// The format that knows a file by what lies beside it, if there is one.
+    fn of_file(&self, path: &Path) -> Option<&dyn Format> {
+        let format = self.list.iter().find(|format| format.recognises_file(path))?;
+        Some(&**format)
+    }
+
+    /// The format that reads a folder as a whole, if it is a folder and there is one.
+    fn of_folder(&self, path: &Path) -> Option<&dyn Format> {
+        let format = self.list.iter().find(|format| path.is_dir() && format.recognises_folder(path))?;
+        Some(&**format)
     }
 
     /// Streams the frames of an input.
@@ -145,7 +179,10 @@ mod tests {
     #[test]
     fn the_content_decides_and_extended_xyz_is_what_nothing_else_is() {
         let formats = Formats::default().with(Counts("counts"));
-        assert_eq!(format!("{formats:?}"), r#"["counts", "extxyz"]"#);
+        assert_eq!(
+            format!("{formats:?}"),
+            r#"["counts", "store", "hdf5", "lmdb", "ase-traj", "ase-db", "deepmd", "npz", "parquet", "json", "vasprun", "outcar", "oc20", "extxyz"]"#
+        );
         let read = |text: &'static str| formats.read(Input::new(text.as_bytes(), "t")).unwrap();
         assert_eq!(atoms(read("counts\n3\n4\n")), [3, 4]);
         assert_eq!(atoms(read("1\n\nH 0 0 0\n")), [1]);
@@ -154,7 +191,7 @@ mod tests {
         assert_eq!(message, "t:1: frame 0: expected the number of atoms, found `no format`");
         // One of the same name replaces the other.
         let formats = formats.with(Counts("# counts"));
-        assert_eq!(formats.names().collect::<Vec<_>>(), ["counts", "extxyz"]);
+        assert_eq!(formats.names().filter(|name| *name == "counts").count(), 1);
         assert!(formats.read(Input::new("counts\n3\n".as_bytes(), "t")).unwrap().next().unwrap().is_err());
     }
 

@@ -1,4 +1,4 @@
-//! From structure files to batches: formats, the audit, the split, reference energies, and the order of
+//! From structure files to batches: formats, a packed store, the audit, the split, reference energies, and the order of
 //! an epoch.
 //!
 //! A [`formats`] reader yields frames as the file has them. A [`Source`] turns each into a structure in eV
@@ -24,22 +24,30 @@
 
 pub mod audit;
 mod batch;
+mod collection;
 mod compressed;
 mod error;
 pub mod formats;
+mod known;
 mod loader;
+mod mixture;
+mod output;
 mod radius;
 mod references;
 mod sampler;
 mod source;
 mod split;
+pub mod store;
 
 pub use batch::{HeadRange, HostBatch, HostEdges, HostGraph, batch_order};
-pub use compressed::open;
+pub use collection::{Collection, Stored};
+pub use compressed::{Packed, open};
 pub use error::{Error, Result};
 pub use loader::{BATCHES_OF_WORKER, Loader, MakeBatch};
+pub use mixture::{Mixture, Sampling};
+pub use output::Output;
 pub use radius::radius_graph;
-pub use references::{Fit, References, fit_references};
+pub use references::{Fit, ReferenceSums, References, fit_references};
 pub use sampler::{Budget, Measured, Sizes, cut, epoch_order, pack, share};
 pub use source::{ColumnKey, Keys, Source};
 pub use split::{SplitBy, split};

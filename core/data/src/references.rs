@@ -39,55 +39,74 @@ pub struct Fit {
 /// Fits reference energies to total energies, or what atoms contribute to another extensive number, by least squares on
 /// the energy per atom, in f64. Of undetermined directions (two elements that only occur in one ratio, say) the solution of
 /// smallest norm is taken. Each item is the elements of a structure's atoms and its energy.
-///
-/// Structures of one composition enter as their mean with its weight, which leaves the solution the
-/// same and the matrix as small as the number of different compositions.
 pub fn fit_references<'a>(labelled: impl Iterator<Item = (&'a [Element], f64)>) -> Fit {
-    #[derive(Default)]
-    struct Sum {
-        count: f64,
-        energy: f64,
-        squares: f64,
-    }
-    let mut compositions: BTreeMap<Vec<(Element, usize)>, Sum> = BTreeMap::new();
-    for (atoms, energy) in labelled.filter(|(atoms, _)| !atoms.is_empty()) {
+    let mut sums = ReferenceSums::default();
+    labelled.for_each(|(atoms, energy)| sums.add(atoms, energy));
+    sums.fit()
+}
+
+/// What a fit of reference energies needs of energies that are met one after the other. Those of one composition enter as
+/// their mean with its weight, which leaves the solution the same and the matrix as small as the number of different
+/// compositions.
+#[derive(Debug, Clone, Default)]
+pub struct ReferenceSums {
+    compositions: BTreeMap<Vec<(Element, usize)>, Sum>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Sum {
+    count: f64,
+    energy: f64,
+    squares: f64,
+}
+
+impl ReferenceSums {
+    /// Adds the energy of a structure with atoms of these elements, in any order.
+    pub fn add(&mut self, atoms: &[Element], energy: f64) {
+        if atoms.is_empty() {
+            return;
+        }
         let mut counts = BTreeMap::new();
         for &element in atoms {
             *counts.entry(element).or_insert(0usize) += 1;
         }
-        let sum = compositions.entry(counts.into_iter().collect()).or_default();
+        let sum = self.compositions.entry(counts.into_iter().collect()).or_default();
         let per_atom = energy / atoms.len() as f64;
         sum.count += 1.0;
         sum.energy += per_atom;
         sum.squares += per_atom * per_atom;
     }
-    let mut elements: Vec<Element> = compositions.keys().flatten().map(|(element, _)| *element).collect();
-    elements.sort_unstable();
-    elements.dedup();
 
-    let rows = compositions.len().max(elements.len());
-    let mut matrix = DMatrix::zeros(rows, elements.len());
-    let mut target = DVector::zeros(rows);
-    let mut spread = 0.0;
-    for (row, (composition, sum)) in compositions.iter().enumerate() {
-        let atoms: usize = composition.iter().map(|(_, count)| count).sum();
-        let weight = sum.count.sqrt();
-        for (element, count) in composition {
-            // `elements` was made from the same keys.
-            let column = elements.binary_search(element).unwrap_or_default();
-            matrix[(row, column)] = weight * *count as f64 / atoms as f64;
+    /// The fit, as [`fit_references`].
+    pub fn fit(&self) -> Fit {
+        let compositions = &self.compositions;
+        let mut elements: Vec<Element> = compositions.keys().flatten().map(|(element, _)| *element).collect();
+        elements.sort_unstable();
+        elements.dedup();
+        let rows = compositions.len().max(elements.len());
+        let mut matrix = DMatrix::zeros(rows, elements.len());
+        let mut target = DVector::zeros(rows);
+        let mut spread = 0.0;
+        for (row, (composition, sum)) in compositions.iter().enumerate() {
+            let atoms: usize = composition.iter().map(|(_, count)| count).sum();
+            let weight = sum.count.sqrt();
+            for (element, count) in composition {
+                // `elements` was made from the same keys.
+                let column = elements.binary_search(element).unwrap_or_default();
+                matrix[(row, column)] = weight * *count as f64 / atoms as f64;
+            }
+            target[row] = weight * sum.energy / sum.count;
+            spread += (sum.squares - sum.energy * sum.energy / sum.count).max(0.0);
         }
-        target[row] = weight * sum.energy / sum.count;
-        spread += (sum.squares - sum.energy * sum.energy / sum.count).max(0.0);
-    }
-    let structures: f64 = compositions.values().map(|sum| sum.count).sum();
-    let (solution, rank) = least_squares(&matrix, &target);
-    let between = (&matrix * &solution - &target).norm_squared();
-    Fit {
-        references: References(elements.into_iter().zip(solution.iter().copied()).collect()),
-        residual_rms: if structures > 0.0 { ((between + spread) / structures).sqrt() } else { 0.0 },
-        rank,
-        structures: structures as usize,
+        let structures: f64 = compositions.values().map(|sum| sum.count).sum();
+        let (solution, rank) = least_squares(&matrix, &target);
+        let between = (&matrix * &solution - &target).norm_squared();
+        Fit {
+            references: References(elements.into_iter().zip(solution.iter().copied()).collect()),
+            residual_rms: if structures > 0.0 { ((between + spread) / structures).sqrt() } else { 0.0 },
+            rank,
+            structures: structures as usize,
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use isograd_structure::{Cell, Element, Geometry, Structure, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{Data, Formats, Frame, Frames, Input};
+use crate::store::{self, PackOptions, Packing};
 use crate::{Error, Result};
 
 /// Names of the labels in a file: keys of a frame, and columns of its atoms.
@@ -81,6 +82,23 @@ impl Source {
         Ok(self.structures(formats.open(path)?, path.display().to_string()))
     }
 
+    /// Packs the structures of inputs into a store.
+    ///
+    /// # Errors
+    /// As [`Source::read_file_with`] and [`store::pack`].
+    pub fn pack(
+        &self,
+        formats: &Formats,
+        inputs: &[PathBuf],
+        folder: &Path,
+        options: &PackOptions,
+        progress: &(dyn Fn(Packing) + Sync),
+    ) -> Result<store::Header> {
+        let read = |path: &Path| Ok(Box::new(self.read_file_with(formats, path)?) as store::Structures);
+        let options = PackOptions { group_key: self.keys.group.clone(), ..options.clone() };
+        store::pack(&read, inputs, folder, &options, progress)
+    }
+
     /// Streams the structures of a stream of bytes; `name` stands for the file in errors.
     pub fn read<'a, R: BufRead + Send + 'a>(
         &self,
@@ -106,6 +124,11 @@ impl Source {
     }
 
     fn convert(&self, frame: &Frame) -> Result<Structure, String> {
+        if let Some(units) = frame.converted_from
+            && self.units != Units::default()
+        {
+            return Err(format!("files of this format are in {units}, which is known without `units`: leave it out"));
+        }
         let length = self.units.length.in_angstrom();
         let positions =
             vectors(frame, "pos")?.or(vectors(frame, "positions")?).ok_or("no column `pos` with the positions")?;
@@ -121,7 +144,7 @@ impl Source {
         let energy = match frame.header.get(&self.keys.energy) {
             None => None,
             Some(value) => {
-                Some(value.number().ok_or_else(|| not_numbers(&self.keys.energy, value.text(), "one number"))?)
+                Some(value.number().ok_or_else(|| not_numbers(&self.keys.energy, &value.text(), "one number"))?)
             }
         };
         let forces = vectors(frame, &self.keys.forces)?;
@@ -132,7 +155,12 @@ impl Source {
             energy: energy.map(|energy| energy * self.units.energy.in_ev()),
             columns: self.columns(frame)?,
             forces: forces.map(|f| f.into_iter().map(|f| f.map(|v| v * self.units.force_factor())).collect()),
-            group: self.keys.group.as_ref().and_then(|key| frame.header.get(key)).map(|value| value.text().to_owned()),
+            group: self
+                .keys
+                .group
+                .as_ref()
+                .and_then(|key| frame.header.get(key))
+                .map(|value| value.text().into_owned()),
         })
     }
 
@@ -144,7 +172,7 @@ impl Source {
                 column.numbers().ok_or_else(|| format!("column `{key}`: expected numbers"))?
             } else {
                 let Some(value) = frame.header.get(key) else { continue };
-                value.numbers().ok_or_else(|| not_numbers(key, value.text(), "numbers"))?
+                value.numbers().ok_or_else(|| not_numbers(key, &value.text(), "numbers"))?
             };
             found.insert(key.clone(), numbers);
         }
@@ -197,9 +225,11 @@ fn cell(frame: &Frame) -> Result<Option<[[f64; 3]; 3]>, String> {
     match numbers.as_deref() {
         Some(&[a, b, c]) => Ok(Some([[a, 0.0, 0.0], [0.0, b, 0.0], [0.0, 0.0, c]])),
         Some(nine) if nine.len() == 9 => Ok(Some(square(nine))),
-        _ => {
-            Err(not_numbers("Lattice", value.text(), "9 finite numbers, the three lattice vectors one after the other"))
-        }
+        _ => Err(not_numbers(
+            "Lattice",
+            &value.text(),
+            "9 finite numbers, the three lattice vectors one after the other",
+        )),
     }
 }
 
@@ -212,7 +242,7 @@ fn periodic(frame: &Frame, has_cell: bool) -> Result<[bool; 3], String> {
     match value.booleans().as_deref() {
         Some(&[a, b, c]) => Ok([a, b, c]),
         Some(&[all]) => Ok([all; 3]),
-        _ => Err(not_numbers("pbc", value.text(), "three of T or F")),
+        _ => Err(not_numbers("pbc", &value.text(), "three of T or F")),
     }
 }
 
@@ -221,7 +251,7 @@ fn tensor(frame: &Frame, key: &str) -> Result<Option<[[f64; 3]; 3]>, String> {
     match value.numbers().as_deref() {
         Some(nine) if nine.len() == 9 => Ok(Some(square(nine))),
         Some(&[xx, yy, zz, yz, xz, xy]) => Ok(Some([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])),
-        _ => Err(not_numbers(key, value.text(), "9 numbers, or 6 in the order xx yy zz yz xz xy")),
+        _ => Err(not_numbers(key, &value.text(), "9 numbers, or 6 in the order xx yy zz yz xz xy")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which structures are trained on and which are held out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::hash::Hash;
 
 use isograd_structure::Structure;
 use serde::{Deserialize, Serialize};
@@ -55,23 +56,52 @@ pub fn split<T: AsRef<Structure>>(
     seed: u64,
     source: usize,
 ) -> Result<(Vec<T>, Vec<T>), String> {
-    let mut group_of = Vec::with_capacity(structures.len());
-    let mut numbers: HashMap<String, usize> = HashMap::new();
-    for (index, structure) in structures.iter().map(AsRef::as_ref).enumerate() {
-        let name = match by {
-            SplitBy::Frame => {
-                group_of.push(index);
-                continue;
-            }
-            SplitBy::Formula => structure.formula(),
-            SplitBy::Key(key) => structure.group.clone().ok_or_else(|| {
-                format!("a frame has no `{key}` in its comment, which data.split_by = \"{key}\" needs")
-            })?,
-        };
-        let next = numbers.len();
-        group_of.push(*numbers.entry(name).or_insert(next));
+    let name = |index: usize| {
+        let structure = structures[index].as_ref();
+        match by {
+            SplitBy::Frame => Ok(None),
+            SplitBy::Formula => Ok(Some(structure.formula())),
+            SplitBy::Key(key) => structure.group.clone().map(Some).ok_or_else(|| without_key(key)),
+        }
+    };
+    let held_out = held_out(structures.len(), name, by, validation_fraction, seed, source)?;
+    let mut sides = (Vec::new(), Vec::new());
+    for (structure, held_out) in structures.into_iter().zip(held_out) {
+        if held_out { &mut sides.1 } else { &mut sides.0 }.push(structure);
     }
-    let groups = if *by == SplitBy::Frame { structures.len() } else { numbers.len() };
+    Ok(sides)
+}
+
+/// What is wrong with a frame that is in no group.
+pub(crate) fn without_key(key: &str) -> String {
+    format!("a frame has no `{key}` in its comment, which data.split_by = \"{key}\" needs")
+}
+
+/// Which of `count` structures are held out, as [`split`] has it. `group` names the group of one; `None` where each is a group of
+/// its own.
+///
+/// # Errors
+/// As [`split`].
+pub(crate) fn held_out<G: Eq + Hash>(
+    count: usize,
+    group: impl Fn(usize) -> Result<Option<G>, String>,
+    by: &SplitBy,
+    validation_fraction: f64,
+    seed: u64,
+    source: usize,
+) -> Result<Vec<bool>, String> {
+    let mut group_of = Vec::with_capacity(count);
+    let mut numbers: HashMap<G, usize> = HashMap::new();
+    for index in 0..count {
+        match group(index)? {
+            None => group_of.push(index),
+            Some(name) => {
+                let next = numbers.len();
+                group_of.push(*numbers.entry(name).or_insert(next));
+            }
+        }
+    }
+    let groups = if *by == SplitBy::Frame { count } else { numbers.len() };
     if groups < 2 {
         return Err(format!(
             "training and validation need at least two groups (data.split_by = \"{}\"), found {groups}",
@@ -82,26 +112,24 @@ pub fn split<T: AsRef<Structure>>(
     for &group in &group_of {
         sizes[group] += 1;
     }
-    let target = (validation_fraction * structures.len() as f64).round().max(1.0) as usize;
-    let mut held_out = BTreeSet::new();
-    let mut count = 0;
+    let target = (validation_fraction * count as f64).round().max(1.0) as usize;
+    let mut chosen = vec![false; groups];
+    let (mut structures, mut taken) = (0, 0);
     for group in epoch_order(seed.wrapping_add(source as u64), SPLIT_STREAM, groups) {
-        if count >= target || held_out.len() + 1 == groups {
+        if structures >= target || taken + 1 == groups {
             break;
         }
-        count += sizes[group];
-        held_out.insert(group);
+        structures += sizes[group];
+        taken += 1;
+        chosen[group] = true;
     }
-    let mut sides = (Vec::new(), Vec::new());
-    for (structure, group) in structures.into_iter().zip(group_of) {
-        if held_out.contains(&group) { &mut sides.1 } else { &mut sides.0 }.push(structure);
-    }
-    Ok(sides)
+    Ok(group_of.into_iter().map(|group| chosen[group]).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn structures(groups: &[usize]) -> Vec<Structure> {
         let structure = |group: &usize| Structure { group: Some(group.to_string()), ..Default::default() };

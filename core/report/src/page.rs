@@ -59,6 +59,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String> {
                 @if !report.details.sources.is_empty() {
                     h2 { "Data" }
                     (data(&report.details.sources))
+                    (errors_by_source(report))
                     (references(&report.details.sources))
                 }
                 h2 { "Configuration" }
@@ -301,6 +302,23 @@ fn data(sources: &[SourceReport]) -> Markup {
     }
 }
 
+/// The errors on the held-out structures of each source, where there are several.
+fn errors_by_source(report: &Report<'_>) -> Markup {
+    let by_source = &report.details.by_source;
+    let metrics = report.details.info.task.metrics();
+    html! {
+        @if !by_source.is_empty() {
+            h2 { "Errors by source" }
+            table {
+                tr { th { "source" } @for metric in &metrics { th { (title(&metric.name)) " " (metric.unit) } } }
+                @for (name, found) in &by_source.0 {
+                    tr { td { (name) } @for metric in &metrics { td { (of(metric, found.get(&metric.key))) } } }
+                }
+            }
+        }
+    }
+}
+
 /// What atoms contribute to energies and other extensive targets.
 fn references(sources: &[SourceReport]) -> Markup {
     let all = sources.iter().flat_map(|source| source.references.iter().map(move |own| (source, own)));
@@ -340,6 +358,7 @@ mod tests {
             atoms_per_second: 0.0,
             peak_bytes: None,
             validation: None,
+            validation_by_source: Default::default(),
             validation_raw: None,
         };
         // Validations after 100 and 101 steps.

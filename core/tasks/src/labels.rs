@@ -30,6 +30,8 @@ struct HostColumn {
     /// What errors of each are multiplied by: one, or of an extensive target one over the number of nodes, of
     /// a normalised one over its scale; zero where there is no label.
     weights: Vec<f32>,
+    /// What the cost of each is multiplied by; nothing where it is one of all.
+    costs: Vec<f32>,
     columns: usize,
 }
 
@@ -53,7 +55,24 @@ impl HostLabels {
         heads: &[usize],
         labels: &[Vec<Option<Vec<f64>>>],
     ) -> Self {
+        Self::weighted(targets, dims, sizes, heads, labels, &vec![1.0; labels.len()])
+    }
+
+    /// The same with what each graph counts in the loss.
+    ///
+    /// # Panics
+    /// As [`HostLabels::new`].
+    pub fn weighted(
+        targets: &[Target],
+        dims: usize,
+        sizes: &[Sizes],
+        heads: &[usize],
+        labels: &[Vec<Option<Vec<f64>>>],
+        costs: &[f64],
+    ) -> Self {
         assert!(sizes.len() == labels.len() && heads.len() == labels.len(), "HostLabels: graphs and labels");
+        assert_eq!(costs.len(), labels.len(), "HostLabels: graphs and what they count");
+        let alike = costs.iter().all(|cost| *cost == 1.0);
         let order = batch_order(heads.iter().copied());
         let mut counts = vec![0; targets.len()];
         let column = |(place, target): (usize, &Target)| {
@@ -63,6 +82,9 @@ impl HostLabels {
                 let rows = target.rows(sizes[graph]);
                 let per = if target.extensive { 1.0 / sizes[graph].atoms as f32 } else { 1.0 };
                 let weight = per * target.share() as f32;
+                if !alike {
+                    own.costs.extend(std::iter::repeat_n(costs[graph] as f32, rows));
+                }
                 match &labels[graph][place] {
                     Some(values) => {
                         assert_eq!(values.len(), rows * columns, "HostLabels: numbers of a label of {}", target.name);
@@ -101,6 +123,8 @@ pub(crate) struct Column<B: Backend> {
     pub(crate) values: Tensor<B, 2>,
     /// `[rows, 1]`.
     pub(crate) weights: Tensor<B, 2>,
+    /// What costs are multiplied by, `[rows, 1]`; `None` where it is one of all.
+    pub(crate) costs: Option<Tensor<B, 2>>,
     /// What the target is.
     pub(crate) kind: Kind,
 }
@@ -111,6 +135,7 @@ impl<B: Backend> Labels<B> {
         let column = |(own, target): (&HostColumn, &Target)| Column {
             values: floats(&own.values, [own.weights.len(), own.columns], device),
             weights: floats(&own.weights, [own.weights.len(), 1], device),
+            costs: (!own.costs.is_empty()).then(|| floats(&own.costs, [own.costs.len(), 1], device)),
             kind: target.kind,
         };
         Self { targets: labels.targets.iter().zip(targets).map(column).collect() }

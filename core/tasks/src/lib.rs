@@ -34,7 +34,7 @@ pub use info::{Forces, ModelInfo, Nodes, Offset, SourceInfo, TrunkInfo};
 pub use kinds::{Objective, TaskConfig};
 pub use labels::{HostLabels, LabelCounts, Labels};
 pub use loss::{LossKind, Term, loss};
-pub use metrics::{Measure, Metric, Metrics, Tally};
+pub use metrics::{BySource, Measure, Metric, Metrics, Tally};
 pub use model::Model;
 pub use network::Network;
 pub use potential::{LossConfig, PotentialTask, potential_targets};

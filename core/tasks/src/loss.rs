@@ -66,16 +66,44 @@ pub fn loss<B: Backend>(
 
 /// The sum over all labels of what an error costs.
 fn cost<B: Backend>(term: &Term, name: &str, found: Tensor<B, 2>, labels: &Column<B>) -> Tensor<B, 1> {
-    let Column { values, weights, kind } = labels;
+    let Column { values, weights, costs, kind } = labels;
     if found.dims()[0] == 0 {
         return Tensor::zeros([1], &found.device());
     }
     if let Kind::Class(_) = kind {
         let classes = values.clone().int();
-        return (log_softmax(found, 1).gather(1, classes) * weights.clone()).sum().neg();
+        let likelihoods = log_softmax(found, 1).gather(1, classes) * weights.clone();
+        return costs.iter().fold(likelihoods, |sum, costs| sum * costs.clone()).sum().neg();
     }
     assert_eq!(found.dims(), values.dims(), "loss: shapes of predictions and labels of {name}");
-    penalty(term, (found - values.clone()) * weights.clone())
+    let errors = (found - values.clone()) * weights.clone();
+    match costs {
+        None => penalty(term, errors),
+        Some(costs) => (row_penalties(term, errors) * costs.clone()).sum(),
+    }
+}
+
+/// The cost of each row, `[rows, 1]`: [`penalty`] adds them up.
+fn row_penalties<B: Backend>(term: &Term, errors: Tensor<B, 2>) -> Tensor<B, 2> {
+    match term.kind {
+        LossKind::Mae => errors.abs().sum_dim(1),
+        LossKind::Mse => (errors.clone() * errors).sum_dim(1),
+        LossKind::Huber => {
+            let size = errors.abs();
+            let near = size.clone().clamp_max(term.delta);
+            let far = size - near.clone();
+            (near.clone() * near).mul_scalar(0.5).sum_dim(1) + far.mul_scalar(term.delta).sum_dim(1)
+        }
+        LossKind::Norm => lengths(errors),
+    }
+}
+
+/// The length of each row, once for each of its components, which is what counts are of; `[rows, 1]`.
+fn lengths<B: Backend>(errors: Tensor<B, 2>) -> Tensor<B, 2> {
+    let [_, components] = errors.dims();
+    let squares = (errors.clone() * errors).sum_dim(1);
+    let lengths = squares.add_scalar(SMALLEST_SQUARE).sqrt().sub_scalar(SMALLEST_SQUARE.sqrt());
+    lengths.mul_scalar(components as f64)
 }
 
 fn penalty<B: Backend>(term: &Term, errors: Tensor<B, 2>) -> Tensor<B, 1> {
@@ -143,6 +171,35 @@ mod tests {
         let double = [counts.clone(), counts.clone()].into_iter().sum();
         assert_relative_eq!(value(LossKind::Mae, &double) * 2.0, value(LossKind::Mae, &counts), max_relative = 1e-6);
         assert_eq!(value(LossKind::Mae, &LabelCounts::default()), 0.0);
+    }
+
+    #[test]
+    fn what_a_graph_counts_multiplies_its_costs() {
+        let device = Default::default();
+        let targets = potential_targets().to_vec();
+        let predicted = || {
+            let mut prediction = Flow::<Flex>::new();
+            prediction.put("energy", Value::new(Tensor::from_floats([[2.0], [-4.0]], &device)));
+            let forces = [[0.3, 0.0, 0.0], [0.0, -0.05, 0.0], [0.0, 0.0, 0.2]];
+            prediction.put("forces", Value::new(Tensor::from_floats(forces, &device)));
+            prediction
+        };
+        let own = [vec![Some(vec![1.0]), Some(vec![0.0; 6])], vec![Some(vec![0.0]), Some(vec![0.0; 3])]];
+        let of = |kind, costs: [f64; 2]| {
+            let host = HostLabels::weighted(&targets, 3, &[2, 1].map(atoms), &[0, 0], &own, &costs);
+            let terms = [(0, 1.0), (1, 10.0)].map(|(target, weight)| Term { target, kind, weight, delta: 0.1 });
+            let labels = Labels::new(&targets, &host, &device);
+            f64::from(loss(&terms, &targets, predicted(), &labels, &host.counts()).into_scalar())
+        };
+        for kind in [LossKind::Mae, LossKind::Mse, LossKind::Huber, LossKind::Norm] {
+            let [first, second] = [of(kind, [2.0, 0.0]) / 2.0, of(kind, [0.0, 3.0]) / 3.0];
+            assert!(first > 0.0 && second > 0.0);
+            assert_relative_eq!(of(kind, [2.0, 3.0]), 2.0 * first + 3.0 * second, max_relative = 1e-5);
+            // As much as without any.
+            assert_relative_eq!(of(kind, [1.0, 1.0]), first + second, max_relative = 1e-5);
+        }
+        // 4 eV, and 0.2 of 9 components with weight 10.
+        assert_relative_eq!(of(LossKind::Mae, [0.0, 3.0]), 3.0 * (4.0 / 2.0 + 10.0 * 0.2 / 9.0), max_relative = 1e-5);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Errors over a data set, tallied in double precision, and the samples that parity plots are made of.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,18 @@ impl FromIterator<(String, Option<f64>)> for Metrics {
     fn from_iter<I: IntoIterator<Item = (String, Option<f64>)>>(numbers: I) -> Self {
         let number = |value: Option<f64>| value.and_then(serde_json::Number::from_f64).map_or(Json::Null, Json::Number);
         Self(numbers.into_iter().map(|(key, value)| (key, number(value))).collect())
+    }
+}
+
+/// Errors by the names of sources.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BySource(pub BTreeMap<String, Metrics>);
+
+impl BySource {
+    /// Whether there is nothing, as where there is one source.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

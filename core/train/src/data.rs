@@ -5,16 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use isograd_data::audit::{Limits, Needs, Summary, inspect};
-use isograd_data::formats::Formats;
-use isograd_data::{Fit, HostGraph, Measured, References, Sizes, Source, fit_references, split};
+use isograd_data::formats::{Formats, Inputs};
+use isograd_data::store::{Entry, Labels, Store};
+use isograd_data::{
+    Collection, Fit, HostGraph, Keys, Measured, Mixture, ReferenceSums, References, Sizes, Source, Stored,
+};
 use isograd_models::Registry;
-use isograd_structure::{Element, Structure};
+use isograd_structure::{Element, Structure, Units};
 use isograd_tasks::{Forces, Kind, Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Target, Task, TrunkInfo};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::config::{Config, Elements, HeadSharing, OverBudget, SourceConfig};
-use crate::{Dataset, Error, Result, SampleLabels};
+use crate::{Dataset, Error, Part, Result, SampleLabels};
 
 /// Frames that are inspected together, in parallel.
 const CHUNK: usize = 1024;
@@ -55,6 +58,8 @@ pub struct Prepared {
     pub info: Arc<ModelInfo>,
     /// To train on.
     pub training: Arc<Dataset>,
+    /// In which order it is met.
+    pub mixture: Mixture,
     /// Held out.
     pub validation: Arc<Dataset>,
     /// One report per source.
@@ -63,8 +68,8 @@ pub struct Prepared {
     pub warnings: Vec<String>,
 }
 
-/// Reads and checks one source, and counts the edges of each structure that are shorter than `cutoff` angstrom; used by
-/// training and by `data info`.
+/// Reads and checks one source, of files, patterns and folders, and counts the edges of each structure that are shorter than
+/// `cutoff` angstrom; used by training and by `data info`. Of a store nothing is read but its index.
 ///
 /// # Errors
 /// [`Error::Data`] where a file cannot be read.
@@ -74,11 +79,18 @@ pub fn survey<P: AsRef<Path>>(
     files: &[P],
     limits: &Limits,
     cutoff: f64,
-) -> Result<(Vec<Measured>, Summary)> {
+) -> Result<(Collection, Summary)> {
+    let Inputs { found, ignored } = formats.inputs(files)?;
+    if let Some(store) = found.iter().find(|path| Store::is_at(path)) {
+        if found.len() > 1 {
+            let message = "is a store beside other files; make it a source of its own, with [[data.sources]]".into();
+            return Err(isograd_data::Error::Path { path: store.clone(), message }.into());
+        }
+        return survey_store(store, source, limits, cutoff);
+    }
     let mut kept = Vec::new();
-    let mut summary = Summary::default();
-    for file in files {
-        let file = file.as_ref();
+    let mut summary = Summary::beside(ignored);
+    for file in &found {
         let mut frames = source.read_file_with(formats, file)?.enumerate().peekable();
         while frames.peek().is_some() {
             let chunk = frames.by_ref().take(CHUNK).map(|(index, frame)| Ok((index, frame?)));
@@ -88,7 +100,24 @@ pub fn survey<P: AsRef<Path>>(
             }));
         }
     }
-    Ok((kept, summary))
+    Ok((Collection::Memory(kept), summary))
+}
+
+fn survey_store(folder: &Path, source: &Source, limits: &Limits, cutoff: f64) -> Result<(Collection, Summary)> {
+    let wrong = |message: String| isograd_data::Error::Path { path: folder.to_owned(), message };
+    let store = Store::open(folder)?;
+    let names = Keys { group: source.keys.group.clone(), ..Keys::default() };
+    if source.keys != names || source.units != Units::default() {
+        let message = "is a store, whose labels have their names and units: leave out `keys` and `units`";
+        return Err(wrong(message.into()).into());
+    }
+    let groups = &store.header().group_key;
+    if source.keys.group.is_some() && source.keys.group != *groups {
+        let words = groups.as_ref().map_or("without groups".into(), |key| format!("with groups by `{key}`"));
+        return Err(wrong(format!("was packed {words}, which data.split_by does not fit")).into());
+    }
+    let (stored, summary) = Stored::survey(Arc::new(store), limits, cutoff)?;
+    Ok((Collection::Stored(stored), summary))
 }
 
 /// Inspects numbered structures, in parallel, and keeps those without fault.
@@ -112,11 +141,11 @@ fn audit(
 }
 
 /// A source that is read, audited and split.
-struct Part<'a> {
+struct SourcePart<'a> {
     source: &'a SourceConfig,
     summary: Summary,
-    training: Vec<Measured>,
-    validation: Vec<Measured>,
+    training: Collection,
+    validation: Collection,
 }
 
 /// A sentence about stresses that a task does not train on, where there are any.
@@ -131,8 +160,8 @@ pub fn unused_stresses(summary: &Summary, task: &Task) -> Option<String> {
     })
 }
 
-/// Refuses a source that is not fit for training.
-fn judge(config: &Config, task: &Task, source: &SourceConfig, summary: &Summary) -> Result<()> {
+/// What a task needs of the data.
+fn needs(task: &Task) -> Needs {
     let mut needs = Needs::default();
     for target in task.targets.iter().filter(|target| target.weight > 0.0) {
         match &target.label {
@@ -142,7 +171,36 @@ fn judge(config: &Config, task: &Task, source: &SourceConfig, summary: &Summary)
             Label::Column(key) => needs.columns.push(key.clone()),
         }
     }
-    let verdict = summary.verdict(config.data.suspicious, &needs);
+    needs
+}
+
+/// What of it one source has to have: what it lacks may be in another one.
+fn needs_of_one(needs: &Needs, summary: &Summary, others: &[&Summary]) -> Needs {
+    let elsewhere = |has: &dyn Fn(&Summary) -> bool| !has(summary) && others.iter().any(|other| has(other));
+    let column = |key: &&String| !elsewhere(&|of| of.with_columns.contains_key(*key));
+    Needs {
+        energies: needs.energies && !elsewhere(&|of| of.with_energy > 0),
+        forces: needs.forces && !elsewhere(&|of| of.with_forces > 0),
+        stresses: needs.stresses && !elsewhere(&|of| of.with_stress > 0),
+        columns: needs.columns.iter().filter(column).cloned().collect(),
+    }
+}
+
+/// Sentences about what a source lacks and is trained on without.
+fn lacks(needs: &Needs, own: &Needs, name: &str) -> Vec<String> {
+    let labels = [
+        ("an energy", needs.energies && !own.energies),
+        ("forces", needs.forces && !own.forces),
+        ("a stress", needs.stresses && !own.stresses),
+    ];
+    let columns = needs.columns.iter().filter(|key| !own.columns.contains(key)).map(|key| format!("`{key}`"));
+    let all = labels.into_iter().filter(|(_, lacking)| *lacking).map(|(label, _)| label.to_owned()).chain(columns);
+    all.map(|label| format!("source `{name}`: no frame has {label}; it is trained on with what it has")).collect()
+}
+
+/// Refuses a source that is not fit for training.
+fn judge(config: &Config, needs: &Needs, source: &SourceConfig, summary: &Summary) -> Result<()> {
+    let verdict = summary.verdict(config.data.suspicious, needs);
     verdict.map_err(|message| Error::Source { name: source.name.clone(), message })
 }
 
@@ -155,20 +213,34 @@ pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Resul
     let data = &config.data;
     let task = of_structures(config)?;
     let cutoff = config.model.architecture(registry)?.needs().cutoff;
-    let mut parts = Vec::new();
-    for (index, source) in data.sources.iter().enumerate() {
+    let mut surveyed = Vec::new();
+    for source in &data.sources {
         if source.files.is_empty() {
             let message = "has no files; name them in `files`".into();
             return Err(Error::Source { name: source.name.clone(), message });
         }
         let how = source.source(&data.split_by, task.columns());
-        let (kept, summary) = survey(formats, &how, &source.files, &data.limits(), cutoff)?;
-        judge(config, &task, source, &summary)?;
-        let (training, validation) = split(kept, &data.split_by, data.validation_fraction, config.train.seed, index)
-            .map_err(|message| Error::Source { name: source.name.clone(), message })?;
-        parts.push(Part { source, summary, training, validation });
+        surveyed.push((source, survey(formats, &how, &source.files, &data.limits(), cutoff)?));
     }
-    measure(config, registry, task, parts)
+    let needs = needs(&task);
+    let mut warnings = Vec::new();
+    for (place, (source, (_, summary))) in surveyed.iter().enumerate() {
+        let others = surveyed.iter().enumerate().filter(|(other, _)| *other != place);
+        let own = needs_of_one(&needs, summary, &others.map(|(_, (_, (_, summary)))| summary).collect::<Vec<_>>());
+        judge(config, &own, source, summary)?;
+        warnings.extend(lacks(&needs, &own, &source.name));
+    }
+    let mut parts = Vec::new();
+    for (index, (source, (kept, summary))) in surveyed.into_iter().enumerate() {
+        let (training, validation) = kept
+            .split(&data.split_by, data.validation_fraction, config.train.seed, index)
+            .map_err(|message| Error::Source { name: source.name.clone(), message })?;
+        let training = training.fraction(data.fraction, config.train.seed, index);
+        parts.push(SourcePart { source, summary, training, validation });
+    }
+    let mut prepared = measure(config, registry, task, parts)?;
+    prepared.warnings.splice(0..0, warnings);
+    Ok(prepared)
 }
 
 /// As [`prepare`], from structures at hand, to train on and held out, which are of the first source of the config.
@@ -193,14 +265,15 @@ pub fn prepare_structures(
         audit(numbered, &config.data.limits(), cutoff, &mut summary, |index| format!("{of} structure {index}"))
     };
     let (training, validation) = (keep(training, "training"), keep(validation, "validation"));
-    judge(config, &task, source, &summary)?;
+    judge(config, &needs(&task), source, &summary)?;
     for (structures, use_of_them) in [(&training, "train on"), (&validation, "validate on")] {
         if structures.is_empty() {
             let message = format!("there is not a single structure to {use_of_them}");
             return Err(Error::Source { name: source.name.clone(), message });
         }
     }
-    measure(config, registry, task, vec![Part { source, summary, training, validation }])
+    let [training, validation] = [training, validation].map(Collection::Memory);
+    measure(config, registry, task, vec![SourcePart { source, summary, training, validation }])
 }
 
 /// The task, of structures, whose edges no label says anything of.
@@ -217,19 +290,19 @@ fn of_structures(config: &Config) -> Result<Task> {
 }
 
 /// Fits what is known without the model, and measures the structures.
-fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part<'_>>) -> Result<Prepared> {
+fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<SourcePart<'_>>) -> Result<Prepared> {
     let mut warnings = Vec::new();
     let mut known = Vec::new();
     // Where nothing is periodic there is no stress to speak of.
     if parts.iter().all(|part| part.summary.periodic == 0) {
         task.targets.retain(|target| target.label != Label::Stress || target.weight > 0.0);
     }
-    for Part { source, summary, training, validation } in &parts {
+    for SourcePart { source, summary, training, validation } in &parts {
         warnings.extend(unused_stresses(summary, &task).map(|text| format!("source `{}`: {text}", source.name)));
         warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
         let mut own = Vec::new();
         for target in &task.targets {
-            let (offset, report) = offset(target, source, training);
+            let (offset, report) = offset(target, source, training)?;
             warnings.extend(report.iter().flat_map(|report| reference_warnings(source, report, validation)));
             own.push((offset, report));
         }
@@ -238,7 +311,7 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part
 
     let elements = elements(config, parts.iter().flat_map(|part| part.summary.elements.keys().copied()).collect())?;
     let per_source = config.model.heads == HeadSharing::PerSource;
-    let sources = parts.iter().zip(&known).enumerate().map(|(index, (Part { source, .. }, known))| SourceInfo {
+    let sources = parts.iter().zip(&known).enumerate().map(|(index, (SourcePart { source, .. }, known))| SourceInfo {
         name: source.name.clone(),
         keys: source.keys.clone(),
         units: source.units,
@@ -246,22 +319,18 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part
         head: if per_source { index } else { 0 },
     });
     let sources: Vec<SourceInfo> = sources.collect();
-    let trainings = parts
-        .iter()
-        .zip(&sources)
-        .flat_map(|(part, source)| part.training.iter().map(|own| (&own.structure, source.offsets.as_slice())));
-    let labels = trainings.map(|(structure, offsets)| {
-        let labels = task.targets.iter().zip(offsets).map(|(target, offset)| target.shifted(structure, offset));
-        (structure.len(), labels.collect())
-    });
-    task = scaled(task.clone(), labels, config.model.forces());
+    let mut squares = Squares::of(&task);
+    for (part, source) in parts.iter().zip(&sources) {
+        squares.add_collection(&task, &source.offsets, &part.training)?;
+    }
+    task = squares.scaled(task, config.model.forces());
     let (trunk, model) = trunk(config, registry, Nodes::Elements(elements), &task)?;
     let info = Arc::new(ModelInfo { model: trunk, task, sources });
 
     let mut reports = Vec::new();
-    let (mut training, mut validation) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    let (mut training, mut validation) = (Vec::new(), Vec::new());
     for (index, (part, known)) in parts.into_iter().zip(known).enumerate() {
-        let Part { source, summary, training: train, validation: held_out } = part;
+        let SourcePart { source, summary, training: train, validation: held_out } = part;
         reports.push(SourceReport {
             name: source.name.clone(),
             summary,
@@ -269,15 +338,17 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Part
             validation: held_out.len(),
             references: known.into_iter().filter_map(|(_, report)| report).collect(),
         });
-        for (target, structures) in [(&mut training, train), (&mut validation, held_out)] {
-            target.1.extend(std::iter::repeat_n(index, structures.len()));
-            target.0.extend(structures);
-        }
+        let cost = source.loss_weight;
+        training.push(Part { graphs: train, source: index, cost });
+        validation.push(Part { graphs: held_out, source: index, cost });
     }
-    let training = Arc::new(Dataset::of_structures(training.0, training.1, info.clone())?);
-    let validation = Arc::new(Dataset::of_structures(validation.0, validation.1, info.clone())?);
+    let counts: Vec<usize> = training.iter().map(|part| part.graphs.len()).collect();
+    let weights: Vec<f64> = config.data.sources.iter().map(|source| source.weight).take(counts.len()).collect();
+    let mixture = Mixture::new(config.data.sampling, &counts, &weights);
+    let training = Arc::new(Dataset::of_structures(training, info.clone())?);
+    let validation = Arc::new(Dataset::of_structures(validation, info.clone())?);
     warnings.extend(over_budget(config, &[&training, &validation])?);
-    Ok(Prepared { model, info, training, validation, reports, warnings })
+    Ok(Prepared { model, info, training, mixture, validation, reports, warnings })
 }
 
 /// As [`prepare`], from graphs at hand with their labels, of which nodes have `kinds` kinds.
@@ -298,8 +369,12 @@ pub fn prepare_graphs(
         }
     }
     // Nothing is taken off labels here.
-    let labels = training.iter().map(|(graph, labels)| (graph.species.len(), labels.clone()));
-    let task = scaled(config.task()?, labels, config.model.forces());
+    let task = config.task()?;
+    let mut squares = Squares::of(&task);
+    for (graph, labels) in &training {
+        squares.add(&task, graph.species.len(), labels.iter().map(Option::as_deref));
+    }
+    let task = squares.scaled(task, config.model.forces());
     let dims = training[0].0.dims;
     let (trunk, model) = trunk(config, registry, Nodes::Kinds { count: kinds, dims }, &task)?;
     let velocities = model.architecture().needs().velocities;
@@ -332,50 +407,74 @@ pub fn prepare_graphs(
         head: 0,
     };
     let info = Arc::new(ModelInfo { model: trunk, task, sources: vec![source] });
-    Ok(Prepared { model, info, training, validation, reports: Vec::new(), warnings })
+    let mixture = Mixture::of(training.len());
+    Ok(Prepared { model, info, training, mixture, validation, reports: Vec::new(), warnings })
 }
 
-/// The labels of a target in some structures, with the elements of the atoms that each belongs to.
-fn labelled<'a>(
-    target: &'a Target,
-    structures: &'a [Measured],
-) -> impl Iterator<Item = (&'a [Element], &'a [f64])> + use<'a> {
-    let structures = structures.iter().map(|own| &own.structure);
-    structures.filter_map(|structure| Some((structure.elements.as_slice(), target.label_of(structure)?)))
+/// Hands the labels of a target to `found`, each with the elements of the atoms that it belongs to. Of energies and their atoms
+/// a store's index says it.
+fn labelled(target: &Target, graphs: &Collection, mut found: impl FnMut(&[Element], &[f64])) -> Result<()> {
+    if target.label == Label::Energy {
+        for index in 0..graphs.len() {
+            if let Some(energy) = graphs.energy(index) {
+                found(graphs.elements_of(index), &[energy]);
+            }
+        }
+        return Ok(());
+    }
+    for structure in graphs.structures() {
+        let structure = structure?;
+        if let Some(values) = target.label_of(&structure) {
+            found(&structure.elements, values);
+        }
+    }
+    Ok(())
 }
 
 /// What is known of a target without the model.
-fn offset(target: &Target, source: &SourceConfig, training: &[Measured]) -> (Offset, Option<ReferenceReport>) {
+fn offset(target: &Target, source: &SourceConfig, training: &Collection) -> Result<(Offset, Option<ReferenceReport>)> {
     let (graph, scalar) = (target.level == Level::Graph, target.kind == Kind::Scalar);
     if scalar && graph && target.extensive {
         let given = source.references.as_ref().filter(|_| target.label == Label::Energy);
-        let fit = references(target, given, training);
+        let fit = references(target, given, training)?;
         let (name, unit) = (target.name.clone(), target.unit.clone());
         let offset = Offset::Elements(fit.references.clone());
-        return (offset, Some(ReferenceReport { target: name, unit, fit, given: given.is_some() }));
+        return Ok((offset, Some(ReferenceReport { target: name, unit, fit, given: given.is_some() })));
     }
     if !scalar {
-        return (Offset::None, None);
+        return Ok((Offset::None, None));
     }
-    let values = labelled(target, training).flat_map(|(_, values)| values);
-    let (count, sum) = values.fold((0usize, 0.0), |(count, sum), value| (count + 1, sum + value));
-    (Offset::Constant(sum / count.max(1) as f64), None)
+    let (mut count, mut sum) = (0usize, 0.0);
+    labelled(target, training, |_, values| {
+        count += values.len();
+        sum = values.iter().fold(sum, |sum, value| sum + value);
+    })?;
+    Ok((Offset::Constant(sum / count.max(1) as f64), None))
 }
 
 /// Given contributions of atoms with their residual on the training part, or fitted ones.
-fn references(target: &Target, given: Option<&BTreeMap<Element, f64>>, training: &[Measured]) -> Fit {
-    let values = labelled(target, training).filter_map(|(elements, values)| Some((elements, *values.first()?)));
+fn references(target: &Target, given: Option<&BTreeMap<Element, f64>>, training: &Collection) -> Result<Fit> {
     let Some(given) = given else {
-        return fit_references(values);
+        let mut sums = ReferenceSums::default();
+        labelled(target, training, |elements, values| {
+            if let Some(value) = values.first() {
+                sums.add(elements, *value);
+            }
+        })?;
+        return Ok(sums.fit());
     };
     let references = References(given.clone());
-    let residuals =
-        values.map(|(elements, value)| ((value - references.energy(elements)) / elements.len() as f64).powi(2));
-    let (count, sum) = residuals.fold((0usize, 0.0), |(count, sum), square| (count + 1, sum + square));
-    Fit { rank: given.len(), structures: count, residual_rms: (sum / count.max(1) as f64).sqrt(), references }
+    let (mut count, mut sum) = (0usize, 0.0);
+    labelled(target, training, |elements, values| {
+        if let Some(value) = values.first() {
+            count += 1;
+            sum += ((value - references.energy(elements)) / elements.len() as f64).powi(2);
+        }
+    })?;
+    Ok(Fit { rank: given.len(), structures: count, residual_rms: (sum / count.max(1) as f64).sqrt(), references })
 }
 
-fn reference_warnings(source: &SourceConfig, report: &ReferenceReport, validation: &[Measured]) -> Vec<String> {
+fn reference_warnings(source: &SourceConfig, report: &ReferenceReport, validation: &Collection) -> Vec<String> {
     let mut warnings = Vec::new();
     let (name, fit) = (&source.name, &report.fit);
     if !report.given && fit.rank < fit.references.0.len() {
@@ -385,12 +484,9 @@ fn reference_warnings(source: &SourceConfig, report: &ReferenceReport, validatio
             fit.references.0.len()
         ));
     }
-    let missing: BTreeSet<&str> = validation
-        .iter()
-        .flat_map(|own| &own.structure.elements)
-        .filter(|element| !fit.references.0.contains_key(element))
-        .map(|element| element.symbol())
-        .collect();
+    let elements = validation.elements();
+    let missing = elements.iter().filter(|element| !fit.references.0.contains_key(element));
+    let missing: BTreeSet<&str> = missing.map(|element| element.symbol()).collect();
     if !missing.is_empty() {
         let list = missing.into_iter().collect::<Vec<_>>().join(", ");
         warnings.push(format!("source `{name}`: {list} occur in validation but have no reference energy"));
@@ -411,34 +507,91 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
     }
 }
 
-/// A task whose outputs are scaled by the root mean square of its labels, of extensive ones per atom, after what is known
-/// without the model was taken off. One stands in for another where a kind of label is missing. An energy that forces are
-/// the gradient of is scaled as they are: it is its slopes that should be near one.
-fn scaled(task: Task, training: impl Iterator<Item = (usize, SampleLabels)>, forces: Forces) -> Task {
-    let mut sums = vec![(0usize, 0.0); task.targets.len()];
-    for (nodes, labels) in training {
-        for ((target, label), (count, sum)) in task.targets.iter().zip(labels).zip(&mut sums) {
+/// Sums of the squares of labels, target by target, after what is known without the model was taken off; of extensive ones
+/// per atom.
+struct Squares(Vec<(usize, f64)>);
+
+impl Squares {
+    fn of(task: &Task) -> Self {
+        Self(vec![(0, 0.0); task.targets.len()])
+    }
+
+    /// Labels of a graph. The squares of one label are added up in single precision, as the index of a store has them.
+    fn add<'a>(&mut self, task: &Task, nodes: usize, labels: impl Iterator<Item = Option<&'a [f64]>>) {
+        for ((target, label), (count, sum)) in task.targets.iter().zip(labels).zip(&mut self.0) {
             let per = if target.extensive { nodes as f64 } else { 1.0 };
-            for value in label.into_iter().flatten() {
-                *count += 1;
-                *sum += (value / per).powi(2);
+            if let Some(label) = label {
+                *count += label.len();
+                *sum += squares(label) / (per * per);
             }
         }
     }
-    let rms: Vec<f64> = sums.into_iter().map(|(count, sum)| (sum / count.max(1) as f64).sqrt()).collect();
-    let usable = |place: usize| rms[place] > 1e-6 && !matches!(task.targets[place].kind, Kind::Class(_));
-    let derived = task.targets.iter().position(|target| target.label == Label::Forces);
-    let derived = derived.filter(|_| forces == Forces::Gradient);
-    let scale = |place: usize| {
-        let own = derived.filter(|_| task.targets[place].label == Label::Energy).unwrap_or(place);
-        let chosen = [own, place].into_iter().chain(0..rms.len()).find(|&place| usable(place));
-        match task.targets[place].kind {
-            Kind::Class(_) => 1.0,
-            Kind::Scalar | Kind::Vector | Kind::Tensor => chosen.map_or(1.0, |place| rms[place]),
+
+    /// Labels of all graphs. What a store's index knows of energies, forces and stresses is enough where nothing else is
+    /// trained on.
+    fn add_collection(&mut self, task: &Task, offsets: &[Offset], graphs: &Collection) -> Result<()> {
+        if let Collection::Stored(stored) = graphs
+            && !task.targets.iter().any(|target| matches!(target.label, Label::Column(_)))
+        {
+            for index in 0..graphs.len() {
+                self.add_entry(
+                    task,
+                    offsets,
+                    &stored.store().index().entry(stored.graph(index)),
+                    stored.elements(index),
+                );
+            }
+            return Ok(());
         }
-    };
-    let scales: Vec<f64> = (0..rms.len()).map(scale).collect();
-    task.scaled(&scales)
+        for structure in graphs.structures() {
+            let structure = structure?;
+            let labels: SampleLabels =
+                task.targets.iter().zip(offsets).map(|(target, offset)| target.shifted(&structure, offset)).collect();
+            self.add(task, structure.len(), labels.iter().map(Option::as_deref));
+        }
+        Ok(())
+    }
+
+    fn add_entry(&mut self, task: &Task, offsets: &[Offset], entry: &Entry, elements: &[Element]) {
+        let atoms = entry.atoms as usize;
+        for ((target, offset), (count, sum)) in task.targets.iter().zip(offsets).zip(&mut self.0) {
+            let per = if target.extensive { atoms as f64 } else { 1.0 };
+            let (numbers, own, labels) = match target.label {
+                Label::Energy => (1, squares(&[entry.energy - offset.of(elements)]), Labels::ENERGY),
+                Label::Forces => (3 * atoms, f64::from(entry.force_squares), Labels::FORCES),
+                Label::Stress => (9, f64::from(entry.stress_squares), Labels::STRESS),
+                Label::Column(_) => continue,
+            };
+            if entry.labels.has(labels) {
+                *count += numbers;
+                *sum += own / (per * per);
+            }
+        }
+    }
+
+    /// A task whose outputs are scaled by the root mean square of its labels. One stands in for another where a kind of label
+    /// is missing. An energy that forces are the gradient of is scaled as they are: it is its slopes that should be near one.
+    fn scaled(self, task: Task, forces: Forces) -> Task {
+        let rms: Vec<f64> = self.0.into_iter().map(|(count, sum)| (sum / count.max(1) as f64).sqrt()).collect();
+        let usable = |place: usize| rms[place] > 1e-6 && !matches!(task.targets[place].kind, Kind::Class(_));
+        let derived = task.targets.iter().position(|target| target.label == Label::Forces);
+        let derived = derived.filter(|_| forces == Forces::Gradient);
+        let scale = |place: usize| {
+            let own = derived.filter(|_| task.targets[place].label == Label::Energy).unwrap_or(place);
+            let chosen = [own, place].into_iter().chain(0..rms.len()).find(|&place| usable(place));
+            match task.targets[place].kind {
+                Kind::Class(_) => 1.0,
+                Kind::Scalar | Kind::Vector | Kind::Tensor => chosen.map_or(1.0, |place| rms[place]),
+            }
+        };
+        let scales: Vec<f64> = (0..rms.len()).map(scale).collect();
+        task.scaled(&scales)
+    }
+}
+
+/// The sum of the squares of some numbers, rounded to single precision.
+fn squares(numbers: &[f64]) -> f64 {
+    f64::from(numbers.iter().fold(0.0, |sum, value| sum + value * value) as f32)
 }
 
 /// The model that a config asks for; its scales, which only data can tell, are one. Where the elements are left to the

@@ -1,10 +1,12 @@
 //! A data set: labelled samples, their sizes, and what turns them into batches.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use isograd_data::{HostBatch, HostGraph, Measured, Sizes};
+use isograd_data::store::Labels;
+use isograd_data::{Collection, HostBatch, HostGraph, Measured, Sizes};
 use isograd_structure::Structure;
-use isograd_tasks::{HostLabels, Kind, LabelCounts, Level, ModelInfo, Target, Task};
+use isograd_tasks::{HostLabels, Kind, Label, LabelCounts, Level, ModelInfo, Target, Task};
 use rayon::prelude::*;
 
 use crate::{Error, Result};
@@ -27,32 +29,87 @@ impl Batch {
     /// # Panics
     /// If lengths differ, or a label has another number of entries than its target says.
     pub fn new(members: &[usize], graphs: &[HostGraph], targets: &[Target], labels: &[SampleLabels]) -> Self {
+        Self::weighted(members, graphs, targets, labels, &vec![1.0; labels.len()])
+    }
+
+    /// The same with what each graph counts in the loss.
+    ///
+    /// # Panics
+    /// As [`Batch::new`].
+    pub fn weighted(
+        members: &[usize],
+        graphs: &[HostGraph],
+        targets: &[Target],
+        labels: &[SampleLabels],
+        costs: &[f64],
+    ) -> Self {
         let sizes: Vec<Sizes> = graphs.iter().map(HostGraph::sizes).collect();
         let heads: Vec<usize> = graphs.iter().map(|graph| graph.head).collect();
         let dims = graphs.first().map_or(3, |graph| graph.dims);
-        Self { graphs: HostBatch::new(members, graphs), labels: HostLabels::new(targets, dims, &sizes, &heads, labels) }
+        Self {
+            graphs: HostBatch::new(members, graphs),
+            labels: HostLabels::weighted(targets, dims, &sizes, &heads, labels, costs),
+        }
     }
 }
 
-/// Where a data set has its samples from.
+/// Structures of one source.
+pub struct Part {
+    /// The structures.
+    pub graphs: Collection,
+    /// The position of the source.
+    pub source: usize,
+    /// What each counts in the loss.
+    pub cost: f64,
+}
+
+/// Where a data set has its samples from. Each function has an error where a sample cannot be read, which is known only when
+/// it is.
 pub trait Samples: Send + Sync {
-    /// The graph of a sample.
+    /// The graph of a sample, and its labels, without what is known without the model.
     ///
     /// # Errors
     /// Where there is none.
-    fn graph(&self, index: usize) -> Result<HostGraph>;
+    fn sample(&self, index: usize) -> Result<(HostGraph, SampleLabels)>;
 
-    /// Its labels, without what is known without the model.
-    fn labels(&self, index: usize) -> SampleLabels;
+    /// Its labels alone.
+    ///
+    /// # Errors
+    /// Where there is no such sample.
+    fn labels(&self, index: usize) -> Result<SampleLabels>;
 
     /// How many numbers its labels have, target by target; zero where there is none.
-    fn label_sizes(&self, index: usize) -> Vec<usize>;
+    ///
+    /// # Errors
+    /// Where there is no such sample.
+    fn label_sizes(&self, index: usize) -> Result<Vec<usize>>;
+
+    /// The position of its source.
+    fn source(&self, _index: usize) -> usize {
+        0
+    }
+
+    /// How many sources there are.
+    fn sources(&self) -> usize {
+        1
+    }
+
+    /// What it counts in the loss.
+    fn cost(&self, _index: usize) -> f64 {
+        1.0
+    }
 
     /// Turns what the model says of it, one entry per target, into what a user wants to know.
-    fn complete(&self, index: usize, prediction: &mut [Vec<f64>]);
+    ///
+    /// # Errors
+    /// Where there is no such sample.
+    fn complete(&self, index: usize, prediction: &mut [Vec<f64>]) -> Result<()>;
 
-    /// Everything that training sees of it, as numbers.
-    fn numbers(&self, index: usize) -> Vec<f64>;
+    /// Hashes everything that training sees of all samples.
+    ///
+    /// # Errors
+    /// Where there is no such sample.
+    fn hash(&self, hasher: &mut blake3::Hasher) -> Result<()>;
 }
 
 /// Labelled samples, and what is predicted of them.
@@ -66,15 +123,15 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Structures whose labels and elements are checked. `sources` has for each structure the position of its source.
+    /// Structures of several sources, whose labels and elements are checked. Of a store nothing is read: the elements are those of its index, and its labels fit its atoms.
     ///
     /// # Errors
     /// [`Error::Structure`] for an unknown element, or a label of another size than its target.
-    ///
-    /// # Panics
-    /// If `structures` and `sources` differ in length.
-    pub fn of_structures(structures: Vec<Measured>, sources: Vec<usize>, info: Arc<ModelInfo>) -> Result<Self> {
-        assert_eq!(structures.len(), sources.len(), "Dataset: structures and their sources");
+    pub fn of_structures(parts: Vec<Part>, info: Arc<ModelInfo>) -> Result<Self> {
+        if let Some(target) = info.task.targets.iter().find(|target| target.level == Level::Edge) {
+            let message = "is of edges, which structures are not given: predict and train on graphs";
+            return Err(Error::Structure(format!("`{}` {message}", target.name)));
+        }
         let check = |Measured { structure, sizes }: &Measured| -> Result<()> {
             for target in &info.task.targets {
                 if let Some(values) = target.label_of(structure) {
@@ -86,15 +143,22 @@ impl Dataset {
             info.model.species(&structure.elements)?;
             Ok(())
         };
-        if let Some(target) = info.task.targets.iter().find(|target| target.level == Level::Edge) {
-            let message = "is of edges, which structures are not given: predict and train on graphs";
-            return Err(Error::Structure(format!("`{}` {message}", target.name)));
+        let mut sizes = Vec::with_capacity(parts.iter().map(|part| part.graphs.len()).sum());
+        let mut held = Vec::new();
+        for part in parts {
+            let graphs = &part.graphs;
+            match graphs {
+                Collection::Memory(structures) => structures.par_iter().try_for_each(check)?,
+                Collection::Stored(_) => {
+                    info.model.species(&graphs.elements().into_iter().collect::<Vec<_>>())?;
+                }
+            }
+            let first = sizes.len();
+            sizes.extend((0..graphs.len()).map(|index| graphs.sizes(index)));
+            held.push(Held { first, part });
         }
-        structures.par_iter().try_for_each(check)?;
-        let (structures, sizes) =
-            structures.into_iter().map(|Measured { structure, sizes }| (structure, sizes)).unzip();
         let task = Arc::new(info.task.clone());
-        Ok(Self { samples: Box::new(Structures { structures, sources, info }), task, sizes, dims: 3 })
+        Ok(Self { samples: Box::new(Structures { held, info }), task, sizes, dims: 3 })
     }
 
     /// Graphs with their labels.
@@ -141,36 +205,58 @@ impl Dataset {
         &self.task
     }
 
+    /// The position of the source of a sample.
+    pub fn source(&self, index: usize) -> usize {
+        self.samples.source(index)
+    }
+
+    /// How many sources its samples are from.
+    pub fn sources(&self) -> usize {
+        self.samples.sources()
+    }
+
     /// The labels of one sample, target by target.
-    pub fn labels(&self, index: usize) -> SampleLabels {
+    ///
+    /// # Errors
+    /// Where the sample cannot be read.
+    pub fn labels(&self, index: usize) -> Result<SampleLabels> {
         self.samples.labels(index)
     }
 
     /// Turns what the model says of a sample, one entry per target, into what a user wants to know.
-    pub fn complete(&self, index: usize, prediction: &mut [Vec<f64>]) {
-        self.samples.complete(index, prediction);
+    ///
+    /// # Errors
+    /// Where the sample cannot be read.
+    pub fn complete(&self, index: usize, prediction: &mut [Vec<f64>]) -> Result<()> {
+        self.samples.complete(index, prediction)
     }
 
     /// A batch of graphs with their labels; neighbour lists of structures are made on the way.
     ///
     /// # Errors
-    /// Where a sample has no graph, which was checked when the data set was made.
+    /// Where a sample cannot be read, or has no graph, which was checked when the data set was made.
     pub fn batch(&self, members: &[usize]) -> Result<Batch> {
-        let graphs: Vec<HostGraph> =
-            members.iter().map(|&index| self.samples.graph(index)).collect::<Result<_, _>>()?;
-        let labels: Vec<_> = members.iter().map(|&index| self.labels(index)).collect();
-        Ok(Batch::new(members, &graphs, &self.task.targets, &labels))
+        let samples: Vec<_> = members.iter().map(|&index| self.samples.sample(index)).collect::<Result<_>>()?;
+        let (graphs, labels): (Vec<HostGraph>, Vec<SampleLabels>) = samples.into_iter().unzip();
+        let costs: Vec<f64> = members.iter().map(|&index| self.samples.cost(index)).collect();
+        Ok(Batch::weighted(members, &graphs, &self.task.targets, &labels, &costs))
     }
 
     /// How many numbers some samples have of each target.
-    pub fn label_counts(&self, members: &[usize]) -> LabelCounts {
-        members.iter().map(|&index| LabelCounts(self.samples.label_sizes(index))).sum()
+    ///
+    /// # Errors
+    /// Where a sample cannot be read.
+    pub fn label_counts(&self, members: &[usize]) -> Result<LabelCounts> {
+        members.iter().map(|&index| self.samples.label_sizes(index).map(LabelCounts)).sum()
     }
 
     /// How many numbers there may be of each target.
-    pub fn label_room(&self) -> Vec<usize> {
+    ///
+    /// # Errors
+    /// Where a sample cannot be read.
+    pub fn label_room(&self) -> Result<Vec<usize>> {
         let all: Vec<usize> = (0..self.len()).collect();
-        self.label_counts(&all).0
+        Ok(self.label_counts(&all)?.0)
     }
 
     /// Nodes and edges of some samples together.
@@ -182,17 +268,22 @@ impl Dataset {
     }
 
     /// A hash of everything that training sees of the samples.
-    pub fn hash(&self) -> blake3::Hash {
+    ///
+    /// # Errors
+    /// Where a sample cannot be read.
+    pub fn hash(&self) -> Result<blake3::Hash> {
         let mut hasher = blake3::Hasher::new();
-        for index in 0..self.len() {
-            let numbers = self.samples.numbers(index);
-            hasher.update(&(numbers.len() as u64).to_le_bytes());
-            numbers.iter().for_each(|value| {
-                hasher.update(&value.to_le_bytes());
-            });
-        }
-        hasher.finalize()
+        self.samples.hash(&mut hasher)?;
+        Ok(hasher.finalize())
     }
+}
+
+/// Hashes numbers, and how many there are.
+fn hash_numbers(hasher: &mut blake3::Hasher, numbers: &[f64]) {
+    hasher.update(&(numbers.len() as u64).to_le_bytes());
+    numbers.iter().for_each(|value| {
+        hasher.update(&value.to_le_bytes());
+    });
 }
 
 /// Whether the numbers of a label are as many as its target says, and classes are classes.
@@ -214,38 +305,37 @@ pub(crate) fn fits(target: &Target, values: &[f64], sizes: Sizes, dims: usize) -
 
 /// Structures of several sources, and all that it takes to turn one into a graph.
 struct Structures {
-    structures: Vec<Structure>,
-    /// Source of each structure.
-    sources: Vec<usize>,
+    held: Vec<Held>,
     info: Arc<ModelInfo>,
 }
 
-impl Samples for Structures {
-    fn graph(&self, index: usize) -> Result<HostGraph> {
-        Ok(self.info.graph(&self.structures[index], self.sources[index])?)
+/// Structures of one source, from the sample `first` on.
+struct Held {
+    first: usize,
+    part: Part,
+}
+
+impl Structures {
+    /// Where a sample is held, and its position there.
+    fn place(&self, index: usize) -> (&Part, usize) {
+        let Held { first, part } = &self.held[self.held.partition_point(|held| held.first <= index) - 1];
+        (part, index - first)
     }
 
-    fn labels(&self, index: usize) -> SampleLabels {
-        self.info.labels(&self.structures[index], self.sources[index])
+    fn structure(&self, index: usize) -> Result<(Cow<'_, Structure>, usize)> {
+        let (part, place) = self.place(index);
+        Ok((part.graphs.structure(place)?, part.source))
     }
 
-    fn label_sizes(&self, index: usize) -> Vec<usize> {
-        let structure = &self.structures[index];
-        self.info.task.targets.iter().map(|target| target.label_of(structure).map_or(0, <[f64]>::len)).collect()
-    }
-
-    fn complete(&self, index: usize, prediction: &mut [Vec<f64>]) {
-        self.info.complete(&self.structures[index], self.sources[index], prediction);
-    }
-
-    fn numbers(&self, index: usize) -> Vec<f64> {
-        let Structure { geometry, elements, .. } = &self.structures[index];
-        let mut numbers = vec![self.sources[index] as f64, elements.len() as f64];
+    /// The structures of a source in memory, as numbers.
+    fn numbers(&self, structure: &Structure, source: usize) -> Vec<f64> {
+        let Structure { geometry, elements, .. } = structure;
+        let mut numbers = vec![source as f64, elements.len() as f64];
         numbers.extend(elements.iter().map(|element| f64::from(element.number())));
         numbers.extend(geometry.positions.as_flattened());
         numbers.extend(geometry.cell.iter().flat_map(|cell| cell.0).flatten());
         for target in &self.info.task.targets {
-            let label = target.label_of(&self.structures[index]);
+            let label = target.label_of(structure);
             numbers.push(label.map_or(-1.0, |values| values.len() as f64));
             numbers.extend(label.into_iter().flatten());
         }
@@ -253,34 +343,104 @@ impl Samples for Structures {
     }
 }
 
+impl Samples for Structures {
+    fn sample(&self, index: usize) -> Result<(HostGraph, SampleLabels)> {
+        let (structure, source) = self.structure(index)?;
+        Ok((self.info.graph(&structure, source)?, self.info.labels(&structure, source)))
+    }
+
+    fn labels(&self, index: usize) -> Result<SampleLabels> {
+        let (structure, source) = self.structure(index)?;
+        Ok(self.info.labels(&structure, source))
+    }
+
+    fn label_sizes(&self, index: usize) -> Result<Vec<usize>> {
+        let (part, place) = self.place(index);
+        let targets = &self.info.task.targets;
+        if let Collection::Stored(stored) = &part.graphs
+            && !targets.iter().any(|target| matches!(target.label, Label::Column(_)))
+        {
+            let entry = stored.store().index().entry(stored.graph(place));
+            let numbers = |target: &Target| match target.label {
+                Label::Energy if entry.labels.has(Labels::ENERGY) => 1,
+                Label::Forces if entry.labels.has(Labels::FORCES) => 3 * entry.atoms as usize,
+                Label::Stress if entry.labels.has(Labels::STRESS) => 9,
+                _ => 0,
+            };
+            return Ok(targets.iter().map(numbers).collect());
+        }
+        let structure = part.graphs.structure(place)?;
+        Ok(targets.iter().map(|target| target.label_of(&structure).map_or(0, <[f64]>::len)).collect())
+    }
+
+    fn source(&self, index: usize) -> usize {
+        self.place(index).0.source
+    }
+
+    fn sources(&self) -> usize {
+        self.info.sources.len()
+    }
+
+    fn cost(&self, index: usize) -> f64 {
+        self.place(index).0.cost
+    }
+
+    fn complete(&self, index: usize, prediction: &mut [Vec<f64>]) -> Result<()> {
+        let (structure, source) = self.structure(index)?;
+        self.info.complete(&structure, source, prediction);
+        Ok(())
+    }
+
+    fn hash(&self, hasher: &mut blake3::Hasher) -> Result<()> {
+        for Part { graphs, source, .. } in self.held.iter().map(|held| &held.part) {
+            match graphs {
+                Collection::Memory(structures) => {
+                    structures.iter().for_each(|own| hash_numbers(hasher, &self.numbers(&own.structure, *source)));
+                }
+                Collection::Stored(stored) => {
+                    hasher.update(&(*source as u64).to_le_bytes());
+                    for place in 0..graphs.len() {
+                        hasher.update(&stored.store().index().hash(stored.graph(place)).to_le_bytes());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Graphs in memory.
 struct Graphs(Vec<(HostGraph, SampleLabels)>);
 
 impl Samples for Graphs {
-    fn graph(&self, index: usize) -> Result<HostGraph> {
-        Ok(self.0[index].0.clone())
+    fn sample(&self, index: usize) -> Result<(HostGraph, SampleLabels)> {
+        Ok(self.0[index].clone())
     }
 
-    fn labels(&self, index: usize) -> SampleLabels {
-        self.0[index].1.clone()
+    fn labels(&self, index: usize) -> Result<SampleLabels> {
+        Ok(self.0[index].1.clone())
     }
 
-    fn label_sizes(&self, index: usize) -> Vec<usize> {
-        self.0[index].1.iter().map(|label| label.as_ref().map_or(0, Vec::len)).collect()
+    fn label_sizes(&self, index: usize) -> Result<Vec<usize>> {
+        Ok(self.0[index].1.iter().map(|label| label.as_ref().map_or(0, Vec::len)).collect())
     }
 
-    fn complete(&self, _index: usize, _prediction: &mut [Vec<f64>]) {}
+    fn complete(&self, _index: usize, _prediction: &mut [Vec<f64>]) -> Result<()> {
+        Ok(())
+    }
 
-    fn numbers(&self, index: usize) -> Vec<f64> {
-        let (graph, labels) = &self.0[index];
-        let HostGraph { dims, species, edges, head, positions, velocities, volume } = graph;
-        let mut numbers = vec![*dims as f64, *head as f64, species.len() as f64];
-        numbers.extend(species.iter().chain(&edges.offsets).chain(&edges.senders).map(|&number| f64::from(number)));
-        numbers.extend(edges.vectors.iter().chain(positions).chain(velocities).chain(volume));
-        for label in labels {
-            numbers.push(label.as_ref().map_or(-1.0, |values| values.len() as f64));
-            numbers.extend(label.iter().flatten());
+    fn hash(&self, hasher: &mut blake3::Hasher) -> Result<()> {
+        for (graph, labels) in &self.0 {
+            let HostGraph { dims, species, edges, head, positions, velocities, volume } = graph;
+            let mut numbers = vec![*dims as f64, *head as f64, species.len() as f64];
+            numbers.extend(species.iter().chain(&edges.offsets).chain(&edges.senders).map(|&number| f64::from(number)));
+            numbers.extend(edges.vectors.iter().chain(positions).chain(velocities).chain(volume));
+            for label in labels {
+                numbers.push(label.as_ref().map_or(-1.0, |values| values.len() as f64));
+                numbers.extend(label.iter().flatten());
+            }
+            hash_numbers(hasher, &numbers);
         }
-        numbers
+        Ok(())
     }
 }

@@ -8,7 +8,8 @@ use isograd_data::{Budget, Loader, pack};
 use isograd_engine::WeightSource;
 use isograd_engine::zero::View;
 use isograd_models::ModelBackend;
-use isograd_tasks::{Label, Model, Network, Tally, Target, Trained};
+use isograd_tasks::{BySource, Label, Metric, Model, Network, Tally, Target, Trained};
+use serde::{Deserialize, Serialize};
 
 use crate::{Batch, Dataset, Error, Result};
 
@@ -151,45 +152,77 @@ pub fn predict<B: ModelBackend>(
     mut found: impl FnMut(Predicted) -> Result<()>,
 ) -> Result<()> {
     predict_raw(model, pass, |mut predicted| {
-        pass.dataset.complete(predicted.index, &mut predicted.values);
+        pass.dataset.complete(predicted.index, &mut predicted.values)?;
         found(predicted)
     })
+}
+
+/// Errors on labelled samples.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tallies {
+    /// On all of them.
+    pub all: Tally,
+    /// On those of each source; nothing where there is one source.
+    pub sources: Vec<Tally>,
+}
+
+impl Tallies {
+    fn of(dataset: &Dataset) -> Result<Self> {
+        let all = Tally::new(&dataset.label_room()?);
+        let sources = if dataset.sources() > 1 { vec![all.clone(); dataset.sources()] } else { Vec::new() };
+        Ok(Self { all, sources })
+    }
+
+    /// Adds what was tallied elsewhere, of other samples of the same data set.
+    pub fn merge(&mut self, other: Self) {
+        self.all.merge(other.all);
+        self.sources.iter_mut().zip(other.sources).for_each(|(own, other)| own.merge(other));
+    }
+
+    /// The errors on each source, by its name; nothing where there is one source.
+    pub fn by_source(&self, metrics: &[Metric], names: impl Iterator<Item = String>) -> BySource {
+        BySource(names.zip(&self.sources).map(|(name, tally)| (name, tally.metrics(metrics))).collect())
+    }
+
+    /// Adds a prediction beside its labels; both are without what is known without the model.
+    fn add(&mut self, dataset: &Dataset, predicted: &Predicted) -> Result<()> {
+        let nodes = dataset.sizes[predicted.index].atoms;
+        let source = self.sources.get_mut(dataset.source(predicted.index));
+        let mut tallies = [Some(&mut self.all), source];
+        let labels = dataset.labels(predicted.index)?;
+        let pairs = dataset.task().targets.iter().zip(labels).zip(&predicted.values).enumerate();
+        for (place, ((target, label), found)) in pairs {
+            let Some(label) = label else { continue };
+            for tally in tallies.iter_mut().flatten() {
+                tally.add(place, target, nodes, dataset.dims, &label, found);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The errors of a model on labelled samples.
 ///
 /// # Errors
 /// Those of the data set and of the model.
-pub fn evaluate<B: ModelBackend>(model: &Predictor<'_, B>, pass: &Pass<'_, B::Device>) -> Result<Tally> {
-    let mut tally = Tally::new(&pass.dataset.label_room());
-    predict_raw(model, pass, |predicted| {
-        add(&mut tally, pass.dataset, &predicted);
-        Ok(())
-    })?;
-    Ok(tally)
+pub fn evaluate<B: ModelBackend>(model: &Predictor<'_, B>, pass: &Pass<'_, B::Device>) -> Result<Tallies> {
+    let mut tallies = Tallies::of(pass.dataset)?;
+    predict_raw(model, pass, |predicted| tallies.add(pass.dataset, &predicted))?;
+    Ok(tallies)
 }
 
 /// The errors of predicting zero for whatever the model has to learn: reference energies and zero forces, means, all
 /// classes alike.
-pub fn baseline(dataset: &Dataset) -> Tally {
-    let mut tally = Tally::new(&dataset.label_room());
+///
+/// # Errors
+/// Where a sample cannot be read.
+pub fn baseline(dataset: &Dataset) -> Result<Tallies> {
+    let mut tallies = Tallies::of(dataset)?;
     for index in 0..dataset.len() {
         let sizes = dataset.sizes[index];
         let zeros = |target: &Target| vec![0.0; target.rows(sizes) * target.columns(dataset.dims)];
         let values = dataset.task().targets.iter().map(zeros).collect();
-        add(&mut tally, dataset, &Predicted { index, values });
+        tallies.add(dataset, &Predicted { index, values })?;
     }
-    tally
-}
-
-/// Adds a prediction beside its labels; both are without what is known without the model.
-fn add(tally: &mut Tally, dataset: &Dataset, predicted: &Predicted) {
-    let nodes = dataset.sizes[predicted.index].atoms;
-    let labels = dataset.labels(predicted.index);
-    let pairs = dataset.task().targets.iter().zip(labels).zip(&predicted.values).enumerate();
-    for (place, ((target, label), found)) in pairs {
-        if let Some(label) = label {
-            tally.add(place, target, nodes, dataset.dims, &label, found);
-        }
-    }
+    Ok(tallies)
 }

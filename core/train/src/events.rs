@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use isograd_engine::Recompute;
-use isograd_tasks::Metrics;
+use isograd_tasks::{BySource, Metrics};
 
 use crate::{Finished, MemoryWorkload, Prepared};
 
@@ -30,6 +30,8 @@ pub enum Event<'a> {
         epoch: usize,
         /// Errors of the averaged weights (of the raw ones where there is no average).
         metrics: &'a Metrics,
+        /// The same on the structures of each source, where there are several.
+        by_source: &'a BySource,
         /// Whether they are the best so far.
         best: bool,
     },
@@ -75,7 +77,7 @@ impl fmt::Display for Event<'_> {
             Self::Step(Progress { epoch, step, loss, edges_per_second, .. }) => {
                 write!(f, "epoch {}, step {step}: loss {loss:.4}, {edges_per_second:.3e} edges/s", epoch + 1)
             }
-            Self::Validated { epoch, metrics, best } => {
+            Self::Validated { epoch, metrics, best, .. } => {
                 write!(f, "epoch {epoch}: {metrics}{}", if *best { " (best)" } else { "" })
             }
             Self::Snapshot(path) => write!(f, "snapshot {}", path.display()),

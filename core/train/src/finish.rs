@@ -3,13 +3,14 @@
 use isograd_data::{pack, share};
 use isograd_equivariance::{Report, Settings};
 use isograd_models::Registry;
-use isograd_tasks::{ModelInfo, Tally};
+use isograd_tasks::{BySource, ModelInfo, Tally};
 
 use crate::config::Config;
 use crate::job::Job;
 use crate::run::{Best, EquivarianceSummary, RunDirectory, Summary, TrainSummary, load_model};
 use crate::{
-    Backend, CASES_AFTER_TRAINING, Error, Pass, Predictor, Result, SourceReport, agree, baseline, check_model, evaluate,
+    Backend, CASES_AFTER_TRAINING, Error, Pass, Predictor, Result, SourceReport, Tallies, agree, baseline, check_model,
+    evaluate,
 };
 
 /// What a finished run has to show.
@@ -26,6 +27,8 @@ pub struct Finished {
 pub struct Details {
     /// Predictions of the best weights on the validation set.
     pub tally: Tally,
+    /// Errors on the held-out structures of each source.
+    pub by_source: BySource,
     /// What the equivariance harness found.
     pub equivariance: Report,
     /// The data.
@@ -39,7 +42,7 @@ pub struct Details {
 }
 
 /// The errors of a model on all held-out structures, of which each rank predicts its share.
-pub(crate) fn evaluate_shared<B: Backend>(model: &Predictor<'_, B>, job: &Job<'_, B>) -> Result<Tally> {
+pub(crate) fn evaluate_shared<B: Backend>(model: &Predictor<'_, B>, job: &Job<'_, B>) -> Result<Tallies> {
     let Job { config: Config { train, .. }, prepared, ranks, device, .. } = *job;
     let validation = &prepared.validation;
     let all: Vec<usize> = (0..validation.len()).collect();
@@ -48,11 +51,11 @@ pub(crate) fn evaluate_shared<B: Backend>(model: &Predictor<'_, B>, job: &Job<'_
     let batches = pack(&own, &validation.sizes, train.budget()).len();
     let most = agree::numbers(&*ranks.comm, [batches as f64])?.iter().fold(0.0, |most: f64, [count]| most.max(*count));
     let over = Pass::over(validation, train.budget(), device);
-    let tally = evaluate(model, &Pass { members: own, workers: train.workers, ..over })?;
+    let found = evaluate(model, &Pass { members: own, workers: train.workers, ..over })?;
     (batches..most as usize).try_for_each(|_| model.idle())?;
-    let mut tallies = agree::all(&*ranks.comm, &tally)?.into_iter();
-    let mut sum = tallies.next().unwrap_or(tally);
-    tallies.for_each(|tally| sum.merge(tally));
+    let mut all = agree::all(&*ranks.comm, &found)?.into_iter();
+    let mut sum = all.next().unwrap_or(found);
+    all.for_each(|tallies| sum.merge(tallies));
     Ok(sum)
 }
 
@@ -65,7 +68,7 @@ pub(crate) fn finish<B: Backend>(
 ) -> Result<Finished> {
     let Job { config, run, prepared, ranks, device } = *job;
     let trained = load_model::<B>(&run.best_weights(), registry, device)?;
-    let tally = evaluate_shared(&Predictor::of_trained(&trained), job)?;
+    let tallies = evaluate_shared(&Predictor::of_trained(&trained), job)?;
     if ranks.comm.rank() > 0 {
         let summary = agree::first(&*ranks.comm, &None)?.ok_or_else(no_summary)?;
         return Ok(Finished { run: run.clone(), summary, details: None });
@@ -75,7 +78,7 @@ pub(crate) fn finish<B: Backend>(
     let validation = &prepared.validation;
     let summary = Summary {
         best,
-        baseline: baseline(validation).metrics(&validation.task().metrics()),
+        baseline: baseline(validation)?.all.metrics(&validation.task().metrics()),
         train,
         parameters: trained.layout.count(),
         device: config.train.device.to_string(),
@@ -83,8 +86,11 @@ pub(crate) fn finish<B: Backend>(
     };
     let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
     run.write("summary.json", &json)?;
+    let names = prepared.info.sources.iter().map(|source| source.name.clone());
+    let by_source = tallies.by_source(&validation.task().metrics(), names);
     let details = Details {
-        tally,
+        tally: tallies.all,
+        by_source,
         equivariance,
         sources: prepared.reports.clone(),
         warnings: prepared.warnings.clone(),

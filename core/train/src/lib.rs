@@ -39,9 +39,9 @@ pub use data::{
     Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,
     unused_stresses,
 };
-pub use dataset::{Batch, Dataset, SampleLabels, Samples};
+pub use dataset::{Batch, Dataset, Part, SampleLabels, Samples};
 pub use error::{Error, Result};
-pub use evaluate::{Pass, Predicted, Predictor, baseline, evaluate, predict};
+pub use evaluate::{Pass, Predicted, Predictor, Tallies, baseline, evaluate, predict};
 pub use events::{Event, Observer, Progress};
 pub use finish::{Details, Finished};
 pub use plan::{MemoryPlan, MemoryWorkload};

@@ -1,6 +1,6 @@
 //! How much memory training will take, before anything of it is there.
 
-use isograd_data::{BATCHES_OF_WORKER, epoch_order, pack};
+use isograd_data::{BATCHES_OF_WORKER, pack};
 use isograd_engine::zero::Zero;
 use isograd_engine::{Layout, OptimizerKind, Recompute, Segment, Spec};
 use isograd_models::GraphSizes;
@@ -110,7 +110,7 @@ impl MemoryWorkload {
     /// The same, of prepared data: the largest batch of the first epoch stands for all.
     pub fn of_data(config: &Config, prepared: &Prepared, profile: Profile) -> Self {
         let sizes = &prepared.training.sizes;
-        let order = epoch_order(config.train.seed, 0, sizes.len());
+        let order = prepared.mixture.order(config.train.seed, 0);
         let shape = |members: Vec<usize>| GraphSizes {
             graphs: members.len() as u64,
             nodes: members.iter().map(|&k| sizes[k].atoms as u64).sum(),

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::job::Job;
 use crate::run::RunDirectory;
 use crate::session::Session;
-use crate::{Backend, Error, Event, Finished, Observer, Prepared, RankContext, Result, agree, prepare};
+use crate::{Backend, Dataset, Error, Event, Finished, Observer, Prepared, RankContext, Result, agree, prepare};
 
 /// How training ended.
 pub enum Outcome {
@@ -81,7 +81,8 @@ pub fn train_rank<B: Backend>(
     let work = || -> Result<Outcome> {
         // Data first: what cannot be trained on leaves no run directory behind.
         let prepared = data()?;
-        let hash = [&prepared.training, &prepared.validation].map(|set| set.hash().to_hex().to_string());
+        let hash = |set: &Dataset| set.hash().map(|hash| hash.to_hex().to_string());
+        let hash = [hash(&prepared.training)?, hash(&prepared.validation)?];
         agree::same_start(&*ranks.comm, &config.common()?, &hash.concat())?;
         let root = &config.run.out;
         if ranks.comm.rank() == 0 && !(resume && RunDirectory::open(root).is_ok()) {

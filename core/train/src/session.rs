@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use isograd_data::{Loader, Sizes, cut, epoch_order, pack, share};
+use isograd_data::{Loader, Sizes, cut, pack, share};
 use isograd_engine::zero::{Sharded, Train, View};
 use isograd_engine::{Segment, clip_scale};
 use isograd_models::Registry;
 use isograd_ops::memory::reset_peak;
-use isograd_tasks::{Metrics, Term};
+use isograd_tasks::{BySource, Metrics, Term};
 
 use crate::finish::{evaluate_shared, finish};
 use crate::job::Job;
@@ -17,8 +17,18 @@ use crate::run::{Best, LogLine, MetricsLog, RankSummary, State, TrainSummary, lo
 use crate::window::Window;
 use crate::{
     Backend, Batch, Error, Event, Finished, LossGradient, MemoryPlan, MemoryWorkload, Observer, Place, Predictor,
-    Progress, Result, Step, agree,
+    Prepared, Progress, Result, Step, agree,
 };
+
+/// What a validation found.
+#[derive(Default)]
+struct Validation {
+    /// Errors of the averaged weights, or of the raw ones where there is no average.
+    metrics: Option<Metrics>,
+    by_source: BySource,
+    /// Errors of the raw weights, where there is an average.
+    raw: Option<Metrics>,
+}
 
 pub(crate) struct Session<'a, B: Backend> {
     job: Job<'a, B>,
@@ -141,7 +151,7 @@ impl<'a, B: Backend> Session<'a, B> {
     pub(crate) fn epoch(&mut self, observer: &mut impl Observer) -> Result<()> {
         let train = &self.job.config.train;
         let dataset = self.job.prepared.training.clone();
-        let order = epoch_order(train.seed, self.state.epoch, dataset.len());
+        let order = self.job.prepared.mixture.order(train.seed, self.state.epoch);
         let batches = pack(&order, &dataset.sizes, train.budget());
         let count = batches.len();
         let (parts, rank, ranks) = (train.parts, self.job.ranks.comm.rank(), self.job.ranks.comm.size());
@@ -165,7 +175,7 @@ impl<'a, B: Backend> Session<'a, B> {
             let progress = self.report_progress(count);
             observer.event(Event::Step(&progress));
             if self.state.step.is_multiple_of(self.job.config.run.log_every) {
-                self.log_line(count, self.window.rates(), None, None)?;
+                self.log_line(count, self.window.rates(), Validation::default())?;
             }
             let every = self.job.config.run.snapshot_every;
             if every > 0 && self.state.step.is_multiple_of(every) && self.state.batch < count && !self.stopped {
@@ -197,7 +207,7 @@ impl<'a, B: Backend> Session<'a, B> {
     fn step(&mut self, members: &[usize], batches: &[Vec<Batch>], count: usize) -> Result<()> {
         let train = &self.job.config.train;
         let dataset = &self.job.prepared.training;
-        let counts = dataset.label_counts(members);
+        let counts = dataset.label_counts(members)?;
         let targets = &dataset.task().targets;
         let step = Step { targets, terms: &self.terms, batches, counts: &counts, segments: &self.segments };
         let gradient = &self.gradient;
@@ -248,13 +258,7 @@ impl<'a, B: Backend> Session<'a, B> {
         }
     }
 
-    fn log_line(
-        &mut self,
-        batches: usize,
-        rates: [f64; 2],
-        validation: Option<Metrics>,
-        raw: Option<Metrics>,
-    ) -> Result<()> {
+    fn log_line(&mut self, batches: usize, rates: [f64; 2], validation: Validation) -> Result<()> {
         // A validation may follow a line of the same step.
         let (loss, rates) = if self.state.loss_count == 0 { self.state.logged } else { (self.mean_loss(), rates) };
         self.state.logged = (loss, rates);
@@ -268,8 +272,9 @@ impl<'a, B: Backend> Session<'a, B> {
             edges_per_second: rates[0],
             atoms_per_second: rates[1],
             peak_bytes: B::peak_bytes(self.job.device),
-            validation,
-            validation_raw: raw,
+            validation: validation.metrics,
+            validation_by_source: validation.by_source,
+            validation_raw: validation.raw,
         };
         if let Some(log) = &mut self.log {
             log.push(&line)?;
@@ -279,10 +284,12 @@ impl<'a, B: Backend> Session<'a, B> {
         Ok(())
     }
 
-    fn errors_of(&self, weights: View<'_, B>) -> Result<Metrics> {
-        let model = Predictor::of_view(&self.job.prepared.model, weights);
-        let tally = evaluate_shared(&model, &self.job)?;
-        Ok(tally.metrics(&self.job.prepared.validation.task().metrics()))
+    fn errors_of(&self, weights: View<'_, B>) -> Result<(Metrics, BySource)> {
+        let Prepared { model, validation, info, .. } = self.job.prepared;
+        let tallies = evaluate_shared(&Predictor::of_view(model, weights), &self.job)?;
+        let metrics = validation.task().metrics();
+        let names = info.sources.iter().map(|source| source.name.clone());
+        Ok((tallies.all.metrics(&metrics), tallies.by_source(&metrics, names)))
     }
 
     /// Predicts the validation set, logs, and keeps the weights if they are the best so far.
@@ -292,20 +299,27 @@ impl<'a, B: Backend> Session<'a, B> {
         let latest = self.sharded.latest();
         let raw = self.errors_of(latest)?;
         let averaged = self.sharded.averaged();
-        let metrics = averaged.map_or_else(|| Ok(raw.clone()), |averaged| self.errors_of(averaged))?;
+        let (metrics, by_source) = averaged.map_or_else(|| Ok(raw.clone()), |averaged| self.errors_of(averaged))?;
         let score = self.job.prepared.validation.task().score(&metrics);
         let best = self.state.best.as_ref().is_none_or(|best| score < best.score);
         if best {
             save_model(&self.job.run.best_weights(), &averaged.unwrap_or(latest), &self.job.prepared.info)?;
-            self.state.best = Some(Best { step: self.state.step, score, validation: metrics.clone() });
+            self.state.best = Some(Best {
+                step: self.state.step,
+                score,
+                validation: metrics.clone(),
+                validation_by_source: by_source.clone(),
+            });
             self.state.stale = 0;
         } else {
             self.state.stale += 1;
         }
-        let raw = averaged.is_some().then_some(raw);
+        let raw = averaged.is_some().then_some(raw.0);
         self.state.plateau.observe(&self.job.config.train.schedule, score);
-        self.log_line(batches, rates, Some(metrics.clone()), raw)?;
-        observer.event(Event::Validated { epoch: self.state.epoch + 1, metrics: &metrics, best });
+        let found = Validation { metrics: Some(metrics.clone()), by_source: by_source.clone(), raw };
+        self.log_line(batches, rates, found)?;
+        let epoch = self.state.epoch + 1;
+        observer.event(Event::Validated { epoch, metrics: &metrics, by_source: &by_source, best });
         Ok(())
     }
 

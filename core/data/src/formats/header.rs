@@ -1,27 +1,60 @@
-//! The keys of a frame as a whole and their values, as text that is interpreted when it is asked for.
+//! The keys of a frame as a whole and their values. Text is interpreted when it is asked for.
 
-/// A value as it is written; interpreted only when asked for.
+use std::borrow::Cow;
+
+/// A value as a file has it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// What is written behind the key: one word, many, or an array.
     Text(String),
-    /// Nothing is: the key stands alone, which means true.
+    /// Numbers, of a file that does not write them as text.
+    Numbers(Vec<f64>),
+    /// Nothing: the key stands alone, which means true.
     Flag,
 }
 
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Numbers(vec![number])
+    }
+}
+
+impl From<&[f64]> for Value {
+    fn from(numbers: &[f64]) -> Self {
+        Self::Numbers(numbers.to_vec())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 impl Value {
-    /// The text; a lone key reads as `T`.
-    pub fn text(&self) -> &str {
+    /// The text: of numbers the shortest that is read as the same numbers, of a lone key `T`.
+    pub fn text(&self) -> Cow<'_, str> {
         match self {
-            Self::Text(text) => text,
-            Self::Flag => "T",
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Numbers(numbers) => Cow::Owned(numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+            Self::Flag => Cow::Borrowed("T"),
         }
     }
 
     /// All numbers in the value, however they are separated or nested (`1 2`, `1, 2`,
     /// `[[1, 2], [3, 4]]`, `_JSON [1, 2]`); `None` if anything in it is not a number.
     pub fn numbers(&self) -> Option<Vec<f64>> {
-        split_array(self.text()).map(|word| word.parse().ok()).collect()
+        match self {
+            Self::Numbers(numbers) => Some(numbers.clone()),
+            Self::Text(text) => split_array(text).map(|word| word.parse().ok()).collect(),
+            Self::Flag => None,
+        }
     }
 
     /// The single number in the value.
@@ -31,7 +64,7 @@ impl Value {
 
     /// All booleans in the value: `T`, `True`, `true`, `1` and their opposites.
     pub fn booleans(&self) -> Option<Vec<bool>> {
-        split_array(self.text()).map(parse_boolean).collect()
+        split_array(&self.text()).map(parse_boolean).collect()
     }
 }
 
@@ -70,12 +103,8 @@ impl Header {
     }
 
     /// Sets `key`, in its old place if it was there.
-    pub fn set(&mut self, key: &str, value: impl Into<String>) {
-        self.put(key, Value::Text(value.into()));
-    }
-
-    /// As [`Header::set`], also without a value.
-    pub fn put(&mut self, key: &str, value: Value) {
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        let value = value.into();
         match self.0.iter_mut().find(|(name, _)| name == key) {
             Some(slot) => slot.1 = value,
             None => self.0.push((key.to_owned(), value)),

@@ -27,8 +27,8 @@ impl Input<'static> {
         Ok(Self { name: path.display().to_string(), path: (!packed).then(|| path.to_owned()), bytes })
     }
 
-    /// A folder, which has no bytes.
-    pub(super) fn of_folder(path: &Path) -> Self {
+    /// A folder, or a file that a format opens by itself: without bytes.
+    pub(super) fn at(path: &Path) -> Self {
         Self { name: path.display().to_string(), path: Some(path.to_owned()), bytes: Box::new(io::empty()) }
     }
 }

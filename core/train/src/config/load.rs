@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use isograd_data::Sampling;
 use isograd_models::{Invalid, Registry};
 use isograd_tasks::{Forces, LossConfig, TaskConfig};
 use serde::Serialize;
@@ -121,6 +122,8 @@ impl Config {
                 keys: data.keys.take().unwrap_or_default(),
                 units: data.units.take().unwrap_or_default(),
                 references: data.references.take(),
+                weight: 1.0,
+                loss_weight: 1.0,
             });
         }
         if self.train.epochs.is_none() && self.train.seconds.is_none() {
@@ -162,6 +165,20 @@ impl Config {
             Err((key, format!("is {value}, expected {low} to {high}")))
         };
         between("data.validation_fraction", data.validation_fraction, 0.001, 0.9)?;
+        between("data.fraction", data.fraction, 1e-9, 1.0)?;
+        if let Sampling::Temperature(temperature) = data.sampling {
+            between("data.sampling.temperature", temperature, 1e-3, 1e9)?;
+        }
+        for source in &data.sources {
+            between("data.sources.weight", source.weight, 0.0, 1e9)?;
+            between("data.sources.loss_weight", source.loss_weight, 0.0, 1e9)?;
+            if source.weight != 1.0 && data.sampling != Sampling::Weights {
+                return Err(("data.sources.weight", "is of no use without data.sampling = \"weights\"".into()));
+            }
+        }
+        if data.sources.iter().all(|source| source.weight == 0.0) {
+            return Err(("data.sources.weight", "is 0 of all sources: nothing to train on".into()));
+        }
         between("data.shortest_distance", data.shortest_distance, 0.0, 4.0)?;
         between("data.largest_force", data.largest_force, 1e-6, 1e9)?;
         between("loss.energy_weight", self.loss.energy_weight, 0.0, 1e9)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use isograd_data::audit::{Limits, Suspicious};
-use isograd_data::{Budget, ColumnKey, Keys, Source, SplitBy};
+use isograd_data::{Budget, ColumnKey, Keys, Sampling, Source, SplitBy};
 use isograd_engine::zero::Zero;
 use isograd_engine::{OptimizerConfig, Recompute};
 use isograd_models::{AnyArchitecture, Invalid, Registry};
@@ -73,7 +73,8 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// Files of the only source; several sources are given as `[[data.sources]]` instead.
+    /// Files of the only source, patterns such as `data/*.extxyz`, and folders with files; several sources are given as
+    /// `[[data.sources]]` instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
     /// Label keys of the only source.
@@ -89,6 +90,11 @@ pub struct DataConfig {
     pub sources: Vec<SourceConfig>,
     /// Share of the frames of each source held out for validation. Default 0.1.
     pub validation_fraction: f64,
+    /// Share of what is left of each source that is trained on; a smaller share is part of a larger one. Default 1.
+    pub fraction: f64,
+    /// How often sources are drawn from: by `size` (each structure once in an epoch), by the `weights` of the sources, or with
+    /// `{ temperature = T }` by their sizes to the power of 1 / T. Default `size`.
+    pub sampling: Sampling,
     /// What stays on one side of the split: `frame` (each frame for itself), `formula` (frames of
     /// one chemical formula together), or the name of a comment key (frames of one value together).
     /// Default `frame`.
@@ -111,6 +117,8 @@ impl Default for DataConfig {
             references: None,
             sources: Vec::new(),
             validation_fraction: 0.1,
+            fraction: 1.0,
+            sampling: Sampling::Size,
             split_by: SplitBy::Frame,
             suspicious: Suspicious::Refuse,
             shortest_distance: limits.shortest_distance,
@@ -132,7 +140,7 @@ impl DataConfig {
 pub struct SourceConfig {
     /// Name in tables and errors.
     pub name: String,
-    /// Structure files, relative to the working directory.
+    /// Structure files, patterns and folders, relative to the working directory.
     pub files: Vec<PathBuf>,
     /// Where labels stand in the files.
     #[serde(default)]
@@ -143,6 +151,20 @@ pub struct SourceConfig {
     /// Reference energies (eV per atom); fitted on the training part where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<BTreeMap<Element, f64>>,
+    /// How often it is drawn from, in relation to the others, with `data.sampling = "weights"`. Default 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: f64,
+    /// What its structures count in the loss, in relation to those of others. Default 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub loss_weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(weight: &f64) -> bool {
+    *weight == 1.0
 }
 
 impl SourceConfig {

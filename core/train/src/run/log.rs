@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use isograd_tasks::Metrics;
+use isograd_tasks::{BySource, Metrics};
 use serde::{Deserialize, Serialize};
 
 use super::atomic;
@@ -34,6 +34,9 @@ pub struct LogLine {
     /// Errors on the validation set: averaged weights, or the raw ones where there is no average.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation: Option<Metrics>,
+    /// The same on the structures of each source, where there are several.
+    #[serde(skip_serializing_if = "BySource::is_empty", default)]
+    pub validation_by_source: BySource,
     /// Errors of the raw weights, where there is an average.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation_raw: Option<Metrics>,
@@ -112,6 +115,7 @@ mod tests {
             atoms_per_second: 1.0,
             peak_bytes: None,
             validation: None,
+            validation_by_source: BySource::default(),
             validation_raw: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use isograd_engine::zero::HeldBytes;
 use isograd_equivariance::Worst;
-use isograd_tasks::Metrics;
+use isograd_tasks::{BySource, Metrics};
 use serde::{Deserialize, Serialize};
 
 /// The best validation of a run.
@@ -14,6 +14,9 @@ pub struct Best {
     pub score: f64,
     /// The errors.
     pub validation: Metrics,
+    /// The errors on the structures of each source, where there are several.
+    #[serde(skip_serializing_if = "BySource::is_empty", default)]
+    pub validation_by_source: BySource,
 }
 
 /// How training went.

@@ -25,7 +25,7 @@ pub(super) fn parse_comment(line: &str) -> Result<Header, String> {
         };
         // ASE keeps the last of two equal keys.
         header.remove(&key);
-        header.put(&key, value);
+        header.set(&key, value);
         rest = rest.trim_start();
     }
     Ok(header)

@@ -66,9 +66,9 @@ impl<R: BufRead> FrameReader<R> {
         let header = parse_comment(&self.buffer).map_err(|message| self.error(message))?;
         let properties = match header.get("Properties") {
             Some(value) => value.text(),
-            None => "species:S:1:pos:R:3",
+            None => "species:S:1:pos:R:3".into(),
         };
-        let mut columns = parse_properties(properties).map_err(|message| self.error(message))?;
+        let mut columns = parse_properties(&properties).map_err(|message| self.error(message))?;
         for atom in 0..atoms {
             if !self.next_line()? {
                 return Err(self.error(format!("the file ends after {atom} of {atoms} atoms")));
@@ -77,7 +77,7 @@ impl<R: BufRead> FrameReader<R> {
         }
         let index = self.index;
         self.index += 1;
-        Ok(Some(Frame { atoms, header, columns, line, header_line, index }))
+        Ok(Some(Frame { atoms, header, columns, line, header_line, index, converted_from: None }))
     }
 }
 

@@ -3,24 +3,35 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::properties::letter;
-use crate::formats::{Data, Frame, Value};
+use isograd_structure::Element;
 
-/// Writes one frame; `Properties` is made from the columns. Reals keep 8 decimals.
+use super::properties::letter;
+use crate::formats::{Column, Data, Frame, Header, Value};
+
+/// Writes one frame; `Properties` is made from the columns, and atomic numbers are written as symbols where there are none.
+/// Numbers are as short as they can be without a change.
 ///
 /// # Errors
 /// What the writer returns.
 pub fn write_frame(out: &mut impl Write, frame: &Frame) -> io::Result<()> {
+    let symbols = symbols(frame);
+    let columns: Vec<&Column> = match &symbols {
+        Some(symbols) => {
+            let others = frame.columns.iter().filter(|column| column.name != NUMBERS);
+            std::iter::once(symbols).chain(others).collect()
+        }
+        None => frame.columns.iter().collect(),
+    };
     writeln!(out, "{}", frame.atoms)?;
-    writeln!(out, "{}", comment_line(frame))?;
+    writeln!(out, "{}", comment_line(&frame.header, &columns))?;
     let mut row = String::new();
     for atom in 0..frame.atoms {
         row.clear();
-        for column in &frame.columns {
+        for column in &columns {
             for cell in atom * column.width..(atom + 1) * column.width {
                 // Writing to a String cannot fail.
                 let _ = match &column.data {
-                    Data::Real(cells) => write!(row, "{:>16.8} ", cells[cell]),
+                    Data::Real(cells) => write!(row, "{:>16} ", cells[cell]),
                     Data::Integer(cells) => write!(row, "{:>4} ", cells[cell]),
                     Data::Text(cells) => write!(row, "{:<2} ", cells[cell]),
                     Data::Logical(cells) => write!(row, "{} ", if cells[cell] { "T" } else { "F" }),
@@ -32,19 +43,30 @@ pub fn write_frame(out: &mut impl Write, frame: &Frame) -> io::Result<()> {
     Ok(())
 }
 
-fn comment_line(frame: &Frame) -> String {
-    let properties: Vec<String> = frame
-        .columns
-        .iter()
-        .map(|column| format!("{}:{}:{}", column.name, letter(&column.data), column.width))
-        .collect();
-    let mut header = frame.header.clone();
+/// The column of atomic numbers that formats without symbols have.
+const NUMBERS: &str = "numbers";
+
+/// The symbols of a frame that has atomic numbers only; ASE looks for symbols.
+fn symbols(frame: &Frame) -> Option<Column> {
+    if frame.column("species").is_some() {
+        return None;
+    }
+    let Data::Integer(numbers) = &frame.column(NUMBERS)?.data else { return None };
+    let symbol = |&number: &i64| Element::from_number(number).map(Element::symbol);
+    let symbols: Vec<&str> = numbers.iter().map(symbol).collect::<Option<_>>()?;
+    Some(Column::words("species", &symbols))
+}
+
+fn comment_line(header: &Header, columns: &[&Column]) -> String {
+    let properties: Vec<String> =
+        columns.iter().map(|column| format!("{}:{}:{}", column.name, letter(&column.data), column.width)).collect();
+    let mut header = header.clone();
     header.set("Properties", properties.join(":"));
     let pairs: Vec<String> = header
         .iter()
         .map(|(key, value)| match value {
             Value::Flag => quote(key),
-            Value::Text(text) => format!("{}={}", quote(key), quote(text)),
+            value => format!("{}={}", quote(key), quote(&value.text())),
         })
         .collect();
     pairs.join(" ")
