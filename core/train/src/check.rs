@@ -18,6 +18,10 @@ use rand_chacha::ChaCha8Rng;
 /// Distances between atoms in the harness's inputs, in angstrom: short, as in hot molecules.
 const SPACING: f64 = 0.8;
 
+/// Edges of systems that are evaluated together, where these are more than two: double precision has no fused operations, and holds
+/// tensors of all edges.
+const EDGES_AT_ONCE: usize = 4096;
+
 /// Cases per property after every training run.
 pub const CASES_AFTER_TRAINING: usize = 32;
 
@@ -103,17 +107,30 @@ impl<'a, B: ModelBackend> Checked<'a, B> {
     }
 
     fn run(&self, batch: &[System], reorder: impl Fn(&mut HostEdges)) -> Result<Vec<Outputs>, Failure> {
-        let needs = self.model.architecture().needs();
-        let dims = self.model.inputs().dims;
+        let (cutoff, dims) = (self.model.architecture().needs().cutoff, self.model.inputs().dims);
         let mut lists = Vec::with_capacity(batch.len());
         for system in batch {
             let mut edges = match dims {
-                3 => neighbour_list(&geometry(system), needs.cutoff)?.into(),
-                _ => radius_graph(&flat(&system.positions), dims, needs.cutoff),
+                3 => neighbour_list(&geometry(system), cutoff)?.into(),
+                _ => radius_graph(&flat(&system.positions), dims, cutoff),
             };
             reorder(&mut edges);
             lists.push(edges);
         }
+        let mut answers = Vec::with_capacity(batch.len());
+        while answers.len() < batch.len() {
+            let rest = answers.len()..batch.len();
+            let count = together(lists[rest.clone()].iter().map(|edges| edges.senders.len()));
+            let own = rest.start..rest.start + count;
+            answers.extend(self.answers(&batch[own.clone()], &lists[own])?);
+        }
+        Ok(answers)
+    }
+
+    /// What the model says of systems with these edges, all at once.
+    fn answers(&self, batch: &[System], lists: &[HostEdges]) -> Result<Vec<Outputs>, Failure> {
+        let needs = self.model.architecture().needs();
+        let dims = self.model.inputs().dims;
         let mut answers: Vec<Outputs> = vec![Vec::new(); batch.len()];
         for head in 0..self.heads.len() {
             let graph = |(system, edges): (&System, &HostEdges)| HostGraph {
@@ -125,7 +142,7 @@ impl<'a, B: ModelBackend> Checked<'a, B> {
                 volume: system.cell.is_some().then(|| geometry(system).cell.map(|cell| cell.volume())).flatten(),
                 dims,
             };
-            let graphs: Vec<HostGraph> = batch.iter().zip(&lists).map(graph).collect();
+            let graphs: Vec<HostGraph> = batch.iter().zip(lists).map(graph).collect();
             let members: Vec<usize> = (0..batch.len()).collect();
             let joined = HostBatch::new(&members, &graphs);
             let weights = self.layout.view(self.weights);
@@ -145,6 +162,15 @@ impl<'a, B: ModelBackend> Checked<'a, B> {
         }
         Ok(answers)
     }
+}
+
+/// How many of the first systems, which have so many edges, are evaluated together: two, and more while their edges are few.
+fn together(edges: impl Iterator<Item = usize>) -> usize {
+    let sums = edges.scan(0, |sum, own| {
+        *sum += own;
+        Some(*sum)
+    });
+    sums.enumerate().take_while(|(place, sum)| *place < 2 || *sum <= EDGES_AT_ONCE).count()
 }
 
 /// Rows one after the other.
@@ -226,5 +252,19 @@ impl<B: ModelBackend> Checkable for Checked<'_, B> {
 
     fn evaluate_shuffled(&self, batch: &[System], seed: u64) -> Option<Result<Vec<Outputs>, Failure>> {
         Some(self.run(batch, |edges| shuffle(edges, self.model.inputs().dims, &mut ChaCha8Rng::seed_from_u64(seed))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_systems_are_evaluated_in_pairs_and_small_ones_together() {
+        let of = |edges: &[usize]| together(edges.iter().copied());
+        assert_eq!(of(&[9_000, 9_000, 1]), 2);
+        assert_eq!(of(&[9_000]), 1);
+        assert_eq!(of(&[1_000; 7]), 4);
+        assert_eq!(of(&[40; 50]), 50);
     }
 }
