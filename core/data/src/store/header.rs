@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::{Error, Result};
 
 /// The version that is written, and the only one that is read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The name of the header in a store.
 const NAME: &str = "store.json";

@@ -75,13 +75,15 @@ impl Labels {
     }
 }
 
+/// Labels are the lower bits of a byte, the fault is the upper ones: of tens of millions of graphs, each byte counts.
+const LABEL_BITS: u32 = 5;
+
 fn schema(cutoffs: usize) -> Schema {
     let fixed = [
         ("atoms", DataType::UInt32),
         ("composition", DataType::UInt32),
         ("group", DataType::UInt32),
         ("labels", DataType::UInt8),
-        ("fault", DataType::UInt8),
         ("hash", DataType::UInt64),
         ("energy", DataType::Float64),
         ("force_squares", DataType::Float32),
@@ -101,7 +103,6 @@ struct Columns<U8, U32, U64, F32, F64> {
     composition: U32,
     group: U32,
     labels: U8,
-    fault: U8,
     hash: U64,
     energy: F64,
     force_squares: F32,
@@ -135,8 +136,7 @@ impl<W: Write> IndexWriter<W> {
         own.atoms.push(entry.atoms);
         own.composition.push(entry.composition);
         own.group.push(entry.group);
-        own.labels.push(entry.labels.0);
-        own.fault.push(entry.fault);
+        own.labels.push(entry.labels.0 | entry.fault << LABEL_BITS);
         own.hash.push(entry.hash);
         own.energy.push(entry.energy);
         own.force_squares.push(entry.force_squares);
@@ -161,7 +161,6 @@ impl<W: Write> IndexWriter<W> {
             column::<UInt32Type>(own.composition),
             column::<UInt32Type>(own.group),
             column::<UInt8Type>(own.labels),
-            column::<UInt8Type>(own.fault),
             column::<UInt64Type>(own.hash),
             column::<Float64Type>(own.energy),
             column::<Float32Type>(own.force_squares),
@@ -234,8 +233,8 @@ impl Index {
             edges: own.edges.iter().map(|column| column[row]).collect(),
             composition: own.composition[row],
             group: own.group[row],
-            labels: Labels(own.labels[row]),
-            fault: own.fault[row],
+            labels: labels(own.labels[row]),
+            fault: own.labels[row] >> LABEL_BITS,
             hash: own.hash[row],
             energy: own.energy[row],
             force_squares: own.force_squares[row],
@@ -287,7 +286,7 @@ impl Index {
     /// If there is no such graph.
     pub fn energy(&self, graph: usize) -> Option<f64> {
         let (own, row) = self.place(graph);
-        Labels(own.labels[row]).has(Labels::ENERGY).then_some(own.energy[row])
+        labels(own.labels[row]).has(Labels::ENERGY).then_some(own.energy[row])
     }
 
     /// The hash of what is stored of a graph.
@@ -305,6 +304,11 @@ impl Index {
     }
 }
 
+/// Those in the byte of an entry.
+fn labels(byte: u8) -> Labels {
+    Labels(byte & ((1 << LABEL_BITS) - 1))
+}
+
 /// The columns of a piece whose types are those of an index.
 fn looked(piece: &RecordBatch) -> Looked {
     fn column<T: ArrowPrimitiveType>(piece: &RecordBatch, place: usize) -> ScalarBuffer<T::Native> {
@@ -315,14 +319,13 @@ fn looked(piece: &RecordBatch) -> Looked {
         composition: column::<UInt32Type>(piece, 1),
         group: column::<UInt32Type>(piece, 2),
         labels: column::<UInt8Type>(piece, 3),
-        fault: column::<UInt8Type>(piece, 4),
-        hash: column::<UInt64Type>(piece, 5),
-        energy: column::<Float64Type>(piece, 6),
-        force_squares: column::<Float32Type>(piece, 7),
-        largest_force: column::<Float32Type>(piece, 8),
-        stress_squares: column::<Float32Type>(piece, 9),
-        shortest: column::<Float32Type>(piece, 10),
-        edges: (11..piece.num_columns()).map(|place| column::<UInt32Type>(piece, place)).collect(),
+        hash: column::<UInt64Type>(piece, 4),
+        energy: column::<Float64Type>(piece, 5),
+        force_squares: column::<Float32Type>(piece, 6),
+        largest_force: column::<Float32Type>(piece, 7),
+        stress_squares: column::<Float32Type>(piece, 8),
+        shortest: column::<Float32Type>(piece, 9),
+        edges: (10..piece.num_columns()).map(|place| column::<UInt32Type>(piece, place)).collect(),
     }
 }
 
