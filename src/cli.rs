@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod audit;
 mod bench;
 mod bench_paper;
 mod bench_recompute;
@@ -13,6 +14,7 @@ mod devices;
 mod eval;
 mod memory;
 mod pack;
+mod pipe;
 mod plan;
 mod predict;
 mod processes;
@@ -73,6 +75,7 @@ enum Command {
 /// Parses the arguments, runs the command, and turns errors into messages and exit codes.
 pub(crate) fn main() -> ExitCode {
     CountingAllocator::on_exhaustion(memory::exhausted);
+    pipe::end_with_reader();
     let command = Cli::parse().command;
     let result = memory::guarded(|| match command {
         Command::Train(args) => train::run(args),

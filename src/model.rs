@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use isograd_data::{Budget, Collection, HostBatch, HostGraph, Measured};
+use isograd_data::{Budget, Collection, HostBatch, HostGraph, Measured, Place};
 use isograd_models::Registry;
 use isograd_ops::device::DeviceName;
 use isograd_structure::{Structure, VerletList};
@@ -125,7 +125,7 @@ impl Model {
             // What is to be predicted is not read.
             let geometry = structure.geometry.clone();
             let structure = Structure { geometry, elements: structure.elements.clone(), ..Structure::default() };
-            Ok(Measured { structure, sizes })
+            Ok(Measured { structure, place: Place { frame: place, ..Place::default() }, sizes })
         };
         let measured: Vec<Measured> = structures.iter().enumerate().map(measure).collect::<Result<_>>()?;
         let graphs = Collection::Memory(measured);

@@ -168,6 +168,7 @@ fn two_sources_with_their_own_units_references_and_heads() {
     let space = Workspace::new(60, CONFIG);
     let config = "[data]
 largest_force = 1e4
+leakage = \"allow\"
 [[data.sources]]
 name = \"first\"
 files = [\"data.xyz\"]
@@ -223,4 +224,14 @@ fn bench_step_has_the_keys_that_scripts_read() {
     }
     assert!(json(&space.succeed(&["devices", "--json"]))["devices"].as_array().is_some_and(|all| all.len() >= 3));
     assert!(space.succeed(&["completions", "bash"]).contains("isograd"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let space = Workspace::new(4, CONFIG);
+    let mut command = space.command(&["data", "info", "data.xyz"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }

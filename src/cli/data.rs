@@ -13,10 +13,12 @@ use isograd::train::{Error, Result};
 use isograd::train::{survey, unused_stresses};
 
 use super::tables::summary_table;
-use super::{convert, pack, print_json};
+use super::{audit, convert, pack, print_json};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// Find what is wrong with data: copies, leaks, contradicting labels, signs and units
+    Audit(audit::Args),
     /// Write structure files of any format as extended XYZ
     Convert(convert::Args),
     /// Pack structure files of any size into a store that training maps into memory
@@ -56,6 +58,7 @@ struct Entries {
 
 pub(crate) fn run(command: Command) -> Result<()> {
     let (files, config, energy_key, forces_key, json) = match command {
+        Command::Audit(args) => return audit::run(&args),
         Command::Convert(args) => return convert::run(&args),
         Command::Pack(args) => return pack::run(&args),
         Command::Info { files, config, energy_key, forces_key, json } => (files, config, energy_key, forces_key, json),

@@ -1,13 +1,27 @@
-//! A look at a whole source before anything is trained on it: what is there, what is missing, and
-//! which frames are refused or filtered.
+//! A look at data before anything is trained on them. [`inspect`] says whether one frame can be trusted, a [`Summary`] what a
+//! source holds. An [`Auditor`] takes its time: copies, labels that contradict each other, signs and units.
 
-mod stress;
+mod auditor;
+mod conclusions;
+mod energies;
+mod finding;
+mod fingerprint;
+mod leakage;
+mod near;
+mod slopes;
+mod summary;
+mod units;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use isograd_structure::{Element, Pairs, Structure, pairs};
+use isograd_structure::{Pairs, Structure, pairs};
 use serde::{Deserialize, Serialize};
+
+pub use auditor::{AuditOptions, Auditor};
+pub use conclusions::{Audit, AuditedSource, Copies, Distributions};
+pub use finding::{Finding, Severity, Worst};
+pub use leakage::{Leak, leaks};
+pub use slopes::Slope;
+pub(crate) use summary::Known;
+pub use summary::Summary;
 
 /// What to do with a frame that cannot be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,6 +72,18 @@ impl Fault {
     pub(crate) const ALL: [Self; 6] =
         [Self::Empty, Self::NotFinite, Self::NoLabels, Self::Overlap, Self::LargeForce, Self::FlatCell];
 
+    /// The fault in one word, for programs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotFinite => "not_finite",
+            Self::NoLabels => "no_labels",
+            Self::Overlap => "overlap",
+            Self::LargeForce => "large_force",
+            Self::FlatCell => "flat_cell",
+        }
+    }
+
     /// The fault in words.
     pub fn words(self) -> &'static str {
         match self {
@@ -70,6 +96,10 @@ impl Fault {
         }
     }
 }
+
+/// Two structures that are no farther apart are the same one, in angstrom: the square root of the sum of the squares of what atoms are
+/// moved by. Files have four digits or more.
+const SAME: f64 = 2e-3;
 
 /// Labels without which a source is of no use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -125,313 +155,4 @@ pub fn inspect(structure: &Structure, limits: &Limits, cutoff: f64) -> Inspectio
         None
     };
     Inspection { fault, pairs }
-}
-
-/// What a summary needs to know of a frame, beside its elements.
-pub(crate) struct Known {
-    pub(crate) fault: Option<Fault>,
-    pub(crate) atoms: usize,
-    pub(crate) is_periodic: bool,
-    pub(crate) energy: Option<f64>,
-    /// Sum of the squares of all force components; `None` without forces.
-    pub(crate) force_squares: Option<f64>,
-    /// Largest force component; 0 without forces.
-    pub(crate) largest_force: f64,
-    pub(crate) has_stress: bool,
-    pub(crate) shortest: Option<f64>,
-}
-
-/// The numbers of the table that is printed for each source before training.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Summary {
-    /// Frames in the files.
-    pub frames: usize,
-    /// Atoms in the frames that are kept.
-    pub atoms: usize,
-    /// Atoms per kept frame: fewest and most.
-    pub atoms_per_frame: Option<(usize, usize)>,
-    /// How many kept atoms there are of each element.
-    pub elements: BTreeMap<Element, usize>,
-    /// Kept frames with an energy.
-    pub with_energy: usize,
-    /// Kept frames with forces.
-    pub with_forces: usize,
-    /// Kept frames with a stress.
-    pub with_stress: usize,
-    /// Kept frames with a column that was asked for, by its name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub with_columns: BTreeMap<String, usize>,
-    /// Kept frames that repeat in one direction or more.
-    pub periodic: usize,
-    /// Root mean square of all force components, eV/angstrom.
-    pub force_rms: Option<f64>,
-    /// Largest force component, eV/angstrom.
-    pub force_maximum: Option<f64>,
-    /// Root mean square of all stress components, eV/angstrom^3.
-    pub stress_rms: Option<f64>,
-    /// Shortest distance between two atoms, angstrom.
-    pub shortest_distance: Option<f64>,
-    /// Energy per atom, lowest and highest, eV.
-    pub energy_per_atom: Option<(f64, f64)>,
-    /// Frames whose energy is exactly zero.
-    pub zero_energies: usize,
-    /// Frames whose forces are all exactly zero (several atoms).
-    pub zero_forces: usize,
-    /// Frames that were not trusted, by reason.
-    pub faults: BTreeMap<Fault, usize>,
-    /// Where the first frame of each fault is.
-    #[serde(skip)]
-    pub first: BTreeMap<Fault, String>,
-    /// Files in the folders that were named which hold no structures, and were not read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ignored_files: Vec<PathBuf>,
-    #[serde(skip)]
-    force_squares: f64,
-    #[serde(skip)]
-    force_components: usize,
-    #[serde(skip)]
-    stresses: stress::Stresses,
-}
-
-impl Summary {
-    /// Of nothing yet, beside files that were not read.
-    pub fn beside(ignored_files: Vec<PathBuf>) -> Self {
-        Self { ignored_files, ..Self::default() }
-    }
-
-    /// Takes one inspected frame into account; `place` is its file and frame.
-    pub fn add(&mut self, structure: &Structure, found: &Inspection, place: impl Fn() -> String) {
-        let components = structure.forces.as_deref().map(|forces| forces.as_flattened());
-        let squares = |values: &[f64]| values.iter().map(|value| value * value).sum();
-        let known = Known {
-            fault: found.fault,
-            atoms: structure.len(),
-            is_periodic: structure.geometry.periodic.contains(&true),
-            energy: structure.energy,
-            force_squares: components.map(squares),
-            largest_force: components.into_iter().flatten().fold(0.0, |most: f64, value| most.max(value.abs())),
-            has_stress: structure.stress.is_some(),
-            shortest: found.pairs.shortest,
-        };
-        self.add_known(&known, structure.elements.iter().map(|&element| (element, 1)), place);
-        if found.fault.is_none() {
-            self.stresses.add(structure);
-            self.stress_rms = self.stresses.rms();
-            for key in structure.columns.keys() {
-                *self.with_columns.entry(key.clone()).or_default() += 1;
-            }
-        }
-    }
-
-    /// Takes one frame into account of which this is known, and how many atoms there are of each element, in any order.
-    pub(crate) fn add_known(
-        &mut self,
-        known: &Known,
-        elements: impl Iterator<Item = (Element, usize)>,
-        place: impl Fn() -> String,
-    ) {
-        self.frames += 1;
-        if let Some(fault) = known.fault {
-            *self.faults.entry(fault).or_default() += 1;
-            self.first.entry(fault).or_insert_with(place);
-            return;
-        }
-        let atoms = known.atoms;
-        self.atoms += atoms;
-        self.atoms_per_frame = Some(widen(self.atoms_per_frame, atoms));
-        for (element, count) in elements {
-            *self.elements.entry(element).or_default() += count;
-        }
-        self.periodic += usize::from(known.is_periodic);
-        self.with_stress += usize::from(known.has_stress);
-        self.shortest_distance = minimum(self.shortest_distance, known.shortest);
-        if let Some(energy) = known.energy {
-            self.with_energy += 1;
-            self.zero_energies += usize::from(energy == 0.0);
-            self.energy_per_atom = Some(widen(self.energy_per_atom, energy / atoms as f64));
-        }
-        if let Some(squares) = known.force_squares {
-            self.with_forces += 1;
-            let largest = known.largest_force;
-            self.zero_forces += usize::from(largest == 0.0 && atoms > 1);
-            self.force_maximum = Some(self.force_maximum.unwrap_or(0.0).max(largest));
-            self.force_squares += squares;
-            self.force_components += 3 * atoms;
-            self.force_rms = Some((self.force_squares / self.force_components as f64).sqrt());
-        }
-    }
-
-    /// Frames that are kept.
-    pub fn kept(&self) -> usize {
-        self.frames - self.faults.values().sum::<usize>()
-    }
-
-    /// What makes the whole source unfit for training on what is needed of it, if anything, with
-    /// the remedy.
-    ///
-    /// # Errors
-    /// A sentence.
-    pub fn verdict(&self, on_suspicious: Suspicious, needs: &Needs) -> Result<(), String> {
-        let (needs_energies, needs_forces) = (needs.energies, needs.forces);
-        if self.frames == 0 {
-            return Err("there is not a single frame in its files".into());
-        }
-        let missing = |key: &String| {
-            format!("no frame has `{key}`; name its comment key, or its column of atoms, with `key` in [task]")
-        };
-        if self.faults.get(&Fault::NoLabels) == Some(&self.frames)
-            && let Some(key) = needs.columns.first()
-        {
-            return Err(missing(key));
-        }
-        if on_suspicious == Suspicious::Refuse && !self.faults.is_empty() {
-            let list: Vec<String> = self
-                .faults
-                .iter()
-                .map(|(fault, count)| format!("{count} {} (first: {})", fault.words(), self.first[fault]))
-                .collect();
-            return Err(format!(
-                "of {} frames, {}; correct them, or leave them out with `suspicious = \"filter\"` in [data]",
-                self.frames,
-                list.join(", ")
-            ));
-        }
-        if self.kept() == 0 {
-            return Err("not a single frame is left after filtering".into());
-        }
-        if needs_forces && self.with_forces == 0 {
-            return Err("no frame has forces; name their column with `keys.forces`, or train on energies alone with \
-                        `loss.force_weight = 0`"
-                .into());
-        }
-        if needs_energies && self.with_energy == 0 {
-            return Err("no frame has an energy; name its key with `keys.energy`, or train on forces alone with \
-                        `loss.energy_weight = 0`"
-                .into());
-        }
-        if needs.stresses && self.with_stress == 0 {
-            return Err(
-                "no frame has a stress; name its key with `keys.stress` or `keys.virial`, or train without it with \
-                        `loss.stress_weight = 0`"
-                    .into(),
-            );
-        }
-        if let Some(key) = needs.columns.iter().find(|key| !self.with_columns.contains_key(*key)) {
-            return Err(missing(key));
-        }
-        if needs_energies && self.zero_energies == self.with_energy {
-            return Err("every energy is exactly zero; name the right key with `keys.energy`".into());
-        }
-        if needs_forces && self.zero_forces == self.with_forces {
-            return Err("all forces are exactly zero; name the right column with `keys.forces`".into());
-        }
-        Ok(())
-    }
-
-    /// Things that are allowed but should be seen: sentences with counts.
-    pub fn warnings(&self) -> Vec<String> {
-        let kept = self.kept();
-        let mut out = Vec::new();
-        if let Some(first) = self.ignored_files.first() {
-            let (count, first) = (self.ignored_files.len(), first.display());
-            out.push(format!("{count} files in folders hold no structures and were not read (first: {first})"));
-        }
-        for (fault, count) in &self.faults {
-            out.push(format!("{count} frames {} were left out (first: {})", fault.words(), self.first[fault]));
-        }
-        let columns = self.with_columns.iter().map(|(key, &count)| (key.as_str(), count));
-        for (what, count) in [("an energy", self.with_energy), ("forces", self.with_forces)].into_iter().chain(columns)
-        {
-            if count > 0 && count < kept {
-                out.push(format!("{} of {kept} frames are without {what}", kept - count));
-            }
-        }
-        for (what, count) in
-            [("an energy of exactly zero", self.zero_energies), ("forces of exactly zero", self.zero_forces)]
-        {
-            if count > 0 {
-                out.push(format!("{count} of {kept} frames have {what}"));
-            }
-        }
-        if self.force_rms.is_some_and(|rms| rms > 20.0 || (rms > 0.0 && rms < 1e-3)) {
-            out.push("the size of the forces is unusual for eV/angstrom; check `units`".into());
-        }
-        out.extend(self.stresses.warnings());
-        out
-    }
-}
-
-fn widen<T: PartialOrd + Copy>(range: Option<(T, T)>, value: T) -> (T, T) {
-    let (low, high) = range.unwrap_or((value, value));
-    (if value < low { value } else { low }, if value > high { value } else { high })
-}
-
-fn minimum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    a.into_iter().chain(b).reduce(f64::min)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Source;
-
-    const BOTH: Needs = Needs { energies: true, forces: true, stresses: false, columns: Vec::new() };
-
-    fn audit(text: &str) -> Summary {
-        let mut summary = Summary::default();
-        for structure in Source::default().read(text.as_bytes(), "t") {
-            let structure = structure.unwrap();
-            let found = inspect(&structure, &Limits::default(), 5.0);
-            summary.add(&structure, &found, || "t: frame 0".into());
-        }
-        summary
-    }
-
-    fn dimer(distance: f64, energy: &str, force: &str) -> String {
-        format!(
-            "2\nProperties=species:S:1:pos:R:3:forces:R:3 energy={energy}\nH 0 0 0 {force} 0 0\nH {distance} 0 0 0 0 0\n"
-        )
-    }
-
-    #[test]
-    fn every_fault_is_found() {
-        let text =
-            [dimer(0.3, "-1", "1"), dimer(1.0, "nan", "1"), dimer(1.0, "-1", "101"), dimer(1.0, "-1", "1")].concat();
-        let summary = audit(&(text + "2\n\nH 0 0 0\nH 1 0 0\n"));
-        let expected = [(Fault::NotFinite, 1), (Fault::NoLabels, 1), (Fault::Overlap, 1), (Fault::LargeForce, 1)];
-        assert_eq!(summary.faults, expected.into());
-        assert_eq!((summary.frames, summary.kept()), (5, 1));
-        assert!(summary.verdict(Suspicious::Refuse, &BOTH).unwrap_err().contains("1 with overlapping atoms"));
-        assert!(summary.verdict(Suspicious::Filter, &BOTH).is_ok());
-    }
-
-    #[test]
-    fn overlap_through_the_periodic_boundary_is_found() {
-        let text = "2\nLattice=\"5 0 0 0 5 0 0 0 5\" energy=-1\nH 0.1 0 0\nH 4.9 0 0\n";
-        assert_eq!(audit(text).faults.get(&Fault::Overlap), Some(&1));
-    }
-
-    #[test]
-    fn labels_that_are_missing_or_zero_are_refused() {
-        let cases = [
-            (dimer(1.0, "0.0", "1"), "every energy is exactly zero"),
-            (dimer(1.0, "-1", "0"), "all forces are exactly zero"),
-            ("2\nenergy=-1\nH 0 0 0\nH 1 0 0\n".into(), "no frame has forces"),
-            (String::new(), "not a single frame"),
-        ];
-        for (text, expected) in cases {
-            let message = audit(&text).verdict(Suspicious::Refuse, &BOTH).unwrap_err();
-            assert!(message.contains(expected), "{message}");
-        }
-    }
-
-    #[test]
-    fn the_numbers_of_the_table() {
-        let summary = audit(&(dimer(1.0, "-2", "3") + &dimer(0.8, "-4", "4")));
-        assert_eq!((summary.frames, summary.atoms, summary.with_energy, summary.with_forces), (2, 4, 2, 2));
-        assert_eq!(summary.force_maximum, Some(4.0));
-        assert!((summary.force_rms.unwrap() - (25.0f64 / 12.0).sqrt()).abs() < 1e-12);
-        assert!((summary.shortest_distance.unwrap() - 0.8).abs() < 1e-12);
-        assert_eq!(summary.energy_per_atom, Some((-2.0, -1.0)));
-    }
 }

@@ -10,7 +10,7 @@ use isograd_structure::{Element, Structure};
 use crate::audit::{Fault, Known, Limits, Summary};
 use crate::split::{held_out, without_key};
 use crate::store::{Entry, Labels, Store};
-use crate::{Error, Measured, Result, Sizes, SplitBy, epoch_order, split};
+use crate::{Error, Measured, Place, Result, Sizes, SplitBy, epoch_order, split};
 
 /// A stream number of the order's generator that neither an epoch nor the split reaches.
 const FRACTION_STREAM: usize = usize::MAX - 1;
@@ -161,6 +161,23 @@ impl Collection {
         }
     }
 
+    /// Where a graph was read; one of a store is read for that.
+    ///
+    /// # Errors
+    /// Where a store is damaged.
+    ///
+    /// # Panics
+    /// If there is no such graph.
+    pub fn place(&self, index: usize) -> Result<Place> {
+        match self {
+            Self::Memory(structures) => Ok(structures[index].place.clone()),
+            Self::Stored(stored) => {
+                let (file, frame) = stored.store.place(stored.graph(index))?;
+                Ok(Place { file: file.display().to_string().into(), frame: frame as usize })
+            }
+        }
+    }
+
     /// All graphs, one after the other; those of a store are read.
     pub fn structures(&self) -> impl Iterator<Item = Result<Cow<'_, Structure>>> + '_ {
         (0..self.len()).map(|index| self.structure(index))
@@ -270,6 +287,7 @@ mod tests {
     fn collection(count: usize) -> Collection {
         let own = |k: usize| Measured {
             structure: Structure { energy: Some(k as f64), ..Structure::default() },
+            place: Place { frame: k, ..Place::default() },
             sizes: Sizes { atoms: k, edges: 0 },
         };
         Collection::Memory((0..count).map(own).collect())

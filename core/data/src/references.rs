@@ -63,15 +63,21 @@ struct Sum {
 impl ReferenceSums {
     /// Adds the energy of a structure with atoms of these elements, in any order.
     pub fn add(&mut self, atoms: &[Element], energy: f64) {
-        if atoms.is_empty() {
-            return;
-        }
         let mut counts = BTreeMap::new();
         for &element in atoms {
             *counts.entry(element).or_insert(0usize) += 1;
         }
-        let sum = self.compositions.entry(counts.into_iter().collect()).or_default();
-        let per_atom = energy / atoms.len() as f64;
+        self.add_counts(counts.into_iter().collect(), energy);
+    }
+
+    /// As [`ReferenceSums::add`], of so many atoms of each element, in the order of atomic numbers.
+    pub(crate) fn add_counts(&mut self, counts: Vec<(Element, usize)>, energy: f64) {
+        let atoms: usize = counts.iter().map(|(_, count)| count).sum();
+        if atoms == 0 {
+            return;
+        }
+        let sum = self.compositions.entry(counts).or_default();
+        let per_atom = energy / atoms as f64;
         sum.count += 1.0;
         sum.energy += per_atom;
         sum.squares += per_atom * per_atom;

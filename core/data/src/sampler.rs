@@ -3,6 +3,9 @@
 //! Both are pure functions of the seed and the epoch, so that the sampler's whole state is a pair
 //! of numbers (epoch, batch) in the snapshot.
 
+use std::fmt;
+use std::sync::Arc;
+
 use isograd_structure::Structure;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -28,11 +31,28 @@ pub struct Sizes {
     pub edges: usize,
 }
 
+/// Where a structure was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, or what stands for it.
+    pub file: Arc<str>,
+    /// The position there, from 0.
+    pub frame: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: frame {}", self.file, self.frame)
+    }
+}
+
 /// A structure whose neighbours have been searched for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     /// The structure.
     pub structure: Structure,
+    /// Where it is from.
+    pub place: Place,
     /// Its atoms and edges.
     pub sizes: Sizes,
 }

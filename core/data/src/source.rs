@@ -152,7 +152,7 @@ impl Source {
             stress: self.stress(frame, &geometry)?,
             geometry,
             elements: elements(frame)?,
-            energy: energy.map(|energy| energy * self.units.energy.in_ev()),
+            energy: energy.map(|energy| energy * self.units.energy_factor(frame.atoms)),
             columns: self.columns(frame)?,
             forces: forces.map(|f| f.into_iter().map(|f| f.map(|v| v * self.units.force_factor())).collect()),
             group: self
@@ -277,6 +277,8 @@ mod tests {
             stress: StressUnit::Kilobar,
             stress_sign: StressSign::CompressionPositive,
             forces_are_gradients: true,
+            force: None,
+            energies_are_per_atom: false,
         };
         let structure = one(&Source { keys, units, columns: Vec::new() }, PERIODIC).unwrap();
         assert_relative_eq!(structure.energy.unwrap(), -13.605_693_122_994, max_relative = 1e-12);
@@ -288,6 +290,13 @@ mod tests {
         assert_relative_eq!(stress[2][1], -4.0 * 6.241_509_1e-4, max_relative = 1e-7);
         assert_eq!(structure.geometry.periodic, [true; 3]);
         assert_eq!(structure.elements[0].symbol(), "O");
+    }
+
+    #[test]
+    fn energies_per_atom_become_those_of_all_atoms() {
+        let units = Units { energies_are_per_atom: true, ..Units::default() };
+        let source = Source { units, ..Source::default() };
+        assert_eq!(one(&source, "2\nenergy=-1.5\nH 0 0 0\nH 1 0 0\n").unwrap().energy, Some(-3.0));
     }
 
     #[test]

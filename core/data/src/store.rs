@@ -253,7 +253,7 @@ fn group_hash(group: &str) -> u32 {
     (short(&hasher) as u32).max(1)
 }
 
-fn short(hasher: &blake3::Hasher) -> u64 {
+pub(crate) fn short(hasher: &blake3::Hasher) -> u64 {
     let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
     u64::from_le_bytes(bytes)

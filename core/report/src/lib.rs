@@ -1,11 +1,14 @@
-//! `report.html`: one self-contained page that shows a run to a colleague.
+//! `report.html`: one self-contained page that shows a run to a colleague; and another one of what an audit found in data.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod audit;
+mod document;
 mod format;
 mod page;
 mod plots;
 mod ranks;
 
+use isograd_data::audit::Audit;
 use isograd_train::run::{LogLine, MetricsLog, Summary};
 use isograd_train::{Details, Finished};
 
@@ -51,6 +54,14 @@ pub struct Report<'a> {
 /// [`Error::Plot`].
 pub fn render(report: &Report<'_>) -> Result<String> {
     page::render(report)
+}
+
+/// A page of what an audit found in data called `name`.
+///
+/// # Errors
+/// [`Error::Plot`].
+pub fn render_audit(name: &str, audit: &Audit) -> Result<String> {
+    audit::render(name, audit)
 }
 
 /// Writes `report.html` into the directory of a finished run; nothing on ranks other than the first.

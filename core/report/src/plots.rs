@@ -121,6 +121,11 @@ fn of_span(value: f64, range: &std::ops::Range<f64>) -> f64 {
 
 /// Predictions against labels, with the diagonal.
 pub(super) fn parity(label: &str, pairs: &[[f64; 2]]) -> Result<String> {
+    against((&titled("label", label), &titled("prediction", label)), pairs)
+}
+
+/// Pairs of numbers that should be equal, with the diagonal; what the axes show is `titles`.
+pub(super) fn against(titles: (&str, &str), pairs: &[[f64; 2]]) -> Result<String> {
     let range = padded(pairs.iter().flatten().copied(), 0.04);
     let mut svg = String::new();
     {
@@ -136,8 +141,8 @@ pub(super) fn parity(label: &str, pairs: &[[f64; 2]]) -> Result<String> {
             .light_line_style(TRANSPARENT)
             .bold_line_style(GRID)
             .axis_style(INK)
-            .x_desc(titled("label", label))
-            .y_desc(titled("prediction", label))
+            .x_desc(titles.0)
+            .y_desc(titles.1)
             .x_labels(6)
             .y_labels(6)
             .x_label_formatter(&|v| short(of_span(*v, &range)))
@@ -156,14 +161,29 @@ pub(super) fn parity(label: &str, pairs: &[[f64; 2]]) -> Result<String> {
 
 /// How often each error occurs; the outermost bins hold everything beyond.
 pub(super) fn histogram(label: &str, errors: &[f64]) -> Result<String> {
-    const BINS: usize = 60;
     let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     sizes.sort_by(f64::total_cmp);
     // Almost all errors lie within; a few outliers must not squeeze the rest into one bin.
     let limit = sizes.get(sizes.len() * 99 / 100).copied().unwrap_or(1.0).max(1e-9);
+    bins(label, errors, -limit..limit)
+}
+
+/// How often each value occurs; the outermost bins hold the half per cent of values on either side.
+pub(super) fn distribution(label: &str, values: &[f64]) -> Result<String> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().saturating_sub(1);
+    let within = sorted.get(last / 200..=last - last / 200).unwrap_or_default();
+    bins(label, values, padded(within.iter().copied(), 0.02))
+}
+
+/// Bars over a range; the outermost hold everything beyond.
+fn bins(label: &str, values: &[f64], range: Range<f64>) -> Result<String> {
+    const BINS: usize = 60;
+    let span = range.end - range.start;
     let mut counts = [0usize; BINS];
-    for error in errors {
-        let place = (error / limit + 1.0) * 0.5 * BINS as f64;
+    for value in values {
+        let place = (value - range.start) / span * BINS as f64;
         counts[(place.clamp(0.0, BINS as f64 - 1.0)) as usize] += 1;
     }
     let most = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
@@ -174,7 +194,7 @@ pub(super) fn histogram(label: &str, errors: &[f64]) -> Result<String> {
             .margin(10)
             .x_label_area_size(38)
             .y_label_area_size(62)
-            .build_cartesian_2d(-limit..limit, 0.0..most * 1.08)
+            .build_cartesian_2d(range.clone(), 0.0..most * 1.08)
             .map_err(failed)?;
         chart
             .configure_mesh()
@@ -186,14 +206,14 @@ pub(super) fn histogram(label: &str, errors: &[f64]) -> Result<String> {
             .y_desc("count")
             .x_labels(7)
             .y_labels(6)
-            .x_label_formatter(&|v| short(of_span(*v, &(-limit..limit))))
+            .x_label_formatter(&|v| short(of_span(*v, &range)))
             .y_label_formatter(&|v| short(*v))
             .label_style(("sans-serif", 15, &INK))
             .draw()
             .map_err(failed)?;
-        let width = 2.0 * limit / BINS as f64;
+        let width = span / BINS as f64;
         let bars = counts.iter().enumerate().map(|(bin, &count)| {
-            let left = -limit + bin as f64 * width;
+            let left = range.start + bin as f64 * width;
             Rectangle::new([(left, 0.0), (left + 0.9 * width, count as f64)], COLOURS[0].mix(0.8).filled())
         });
         chart.draw_series(bars).map_err(failed)?;
@@ -254,5 +274,8 @@ mod tests {
         }
         assert!(parity("eV", &[]).unwrap().contains("<svg"));
         assert!(histogram("eV", &[0.0]).unwrap().contains("<svg"));
+        for values in [&[][..], &[3.0], &[1.0, 2.0, f64::INFINITY]] {
+            assert!(distribution("atoms", values).unwrap().contains("<svg"));
+        }
     }
 }

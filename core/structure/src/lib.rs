@@ -33,5 +33,5 @@ pub use error::{Error, Result};
 pub use neighbours::{NeighbourList, Pairs, neighbour_list, pairs};
 pub use rigid::without_net_force;
 pub use structure::Structure;
-pub use units::{EnergyUnit, LengthUnit, StressSign, StressUnit, Units};
+pub use units::{EnergyUnit, ForceUnit, LengthUnit, StressSign, StressUnit, Units};
 pub use verlet::VerletList;

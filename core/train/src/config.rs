@@ -8,6 +8,6 @@ mod presets;
 mod sections;
 
 pub use sections::{
-    Config, DataConfig, ElementList, Elements, HeadSharing, ModelConfig, OverBudget, ParallelConfig, Preset, RunConfig,
-    SourceConfig, TrainConfig,
+    Config, DataConfig, ElementList, Elements, HeadSharing, Leakage, ModelConfig, OverBudget, ParallelConfig, Preset,
+    RunConfig, SourceConfig, TrainConfig,
 };

@@ -1,26 +1,30 @@
 //! From the `[data]` section to data sets: reading, auditing, splitting, reference energies, sizes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+mod needs;
+mod references;
+mod scales;
+mod survey;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use isograd_data::audit::{Limits, Needs, Summary, inspect};
-use isograd_data::formats::{Formats, Inputs};
-use isograd_data::store::{Entry, Labels, Store};
-use isograd_data::{
-    Collection, Fit, HostGraph, Keys, Measured, Mixture, ReferenceSums, References, Sizes, Source, Stored,
-};
+use isograd_data::audit::{Leak, Summary, leaks};
+use isograd_data::formats::Formats;
+use isograd_data::{Collection, HostGraph, Mixture, Place, Sizes};
 use isograd_models::Registry;
-use isograd_structure::{Element, Structure, Units};
-use isograd_tasks::{Forces, Kind, Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Target, Task, TrunkInfo};
-use rayon::prelude::*;
+use isograd_structure::{Element, Structure};
+use isograd_tasks::{Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Task, TrunkInfo};
 use serde::Serialize;
 
-use crate::config::{Config, Elements, HeadSharing, OverBudget, SourceConfig};
+pub use self::needs::unused_stresses;
+use self::needs::{judge, lacks, needs, needs_of_one};
+pub use self::references::ReferenceReport;
+use self::references::{offset, reference_warnings};
+use self::scales::Squares;
+use self::survey::audit;
+pub use self::survey::survey;
+use crate::config::{Config, Elements, HeadSharing, Leakage, OverBudget, SourceConfig};
 use crate::{Dataset, Error, Part, Result, SampleLabels};
-
-/// Frames that are inspected together, in parallel.
-const CHUNK: usize = 1024;
 
 /// What was found in one source and made of it.
 #[derive(Debug, Clone, Serialize)]
@@ -35,19 +39,6 @@ pub struct SourceReport {
     pub validation: usize,
     /// What atoms of each element contribute to extensive targets: reference energies, of a potential.
     pub references: Vec<ReferenceReport>,
-}
-
-/// What atoms contribute to a target, as it was found or given.
-#[derive(Debug, Clone, Serialize)]
-pub struct ReferenceReport {
-    /// The target's name.
-    pub target: String,
-    /// Its unit.
-    pub unit: String,
-    /// The contributions and how well they fit.
-    pub fit: Fit,
-    /// Whether they were given rather than fitted.
-    pub given: bool,
 }
 
 /// Everything that training needs to know of the data.
@@ -68,140 +59,12 @@ pub struct Prepared {
     pub warnings: Vec<String>,
 }
 
-/// Reads and checks one source, of files, patterns and folders, and counts the edges of each structure that are shorter than
-/// `cutoff` angstrom; used by training and by `data info`. Of a store nothing is read but its index.
-///
-/// # Errors
-/// [`Error::Data`] where a file cannot be read.
-pub fn survey<P: AsRef<Path>>(
-    formats: &Formats,
-    source: &Source,
-    files: &[P],
-    limits: &Limits,
-    cutoff: f64,
-) -> Result<(Collection, Summary)> {
-    let Inputs { found, ignored } = formats.inputs(files)?;
-    if let Some(store) = found.iter().find(|path| Store::is_at(path)) {
-        if found.len() > 1 {
-            let message = "is a store beside other files; make it a source of its own, with [[data.sources]]".into();
-            return Err(isograd_data::Error::Path { path: store.clone(), message }.into());
-        }
-        return survey_store(store, source, limits, cutoff);
-    }
-    let mut kept = Vec::new();
-    let mut summary = Summary::beside(ignored);
-    for file in &found {
-        let mut frames = source.read_file_with(formats, file)?.enumerate().peekable();
-        while frames.peek().is_some() {
-            let chunk = frames.by_ref().take(CHUNK).map(|(index, frame)| Ok((index, frame?)));
-            let chunk: Vec<(usize, Structure)> = chunk.collect::<Result<_>>()?;
-            kept.extend(audit(chunk, limits, cutoff, &mut summary, |index| {
-                format!("{}: frame {index}", file.display())
-            }));
-        }
-    }
-    Ok((Collection::Memory(kept), summary))
-}
-
-fn survey_store(folder: &Path, source: &Source, limits: &Limits, cutoff: f64) -> Result<(Collection, Summary)> {
-    let wrong = |message: String| isograd_data::Error::Path { path: folder.to_owned(), message };
-    let store = Store::open(folder)?;
-    let names = Keys { group: source.keys.group.clone(), ..Keys::default() };
-    if source.keys != names || source.units != Units::default() {
-        let message = "is a store, whose labels have their names and units: leave out `keys` and `units`";
-        return Err(wrong(message.into()).into());
-    }
-    let groups = &store.header().group_key;
-    if source.keys.group.is_some() && source.keys.group != *groups {
-        let words = groups.as_ref().map_or("without groups".into(), |key| format!("with groups by `{key}`"));
-        return Err(wrong(format!("was packed {words}, which data.split_by does not fit")).into());
-    }
-    let (stored, summary) = Stored::survey(Arc::new(store), limits, cutoff)?;
-    Ok((Collection::Stored(stored), summary))
-}
-
-/// Inspects numbered structures, in parallel, and keeps those without fault.
-fn audit(
-    numbered: Vec<(usize, Structure)>,
-    limits: &Limits,
-    cutoff: f64,
-    summary: &mut Summary,
-    place: impl Fn(usize) -> String,
-) -> Vec<Measured> {
-    let findings: Vec<_> = numbered.par_iter().map(|(_, structure)| inspect(structure, limits, cutoff)).collect();
-    let mut kept = Vec::new();
-    for ((index, structure), found) in numbered.into_iter().zip(findings) {
-        summary.add(&structure, &found, || place(index));
-        if found.fault.is_none() {
-            let sizes = Sizes { atoms: structure.len(), edges: found.pairs.edges };
-            kept.push(Measured { structure, sizes });
-        }
-    }
-    kept
-}
-
 /// A source that is read, audited and split.
 struct SourcePart<'a> {
     source: &'a SourceConfig,
     summary: Summary,
     training: Collection,
     validation: Collection,
-}
-
-/// A sentence about stresses that a task does not train on, where there are any.
-pub fn unused_stresses(summary: &Summary, task: &Task) -> Option<String> {
-    let used = task.targets.iter().any(|target| target.label == Label::Stress && target.weight > 0.0);
-    let is_potential = task.targets.iter().any(|target| target.label == Label::Energy);
-    (summary.with_stress > 0 && is_potential && !used).then(|| {
-        format!(
-            "its {} stresses are not trained on; to use them, set loss.stress_weight, with model.forces = \"gradient\"",
-            summary.with_stress
-        )
-    })
-}
-
-/// What a task needs of the data.
-fn needs(task: &Task) -> Needs {
-    let mut needs = Needs::default();
-    for target in task.targets.iter().filter(|target| target.weight > 0.0) {
-        match &target.label {
-            Label::Energy => needs.energies = true,
-            Label::Forces => needs.forces = true,
-            Label::Stress => needs.stresses = true,
-            Label::Column(key) => needs.columns.push(key.clone()),
-        }
-    }
-    needs
-}
-
-/// What of it one source has to have: what it lacks may be in another one.
-fn needs_of_one(needs: &Needs, summary: &Summary, others: &[&Summary]) -> Needs {
-    let elsewhere = |has: &dyn Fn(&Summary) -> bool| !has(summary) && others.iter().any(|other| has(other));
-    let column = |key: &&String| !elsewhere(&|of| of.with_columns.contains_key(*key));
-    Needs {
-        energies: needs.energies && !elsewhere(&|of| of.with_energy > 0),
-        forces: needs.forces && !elsewhere(&|of| of.with_forces > 0),
-        stresses: needs.stresses && !elsewhere(&|of| of.with_stress > 0),
-        columns: needs.columns.iter().filter(column).cloned().collect(),
-    }
-}
-
-/// Sentences about what a source lacks and is trained on without.
-fn lacks(needs: &Needs, own: &Needs, name: &str) -> Vec<String> {
-    let labels = [
-        ("an energy", needs.energies && !own.energies),
-        ("forces", needs.forces && !own.forces),
-        ("a stress", needs.stresses && !own.stresses),
-    ];
-    let columns = needs.columns.iter().filter(|key| !own.columns.contains(key)).map(|key| format!("`{key}`"));
-    let all = labels.into_iter().filter(|(_, lacking)| *lacking).map(|(label, _)| label.to_owned()).chain(columns);
-    all.map(|label| format!("source `{name}`: no frame has {label}; it is trained on with what it has")).collect()
-}
-
-/// Refuses a source that is not fit for training.
-fn judge(config: &Config, needs: &Needs, source: &SourceConfig, summary: &Summary) -> Result<()> {
-    let verdict = summary.verdict(config.data.suspicious, needs);
-    verdict.map_err(|message| Error::Source { name: source.name.clone(), message })
 }
 
 /// Reads, audits, splits and measures everything that the config names.
@@ -238,6 +101,7 @@ pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Resul
         let training = training.fraction(data.fraction, config.train.seed, index);
         parts.push(SourcePart { source, summary, training, validation });
     }
+    warnings.extend(leakage(config, &parts)?);
     let mut prepared = measure(config, registry, task, parts)?;
     prepared.warnings.splice(0..0, warnings);
     Ok(prepared)
@@ -261,10 +125,10 @@ pub fn prepare_structures(
     let cutoff = config.model.architecture(registry)?.needs().cutoff;
     let mut summary = Summary::default();
     let mut keep = |structures: Vec<Structure>, of: &str| {
-        let numbered = structures.into_iter().enumerate().collect();
-        audit(numbered, &config.data.limits(), cutoff, &mut summary, |index| format!("{of} structure {index}"))
+        let first = Place { file: of.into(), frame: 0 };
+        audit(structures, &config.data.limits(), cutoff, &mut summary, &first)
     };
-    let (training, validation) = (keep(training, "training"), keep(validation, "validation"));
+    let (training, validation) = (keep(training, "training structures"), keep(validation, "validation structures"));
     judge(config, &needs(&task), source, &summary)?;
     for (structures, use_of_them) in [(&training, "train on"), (&validation, "validate on")] {
         if structures.is_empty() {
@@ -273,7 +137,32 @@ pub fn prepare_structures(
         }
     }
     let [training, validation] = [training, validation].map(Collection::Memory);
-    measure(config, registry, task, vec![SourcePart { source, summary, training, validation }])
+    let parts = vec![SourcePart { source, summary, training, validation }];
+    let warning = leakage(config, &parts)?;
+    let mut prepared = measure(config, registry, task, parts)?;
+    prepared.warnings.splice(0..0, warning);
+    Ok(prepared)
+}
+
+/// Refuses structures that are trained on and held out, or warns of them where they are allowed.
+fn leakage(config: &Config, parts: &[SourcePart<'_>]) -> Result<Option<String>> {
+    let training: Vec<&Collection> = parts.iter().map(|part| &part.training).collect();
+    let held_out: Vec<&Collection> = parts.iter().map(|part| &part.validation).collect();
+    let found = leaks(&training, &held_out)?;
+    let Some(Leak { count, held_out, trained }) = found else { return Ok(None) };
+    let total: usize = parts.iter().map(|part| part.validation.len()).sum();
+    let message =
+        format!("{count} of {total} structures that are held out are trained on too (first: {held_out} is {trained})");
+    match config.data.leakage {
+        Leakage::Allow => Ok(Some(format!("{message}: errors are smaller than those of new structures"))),
+        Leakage::Refuse => Err(Error::Config {
+            place: "data".into(),
+            message: format!(
+                "{message}; leave copies out (`isograd data audit` with --write), keep them together with data.split_by, or allow \
+                 it with data.leakage = \"allow\""
+            ),
+        }),
+    }
 }
 
 /// The task, of structures, whose edges no label says anything of.
@@ -411,89 +300,6 @@ pub fn prepare_graphs(
     Ok(Prepared { model, info, training, mixture, validation, reports: Vec::new(), warnings })
 }
 
-/// Hands the labels of a target to `found`, each with the elements of the atoms that it belongs to. Of energies and their atoms
-/// a store's index says it.
-fn labelled(target: &Target, graphs: &Collection, mut found: impl FnMut(&[Element], &[f64])) -> Result<()> {
-    if target.label == Label::Energy {
-        for index in 0..graphs.len() {
-            if let Some(energy) = graphs.energy(index) {
-                found(graphs.elements_of(index), &[energy]);
-            }
-        }
-        return Ok(());
-    }
-    for structure in graphs.structures() {
-        let structure = structure?;
-        if let Some(values) = target.label_of(&structure) {
-            found(&structure.elements, values);
-        }
-    }
-    Ok(())
-}
-
-/// What is known of a target without the model.
-fn offset(target: &Target, source: &SourceConfig, training: &Collection) -> Result<(Offset, Option<ReferenceReport>)> {
-    let (graph, scalar) = (target.level == Level::Graph, target.kind == Kind::Scalar);
-    if scalar && graph && target.extensive {
-        let given = source.references.as_ref().filter(|_| target.label == Label::Energy);
-        let fit = references(target, given, training)?;
-        let (name, unit) = (target.name.clone(), target.unit.clone());
-        let offset = Offset::Elements(fit.references.clone());
-        return Ok((offset, Some(ReferenceReport { target: name, unit, fit, given: given.is_some() })));
-    }
-    if !scalar {
-        return Ok((Offset::None, None));
-    }
-    let (mut count, mut sum) = (0usize, 0.0);
-    labelled(target, training, |_, values| {
-        count += values.len();
-        sum = values.iter().fold(sum, |sum, value| sum + value);
-    })?;
-    Ok((Offset::Constant(sum / count.max(1) as f64), None))
-}
-
-/// Given contributions of atoms with their residual on the training part, or fitted ones.
-fn references(target: &Target, given: Option<&BTreeMap<Element, f64>>, training: &Collection) -> Result<Fit> {
-    let Some(given) = given else {
-        let mut sums = ReferenceSums::default();
-        labelled(target, training, |elements, values| {
-            if let Some(value) = values.first() {
-                sums.add(elements, *value);
-            }
-        })?;
-        return Ok(sums.fit());
-    };
-    let references = References(given.clone());
-    let (mut count, mut sum) = (0usize, 0.0);
-    labelled(target, training, |elements, values| {
-        if let Some(value) = values.first() {
-            count += 1;
-            sum += ((value - references.energy(elements)) / elements.len() as f64).powi(2);
-        }
-    })?;
-    Ok(Fit { rank: given.len(), structures: count, residual_rms: (sum / count.max(1) as f64).sqrt(), references })
-}
-
-fn reference_warnings(source: &SourceConfig, report: &ReferenceReport, validation: &Collection) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let (name, fit) = (&source.name, &report.fit);
-    if !report.given && fit.rank < fit.references.0.len() {
-        warnings.push(format!(
-            "source `{name}`: its compositions determine {} of {} reference energies; the others are the smallest that fit",
-            fit.rank,
-            fit.references.0.len()
-        ));
-    }
-    let elements = validation.elements();
-    let missing = elements.iter().filter(|element| !fit.references.0.contains_key(element));
-    let missing: BTreeSet<&str> = missing.map(|element| element.symbol()).collect();
-    if !missing.is_empty() {
-        let list = missing.into_iter().collect::<Vec<_>>().join(", ");
-        warnings.push(format!("source `{name}`: {list} occur in validation but have no reference energy"));
-    }
-    warnings
-}
-
 fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
     let Elements::List(listed) = &config.model.elements else {
         return Ok(found.into_iter().collect());
@@ -505,93 +311,6 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
         }),
         None => Ok(listed.clone()),
     }
-}
-
-/// Sums of the squares of labels, target by target, after what is known without the model was taken off; of extensive ones
-/// per atom.
-struct Squares(Vec<(usize, f64)>);
-
-impl Squares {
-    fn of(task: &Task) -> Self {
-        Self(vec![(0, 0.0); task.targets.len()])
-    }
-
-    /// Labels of a graph. The squares of one label are added up in single precision, as the index of a store has them.
-    fn add<'a>(&mut self, task: &Task, nodes: usize, labels: impl Iterator<Item = Option<&'a [f64]>>) {
-        for ((target, label), (count, sum)) in task.targets.iter().zip(labels).zip(&mut self.0) {
-            let per = if target.extensive { nodes as f64 } else { 1.0 };
-            if let Some(label) = label {
-                *count += label.len();
-                *sum += squares(label) / (per * per);
-            }
-        }
-    }
-
-    /// Labels of all graphs. What a store's index knows of energies, forces and stresses is enough where nothing else is
-    /// trained on.
-    fn add_collection(&mut self, task: &Task, offsets: &[Offset], graphs: &Collection) -> Result<()> {
-        if let Collection::Stored(stored) = graphs
-            && !task.targets.iter().any(|target| matches!(target.label, Label::Column(_)))
-        {
-            for index in 0..graphs.len() {
-                self.add_entry(
-                    task,
-                    offsets,
-                    &stored.store().index().entry(stored.graph(index)),
-                    stored.elements(index),
-                );
-            }
-            return Ok(());
-        }
-        for structure in graphs.structures() {
-            let structure = structure?;
-            let labels: SampleLabels =
-                task.targets.iter().zip(offsets).map(|(target, offset)| target.shifted(&structure, offset)).collect();
-            self.add(task, structure.len(), labels.iter().map(Option::as_deref));
-        }
-        Ok(())
-    }
-
-    fn add_entry(&mut self, task: &Task, offsets: &[Offset], entry: &Entry, elements: &[Element]) {
-        let atoms = entry.atoms as usize;
-        for ((target, offset), (count, sum)) in task.targets.iter().zip(offsets).zip(&mut self.0) {
-            let per = if target.extensive { atoms as f64 } else { 1.0 };
-            let (numbers, own, labels) = match target.label {
-                Label::Energy => (1, squares(&[entry.energy - offset.of(elements)]), Labels::ENERGY),
-                Label::Forces => (3 * atoms, f64::from(entry.force_squares), Labels::FORCES),
-                Label::Stress => (9, f64::from(entry.stress_squares), Labels::STRESS),
-                Label::Column(_) => continue,
-            };
-            if entry.labels.has(labels) {
-                *count += numbers;
-                *sum += own / (per * per);
-            }
-        }
-    }
-
-    /// A task whose outputs are scaled by the root mean square of its labels. One stands in for another where a kind of label
-    /// is missing. An energy that forces are the gradient of is scaled as they are: it is its slopes that should be near one.
-    fn scaled(self, task: Task, forces: Forces) -> Task {
-        let rms: Vec<f64> = self.0.into_iter().map(|(count, sum)| (sum / count.max(1) as f64).sqrt()).collect();
-        let usable = |place: usize| rms[place] > 1e-6 && !matches!(task.targets[place].kind, Kind::Class(_));
-        let derived = task.targets.iter().position(|target| target.label == Label::Forces);
-        let derived = derived.filter(|_| forces == Forces::Gradient);
-        let scale = |place: usize| {
-            let own = derived.filter(|_| task.targets[place].label == Label::Energy).unwrap_or(place);
-            let chosen = [own, place].into_iter().chain(0..rms.len()).find(|&place| usable(place));
-            match task.targets[place].kind {
-                Kind::Class(_) => 1.0,
-                Kind::Scalar | Kind::Vector | Kind::Tensor => chosen.map_or(1.0, |place| rms[place]),
-            }
-        };
-        let scales: Vec<f64> = (0..rms.len()).map(scale).collect();
-        task.scaled(&scales)
-    }
-}
-
-/// The sum of the squares of some numbers, rounded to single precision.
-fn squares(numbers: &[f64]) -> f64 {
-    f64::from(numbers.iter().fold(0.0, |sum, value| sum + value * value) as f32)
 }
 
 /// The model that a config asks for; its scales, which only data can tell, are one. Where the elements are left to the

@@ -132,7 +132,7 @@ impl Dataset {
             let message = "is of edges, which structures are not given: predict and train on graphs";
             return Err(Error::Structure(format!("`{}` {message}", target.name)));
         }
-        let check = |Measured { structure, sizes }: &Measured| -> Result<()> {
+        let check = |Measured { structure, sizes, .. }: &Measured| -> Result<()> {
             for target in &info.task.targets {
                 if let Some(values) = target.label_of(structure) {
                     fits(target, values, *sizes, 3).map_err(|message| {

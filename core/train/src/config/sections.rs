@@ -101,6 +101,8 @@ pub struct DataConfig {
     pub split_by: SplitBy,
     /// `refuse` to train on suspicious frames, or `filter` them with a count. Default `refuse`.
     pub suspicious: Suspicious,
+    /// `refuse` to train on structures that are held out as well, or `allow` it with a warning. Default `refuse`.
+    pub leakage: Leakage,
     /// Two atoms closer than this (angstrom) make a frame suspicious. Default 0.4.
     pub shortest_distance: f64,
     /// A force component above this (eV/angstrom) makes a frame suspicious. Default 100.
@@ -121,6 +123,7 @@ impl Default for DataConfig {
             sampling: Sampling::Size,
             split_by: SplitBy::Frame,
             suspicious: Suspicious::Refuse,
+            leakage: Leakage::Refuse,
             shortest_distance: limits.shortest_distance,
             largest_force: limits.largest_force,
         }
@@ -132,6 +135,17 @@ impl DataConfig {
     pub fn limits(&self) -> Limits {
         Limits { shortest_distance: self.shortest_distance, largest_force: self.largest_force }
     }
+}
+
+/// What to do where structures are held out and trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Leakage {
+    /// Stop before training, and name one of them.
+    #[default]
+    Refuse,
+    /// Warn.
+    Allow,
 }
 
 /// One entry of `[[data.sources]]`.
