@@ -152,6 +152,23 @@ fn copies_across_the_split_are_a_leak() {
 }
 
 #[test]
+fn a_copy_is_found_among_many_that_are_nearly_the_same() {
+    // Two hundred frames within a few hundredths of an angstrom, each once more.
+    let frames: Vec<Structure> = (0..200)
+        .map(|k| {
+            let mut own = molecule(1, 6);
+            own.geometry.positions.as_flattened_mut().iter_mut().enumerate().for_each(|(axis, x)| {
+                *x += 0.01 * random(k, axis);
+            });
+            own
+        })
+        .collect();
+    let again: Vec<Structure> = frames.iter().map(turned).collect();
+    let audit = audit(&[("train", false, &frames), ("test", true, &again)]);
+    assert_eq!(found(&audit, "leakage").unwrap().frames, 200);
+}
+
+#[test]
 fn labels_that_contradict_those_of_copies_are_named() {
     let mut structures = molecules(200);
     for k in 0..6 {

@@ -10,8 +10,8 @@ use super::plots::{against, distribution, histogram};
 
 pub(super) fn render(name: &str, audit: &Audit) -> Result<String> {
     let body = html! {
-        h1 { (name) }
-        p.sub { (subtitle(audit)) }
+        h1 { "Audit" }
+        p.sub { (subtitle(name, audit)) }
         (cards(audit))
         h2 { "Findings" }
         (findings(&audit.findings))
@@ -27,12 +27,12 @@ pub(super) fn render(name: &str, audit: &Audit) -> Result<String> {
     Ok(document(name, &body))
 }
 
-fn subtitle(audit: &Audit) -> String {
+fn subtitle(name: &str, audit: &Audit) -> String {
     let sources = match audit.sources.len() {
         1 => "one source".to_owned(),
         count => format!("{count} sources"),
     };
-    format!("{} frames of {sources}, looked at by isograd {}", grouped(audit.frames), env!("CARGO_PKG_VERSION"))
+    format!("{name}: {} frames of {sources}, looked at by isograd {}", grouped(audit.frames), env!("CARGO_PKG_VERSION"))
 }
 
 fn cards(audit: &Audit) -> Markup {
@@ -108,7 +108,7 @@ fn sources(sources: &[AuditedSource]) -> Markup {
         div.wide { table {
             tr {
                 th { "source" } th { "frames" } th { "trusted" } th { "atoms a frame" } th { "energies" } th { "forces" } th { "stresses" }
-                th { "spread of energies, meV/atom" } th { "force RMS, eV/Å" } th { "shortest, Å" }
+                th { "energy spread, meV/atom" } th { "force RMS, eV/Å" } th { "shortest, Å" }
                 th { "energies over forces" } th { "over stresses" } th { "label noise, meV/atom" }
             }
             @for source in sources {

@@ -24,7 +24,8 @@ tr:last-child td { border-bottom: 0; } .warn { border-left: 4px solid #d96b27; p
 .fail { color: #c0392b; } .error { border-left: 4px solid #c0392b; } .warning { border-left: 4px solid #d96b27; }
 .note { border-left: 4px solid #8a93a0; } .finding { background: #fff; padding: 10px 16px; margin: 8px 0; border-radius: 4px; }
 .finding p { margin: 4px 0; } .finding details { border: 0; padding: 0; } code { background: #eef0f3; padding: 1px 5px; border-radius: 4px; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; } .wide table { font-size: 13px; } .wide th, .wide td { padding: 6px 8px; }
+.wide td:first-child { overflow-wrap: anywhere; min-width: 120px; }
 details { padding: 10px 16px; } pre { overflow-x: auto; font-size: 13px; margin: 8px 0 0; }
 ";
 

@@ -204,7 +204,13 @@ fn copies(auditor: &Auditor) -> Vec<Pair> {
                 (prints.copied().collect(), if frames.response > 1e-6 { frames.response } else { 1.0 }, SURELY_SAME)
             }
         };
-        let near = near::pairs(&points, (radius * scale) as f32);
+        // Among many that are near, one that is the same may not be met: those are asked for by themselves.
+        let mut near = near::pairs(&points, (radius.min(SAME) * scale) as f32);
+        if radius > SAME {
+            near.extend(near::pairs(&points, (radius * scale) as f32));
+            near.sort_unstable_by_key(|pair| pair.points);
+            near.dedup_by_key(|pair| pair.points);
+        }
         let pair = |pair: near::Pair| Pair {
             records: pair.points.map(|point| own[point as usize]),
             distance: f64::from(pair.distance) / scale,
