@@ -195,7 +195,8 @@ struct Judged<'a> {
     error: f64,
     noise: f64,
     passes: f64,
-    /// Whether rounding alone is more than the limit, and double precision decides that the case is right.
+    /// Whether rounding, or the method in single precision, is off by more than the limit, and double precision decides that the case is
+    /// right.
     ill_conditioned: bool,
 }
 
@@ -241,27 +242,42 @@ fn judged<'a, M: Model + ?Sized>(
     }
     for judged in all.iter_mut().filter(|judged| judged.ratio() > 1.0) {
         let explained = settings.tolerance * judged.noise;
-        if judged.error <= explained && holds_in_double(subject, &judged.seen.case, output) {
-            (judged.passes, judged.ill_conditioned) = (explained, true);
+        if is_rounded(subject, judged.seen, output, explained) && holds_in_double(subject, &judged.seen.case, output) {
+            (judged.passes, judged.ill_conditioned) = (explained.max(judged.error), true);
         }
     }
     all
 }
 
-/// Whether a model in single precision that has a twin in double precision does what is asked, there.
-fn holds_in_double<M: Model + ?Sized>(subject: &Subject<'_, M>, case: &Case, output: usize) -> bool {
-    if subject.best == subject.description.precision {
-        return false;
-    }
-    let twin = Twin(subject.model);
-    let double = Subject {
-        model: &twin,
-        description: twin.describe(),
+/// A model in single precision as its twin in double precision, which is asked as a model of some precision is; `None` where there is no twin.
+fn in_double<'a, M: Model + ?Sized>(
+    subject: &Subject<'_, M>,
+    twin: &'a Twin<'a, M>,
+    asked_as: Precision,
+) -> Option<Subject<'a, Twin<'a, M>>> {
+    (subject.best != subject.description.precision).then(|| Subject {
+        model: twin,
+        description: Description { precision: asked_as, ..twin.describe() },
         batch: subject.batch,
         scales: subject.scales.clone(),
         precision: vec![0.0; subject.precision.len()],
         best: Precision::F64,
-    };
+    })
+}
+
+/// Whether single precision says what double precision says to the very same questions, but for what rounding explains. An error
+/// is then one of the model, or of the method, such as the extrapolation of what is steep at the cutoff.
+fn is_rounded<M: Model + ?Sized>(subject: &Subject<'_, M>, seen: &Seen, output: usize, explained: f64) -> bool {
+    let twin = Twin(subject.model);
+    let Some(double) = in_double(subject, &twin, subject.description.precision) else { return false };
+    let finding = double.findings(std::slice::from_ref(&seen.case)).remove(0);
+    subject.apart(output, &seen.case, &seen.finding, &finding) <= explained
+}
+
+/// Whether a model in single precision that has a twin in double precision does what is asked, there, where steps are finer.
+fn holds_in_double<M: Model + ?Sized>(subject: &Subject<'_, M>, case: &Case, output: usize) -> bool {
+    let twin = Twin(subject.model);
+    let Some(double) = in_double(subject, &twin, Precision::F64) else { return false };
     let finding = double.findings(std::slice::from_ref(case)).remove(0);
     let limit = Precision::F64.limit() * Property::allowance(&case.question);
     double.error(output, case, &finding).is_some_and(|found| found.size <= limit)

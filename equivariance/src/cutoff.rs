@@ -13,7 +13,8 @@ const PLACES: [f64; 5] = [1.0, 2.0, 3.0, 4.0, 6.0];
 /// The step in units of the cutoff: small enough for the extrapolation, large enough for the noise.
 fn step(precision: Precision, question: &Question) -> f64 {
     match (precision, question) {
-        (_, Question::CutoffValue) => 2e-3,
+        (Precision::F32, Question::CutoffValue) => 2e-3,
+        (Precision::F64, Question::CutoffValue) => 2e-4,
         (Precision::F32, _) => 5e-3,
         (Precision::F64, _) => 1e-3,
     }

@@ -152,4 +152,16 @@ impl<M: Model + ?Sized> Subject<'_, M> {
         let rounding = (comparison.rounding / scale).max(comparison.gain * self.precision[output]);
         Some(CaseError { size: (size - comparison.slack).max(0.0) / scale, rounding })
     }
+
+    /// How far two findings of one case are apart in an output, relative to its scale; infinite where one is no answer.
+    pub(crate) fn apart(&self, output: usize, case: &Case, one: &Finding, other: &Finding) -> f64 {
+        let of = |finding: &'_ Finding| finding.as_ref().ok().and_then(|all| all.get(output).cloned().flatten());
+        let (Some(one), Some(other)) = (of(one), of(other)) else { return f64::INFINITY };
+        let sides = [(&one.found, &other.found), (&one.expected, &other.expected)];
+        let most = sides.map(|(a, b)| {
+            let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+            if a.len() == b.len() { largest(&differences) } else { f64::INFINITY }
+        });
+        most[0].max(most[1]) / self.scale(output, case, &one)
+    }
 }

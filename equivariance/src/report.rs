@@ -26,8 +26,9 @@ pub struct Row {
     pub cases: usize,
     /// How many of them failed.
     pub failures: usize,
-    /// In how many of them rounding alone moves the output by more than [`Precision::limit`], while the model does
-    /// what it should in double precision. They pass, if they are not more than one in twenty.
+    /// In how many of them rounding alone, or an extrapolation with steps fit for single precision, moves the output by more than
+    /// [`Precision::limit`], while the model does what it should in double precision, and single precision differs from it by
+    /// rounding. They pass, if they are not more than one in twenty.
     #[serde(default)]
     pub ill_conditioned: usize,
     /// Error of the worst case: the one with the largest error in units of its tolerance.
