@@ -37,6 +37,8 @@ pub struct MemoryWorkload {
     pub ranks: u64,
     /// What ranks own a piece of.
     pub zero: Zero,
+    /// Whether training validates in between, on the thread that it was called on, which then holds what it packs for products.
+    pub validates: bool,
 }
 
 /// Bytes on each rank at the moment at which they are most; they add up to the total.
@@ -89,6 +91,7 @@ impl MemoryWorkload {
             average: false,
             ranks: 1,
             zero: Zero::Off,
+            validates: false,
         }
     }
 
@@ -103,6 +106,7 @@ impl MemoryWorkload {
             average: train.ema_decay > 0.0,
             ranks: parallel.ranks as u64,
             zero: parallel.zero,
+            validates: true,
             ..Self::of_step(model, batch, profile)
         }
     }
@@ -195,12 +199,15 @@ impl MemoryWorkload {
             (_, Profile::Cpu { .. }) => 2 * largest_block,
             (_, Profile::Gpu { .. }) => largest_block,
         };
+        // A rank that is alone computes on a thread of the pool.
+        let is_one_of_all = self.ranks == 1 && !self.validates && first.held_by_all_and_caller;
+        let spared = if is_one_of_all { packing(self.profile) } else { 0 };
         let base = MemoryPlan {
             parameters: sharded(self.zero.shards_weights(), weights),
             optimizer: sharded(self.zero.shards_states(), moments),
             ema: if self.average { sharded(self.zero.shards_states(), weights) } else { 0 },
             data: self.parts * first.graph + self.host_bytes(),
-            transient: first.held + (self.parts - 1) * packing(self.profile),
+            transient: first.held + (self.parts - 1) * packing(self.profile) - spared,
             ..Default::default()
         };
 

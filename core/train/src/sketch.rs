@@ -17,6 +17,8 @@ pub(crate) struct Sketched {
     pub(crate) most: Moment,
     /// What operations hold from their first call on.
     pub(crate) held: u64,
+    /// Whether the caller's own products and those of all threads are counted in it.
+    pub(crate) held_by_all_and_caller: bool,
     /// The pages of a GPU's pool, with what the step is given beside; none on a CPU.
     pub(crate) reserved: u64,
 }
@@ -61,7 +63,13 @@ pub(crate) fn sketch(step: &Step<'_>, segments: &[Segment], collected: impl Fn(u
         meter.set_aside(update);
     }
     let most = Moment { kept: most.kept - before.kept, ..most };
-    let found = Sketched { graph: bytes, most, held: meter.held(), reserved: meter.reserved().unwrap_or(0) };
+    let found = Sketched {
+        graph: bytes,
+        most,
+        held: meter.held(),
+        held_by_all_and_caller: meter.multiplied_by_all_and_caller(),
+        reserved: meter.reserved().unwrap_or(0),
+    };
     (!meter.has_refused()).then_some(found)
 }
 

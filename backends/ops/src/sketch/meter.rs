@@ -103,6 +103,11 @@ impl Meter {
         account.held + packings(self.profile, account.multiplied)
     }
 
+    /// Whether products were made by the caller and others by all threads: on a thread of the pool, the caller is one of these.
+    pub fn multiplied_by_all_and_caller(&self) -> bool {
+        self.account().multiplied == [true; 2]
+    }
+
     /// Bytes of the pages that a GPU's pool has come to; `None` on a CPU, which has no pool.
     pub fn reserved(&self) -> Option<u64> {
         self.account().pool.as_ref().map(Pool::reserved)

@@ -307,7 +307,10 @@ impl Evidence {
             }
             let says = format!("{} {}", share(frames.len(), summary.frames), fault.words());
             let mut finding = self.finding(fault.name(), Severity::Error, Some(source), frames.len(), says);
-            finding.remedy = Some("data.suspicious = \"filter\"".into());
+            finding.remedy = Some(match fault {
+                Fault::NoLabels => "name their keys with keys.energy and keys.forces".into(),
+                _ => "data.suspicious = \"filter\"".into(),
+            });
             finding.worst = frames
                 .iter()
                 .take(MOST)
