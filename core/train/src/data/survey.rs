@@ -19,7 +19,7 @@ const CHUNK: usize = 1024;
 /// `cutoff` angstrom; used by training and by `data info`. Of a store nothing is read but its index.
 ///
 /// # Errors
-/// [`Error::Data`] where a file cannot be read.
+/// [`Error::Data`](crate::Error::Data) where a file cannot be read.
 pub fn survey<P: AsRef<Path>>(
     formats: &Formats,
     source: &Source,
