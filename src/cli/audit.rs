@@ -1,11 +1,9 @@
 //! `isograd data audit`.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use comfy_table::Table;
-use indicatif::{ProgressBar, ProgressStyle};
 use isograd::data::audit::{Audit, AuditOptions, Auditor, Copies, Finding, Slope};
 use isograd::data::formats::extxyz::write_frame;
 use isograd::data::formats::{Formats, Inputs};
@@ -13,8 +11,8 @@ use isograd::data::{Output, Source};
 use isograd::train::config::Config;
 use isograd::train::{Error, Result};
 
-use super::print_json;
 use super::tables::{grouped, table};
+use super::{convert, print_json};
 
 /// Frames of a finding that are named on the terminal.
 const NAMED: usize = 3;
@@ -84,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let formats = Formats::default();
     let mut auditor = Auditor::new(options);
     let mut paths = Vec::new();
-    let bar = bar();
+    let bar = convert::bar();
     for Asked { name, source, files, held_out } in &asked {
         let Inputs { found, ignored } = formats.inputs(files)?;
         if let Some(first) = ignored.first() {
@@ -182,15 +180,6 @@ fn write(formats: &Formats, audit: &Audit, paths: &[PathBuf], to: &Path) -> Resu
     }
     out.finish()?;
     Ok(written)
-}
-
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {human_pos} frames, {per_sec}, {elapsed}  {wide_msg}");
-    let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    if std::io::stderr().is_terminal() {
-        bar.enable_steady_tick(Duration::from_millis(125));
-    }
-    bar
 }
 
 fn show(audit: &Audit) {

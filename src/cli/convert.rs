@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn bar() -> ProgressBar {
+/// How many frames were read, and how fast.
+pub(crate) fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {human_pos} frames, {per_sec}, {elapsed}  {wide_msg}");
     let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     if std::io::stderr().is_terminal() {
