@@ -146,11 +146,20 @@ pub trait Communicator<B: Backend>: Send + Sync {
     /// The bucket of rank `root`.
     fn broadcast(&self, bucket: Vec<Tensor<B, 1>>, root: usize) -> Pending<Vec<Tensor<B, 1>>>;
 
+    /// What each rank has sent to this one, where `to` is what this one sends to each, both by rank.
+    ///
+    /// # Panics
+    /// If there are not as many messages as ranks.
+    fn exchange_bytes(&self, to: Vec<Message>) -> Pending<Vec<Message>>;
+
     /// The bytes of all ranks, by rank, which may differ in length.
     ///
     /// # Errors
     /// [`CommError`].
-    fn gather_bytes(&self, own: Vec<u8>) -> Result<Vec<Message>, CommError>;
+    fn gather_bytes(&self, own: Vec<u8>) -> Result<Vec<Message>, CommError> {
+        let message = Arc::new(own);
+        self.exchange_bytes(vec![message; self.size()]).wait()
+    }
 
     /// Returns once every rank has called it.
     ///

@@ -388,8 +388,8 @@ impl Communicator<Cuda> for Nccl {
         })
     }
 
-    fn gather_bytes(&self, own: Vec<u8>) -> Result<Vec<Message>, CommError> {
-        self.control.gather_bytes(own)
+    fn exchange_bytes(&self, to: Vec<Message>) -> Pending<Vec<Message>> {
+        self.control.exchange_bytes(to)
     }
 
     fn fail(&self, failure: Failure) {

@@ -260,10 +260,9 @@ impl<B: Backend> Communicator<B> for Staged<B> {
         self.collective(Collective::Broadcast(root), bucket, sizes)
     }
 
-    fn gather_bytes(&self, own: Vec<u8>) -> Result<Vec<Message>, CommError> {
-        let size = self.size;
-        let message = Arc::new(own);
-        self.submit(move |transport| transport.exchange(vec![message; size])).wait()
+    fn exchange_bytes(&self, to: Vec<Message>) -> Pending<Vec<Message>> {
+        assert_eq!(to.len(), self.size, "exchange: messages");
+        self.submit(move |transport| transport.exchange(to))
     }
 
     fn fail(&self, failure: Failure) {

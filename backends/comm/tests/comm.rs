@@ -2,6 +2,7 @@
 //! silent, or fail.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use burn::tensor::backend::Backend;
@@ -92,7 +93,11 @@ fn ranks_agree<B: Backend, K: Kind>() {
                 let piece = piece.wait().unwrap();
                 assert_eq!(piece.dims(), [(length + 2).div_ceil(ranks)]);
                 let gathered = comm.all_gather(piece, vec![length, 2]);
+                let card = |from: usize, to: usize| Arc::new(vec![(16 * from + to) as u8; from + 2 * to + round % 3]);
+                let letters = comm.exchange_bytes((0..ranks).map(|to| card(comm.rank(), to)).collect());
                 let bytes = comm.gather_bytes(vec![7; comm.rank()]).unwrap();
+                let letters = letters.wait().unwrap();
+                assert!(letters.iter().enumerate().all(|(from, letter)| *letter == card(from, comm.rank())));
                 assert!(bytes.iter().enumerate().all(|(rank, bytes)| bytes.len() == rank));
                 comm.barrier().unwrap();
                 found.push(
