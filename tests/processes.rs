@@ -72,6 +72,21 @@ fn processes_joined_by_tcp_train_alike() {
 }
 
 #[test]
+fn processes_hold_samples_for_each_other() {
+    let space = Workspace::new(120, CONFIG);
+    space.succeed(&["data", "pack", "data.xyz", "-o", "data.store", "--cutoff", "3", "--group-key", "system"]);
+    space.succeed(&["train", "config.toml", "--out", "alone"]);
+    for (ranks, resident) in [(2, "ranks"), (3, "ranks"), (2, "node")] {
+        let out = format!("{resident}-{ranks}");
+        let set = format!("data.resident={resident}");
+        let all = ["--out", &out, "--set", &set, "--set", "data.files=[\"data.store\"]"];
+        let printed = succeed(start(&space, &all_of(ranks), &all));
+        assert!(printed[0].contains("in memory"), "{}", printed[0]);
+        assert_same_course(&space.path(&out), &space.path("alone"));
+    }
+}
+
+#[test]
 fn variables_of_torchrun_are_enough() {
     let space = Workspace::new(40, CONFIG);
     let port = free_port().to_string();

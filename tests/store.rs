@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Workspace, metrics};
+use common::{Workspace, metrics, summary};
 use serde_json::Value;
 
 /// What follows the files of `[data]`.
@@ -52,11 +52,11 @@ fn training_from_a_store_is_training_from_its_files() {
         report.pointer("/metrics/energy_mae_mev_per_atom").and_then(Value::as_f64).unwrap()
     };
     assert_eq!(all("data.store"), all("data.xyz"));
-    let summary = |files: &str| -> Value {
+    let found = |files: &str| -> Value {
         let found: Value = serde_json::from_str(&space.succeed(&["data", "info", files, "--json"])).unwrap();
         found["sources"][0]["summary"].clone()
     };
-    let (stored, read) = (summary("data.store"), summary("data.xyz"));
+    let (stored, read) = (found("data.store"), found("data.xyz"));
     for key in ["frames", "atoms", "elements", "with_energy", "with_forces", "periodic", "faults", "energy_per_atom"] {
         assert_eq!(stored[key], read[key], "{key}");
     }
@@ -68,6 +68,41 @@ fn training_from_a_store_is_training_from_its_files() {
     std::fs::write(&shard, bytes).unwrap();
     let message = refused(&space, &["train", "config.toml", "--set", "data.files=[\"data.store\"]", "--out", "broken"]);
     assert!(message.contains("000000-0000.arrow: is damaged"), "{message}");
+}
+
+#[test]
+fn samples_in_memory_are_trained_on_as_those_in_files() {
+    let space = Workspace::new(80, CONFIG);
+    space.succeed(&["data", "pack", "data.xyz", "-o", "data.store", "--cutoff", "3", "--group-key", "system"]);
+    let train = |ranks: &str, out: &str, more: &[&str]| {
+        let stored = ["train", "config.toml", "--set", "data.files=[\"data.store\"]", "--ranks", ranks, "--out", out];
+        space.succeed(&[&stored[..], more].concat());
+        (metrics(&space.path(out)), summary(&space.path(out)))
+    };
+    for ranks in ["1", "2", "3"] {
+        let (expected, all) = train(ranks, &format!("files-{ranks}"), &[]);
+        for resident in ["ranks", "node"] {
+            let set = format!("data.resident={resident}");
+            let (found, own) = train(ranks, &format!("{resident}-{ranks}"), &["--set", &set]);
+            assert_eq!(found, expected, "{resident}, {ranks} ranks");
+            assert_eq!(own["baseline"], all["baseline"]);
+        }
+    }
+    let each = ["--set", "data.resident=ranks", "--set", "data.replica_width=1"];
+    assert_eq!(train("2", "each", &each).0, metrics(&space.path("files-2")));
+    // Where a run goes on, samples may be elsewhere than before.
+    let more = ["--resume", "--set", "data.resident=ranks", "--set", "train.epochs=4"];
+    assert!(train("2", "files-2", &more).0.len() > metrics(&space.path("each")).len());
+
+    let fails = |set: &[&str]| {
+        let train = ["train", "config.toml", "--out", "none", "--set", "data.resident=ranks"];
+        let message = refused(&space, &[&train[..], set].concat());
+        assert!(!space.path("none").exists());
+        message
+    };
+    assert!(fails(&[]).contains("resident is of stores, and no source is one"));
+    let uneven = ["--set", "data.files=[\"data.store\"]", "--set", "data.replica_width=2", "--ranks", "3"];
+    assert!(fails(&uneven).contains("replica_width is 2, which does not divide 3 ranks"));
 }
 
 #[test]

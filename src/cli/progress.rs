@@ -8,7 +8,7 @@ use isograd::engine::Recompute;
 use isograd::models::GraphSizes;
 use isograd::ops::profile::Profile;
 use isograd::tasks::{BySource, Metric, Metrics};
-use isograd::train::{Event, MemoryWorkload, Observer, Prepared, Progress};
+use isograd::train::{Event, Holding, MemoryWorkload, Observer, Prepared, Progress};
 
 use super::plan::host_memory;
 use super::tables::{bytes, grouped, rate, reference_table, summary_table};
@@ -108,6 +108,17 @@ impl Display {
         }
     }
 
+    /// How far reading into memory is, and a line once it is done.
+    fn holding(&self, Holding { samples, of, bytes: held }: Holding) {
+        self.bar.set_position((TICKS as usize * samples / of.max(1)) as u64);
+        self.bar.set_message(format!("reading {} samples into memory", grouped(of)));
+        if samples == of {
+            self.bar.set_position(0);
+            self.bar.set_message("");
+            self.say(&format!("in memory: {} of {} samples", bytes(Some(held)), grouped(of)));
+        }
+    }
+
     /// The numbers of a validation in a line.
     fn numbers(&self, metrics: &Metrics) -> String {
         let mut line = String::new();
@@ -123,6 +134,7 @@ impl Observer for Display {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Prepared(prepared) => self.prepared(prepared),
+            Event::Holding(holding) => self.holding(holding),
             Event::Planned(work, recompute) => {
                 let Some(plan) = work.plan(recompute) else {
                     return self.say(&format!(

@@ -46,7 +46,7 @@ impl Stored {
     }
 
     /// The store.
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
@@ -131,6 +131,14 @@ impl Collection {
     /// Whether there are no graphs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Where they lie in a store.
+    pub fn stored(&self) -> Option<&Stored> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Stored(stored) => Some(stored),
+        }
     }
 
     /// Atoms and edges of a graph.

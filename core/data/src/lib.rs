@@ -24,6 +24,7 @@
 
 pub mod audit;
 mod batch;
+mod bytes;
 mod collection;
 mod compressed;
 mod error;
@@ -40,6 +41,7 @@ mod split;
 pub mod store;
 
 pub use batch::{HeadRange, HostBatch, HostEdges, HostGraph, batch_order};
+pub use bytes::{from_bytes, to_bytes};
 pub use collection::{Collection, Stored};
 pub use compressed::{Packed, open};
 pub use error::{Error, Result};

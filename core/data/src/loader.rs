@@ -1,5 +1,6 @@
 //! Prefetching: background threads make batches, neighbour lists included, ahead of the model.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -13,8 +14,8 @@ const AHEAD: usize = 2;
 /// Batches of each worker that are in memory: those ahead, and one that waits or is in the making.
 pub const BATCHES_OF_WORKER: usize = AHEAD + 1;
 
-/// Makes a batch of the given members of the data set.
-pub type MakeBatch<T, E = Error> = dyn Fn(&[usize]) -> Result<T, E> + Send + Sync;
+/// Makes the batch of a number.
+pub type MakeBatch<T, E = Error> = dyn Fn(usize) -> Result<T, E> + Send + Sync;
 
 /// An iterator over batches that are made by background threads, in the given order.
 pub struct Loader<T, E = Error> {
@@ -26,21 +27,20 @@ pub struct Loader<T, E = Error> {
 }
 
 impl<T: Send + 'static, E: Send + 'static> Loader<T, E> {
-    /// Starts `workers` threads that make `batches`. Worker w makes the batches w,
-    /// w + workers, ... and the iterator takes them in turn, so the order is kept.
-    pub fn new(make: Arc<MakeBatch<T, E>>, batches: Vec<Vec<usize>>, workers: usize) -> Self {
+    /// Starts `workers` threads that make the batches of these numbers. Of the first number f, worker w makes the batches
+    /// f + w, f + w + workers, ... and the iterator takes them in turn, so the order is kept.
+    pub fn new(make: Arc<MakeBatch<T, E>>, batches: Range<usize>, workers: usize) -> Self {
         let workers = workers.clamp(1, batches.len().max(1));
         let count = batches.len();
-        let batches = Arc::new(batches);
         let mut loader = Self { channels: Vec::new(), workers: Vec::new(), next: 0, count, waited: Duration::ZERO };
         for worker in 0..workers {
             let (send, receive) = sync_channel(AHEAD);
-            let (make, batches) = (make.clone(), batches.clone());
+            let (make, own) = (make.clone(), batches.clone().skip(worker).step_by(workers));
             loader.channels.push(receive);
             loader.workers.push(std::thread::spawn(move || {
-                for members in batches.iter().skip(worker).step_by(workers) {
+                for batch in own {
                     // The receiver is gone when training stopped early: so does the worker.
-                    if send.send(make(members)).is_err() {
+                    if send.send(make(batch)).is_err() {
                         return;
                     }
                 }
@@ -89,29 +89,26 @@ impl<T, E> Drop for Loader<T, E> {
 mod tests {
     use super::*;
 
-    fn members() -> Arc<MakeBatch<Vec<usize>>> {
-        Arc::new(|members| {
-            if members.contains(&13) {
-                return Err(Error::Internal("thirteen".into()));
-            }
-            Ok(members.to_vec())
+    fn squares() -> Arc<MakeBatch<usize>> {
+        Arc::new(|batch| match batch {
+            13 => Err(Error::Internal("thirteen".into())),
+            other => Ok(other * other),
         })
     }
 
     #[test]
     fn the_order_does_not_depend_on_the_number_of_workers() {
-        let batches: Vec<Vec<usize>> = (0..13).map(|k| vec![k % 13, (k + 5) % 13]).collect();
         for workers in [1, 2, 3, 50] {
-            let found: Vec<_> = Loader::new(members(), batches.clone(), workers).map(Result::unwrap).collect();
-            assert_eq!(found, batches);
+            let found: Vec<_> = Loader::new(squares(), 14..27, workers).map(Result::unwrap).collect();
+            assert_eq!(found, (14..27).map(|batch| batch * batch).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn errors_arrive_and_an_early_end_does_not_hang() {
-        let mut loader = Loader::new(members(), (0..100).map(|k| vec![k]).collect(), 2);
+        let mut loader = Loader::new(squares(), 0..100, 2);
         assert!(loader.nth(13).unwrap().is_err());
         drop(loader);
-        assert!(Loader::new(members(), Vec::new(), 2).next().is_none());
+        assert!(Loader::new(squares(), 7..7, 2).next().is_none());
     }
 }

@@ -17,11 +17,12 @@ mod format;
 mod header;
 mod index;
 mod pack;
+mod resident;
 mod rows;
 mod shard;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use isograd_structure::{Element, Structure};
 use memmap2::Advice;
@@ -62,8 +63,30 @@ pub struct Store {
     header: Header,
     index: Index,
     compositions: Vec<Composition>,
-    /// The number of the first graph of each shard, its path, and the shard once it was needed.
-    shards: Vec<(usize, PathBuf, OnceLock<Mapped>)>,
+    shards: Vec<ShardFile>,
+}
+
+/// A file of graphs.
+struct ShardFile {
+    /// The number of its first graph.
+    first: usize,
+    path: PathBuf,
+    /// Where it is mapped, once it was needed.
+    mapped: RwLock<Option<Arc<Mapped>>>,
+}
+
+impl ShardFile {
+    fn mapped(&self) -> Result<Arc<Mapped>> {
+        if let Some(mapped) = &*self.mapped.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(mapped.clone());
+        }
+        let mut place = self.mapped.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been first.
+        if let Some(mapped) = &*place {
+            return Ok(mapped.clone());
+        }
+        Ok(place.insert(Arc::new(Mapped::open(&self.path, Advice::Random)?)).clone())
+    }
 }
 
 impl Store {
@@ -90,7 +113,7 @@ impl Store {
                 let message = format!("is damaged: it has {bytes} bytes, expected {}", shard.bytes);
                 return Err(Error::Path { path, message });
             }
-            shards.push((first, path, OnceLock::new()));
+            shards.push(ShardFile { first, path, mapped: RwLock::default() });
             first += shard.graphs;
         }
         if first != header.graphs {
@@ -182,17 +205,10 @@ impl Store {
 
     fn read(&self, graph: usize) -> Result<Row> {
         let hash = self.index.hash(graph);
-        let (first, path, shard) = self.shard(graph);
-        let shard = match shard.get() {
-            Some(shard) => shard,
-            // Two threads may open it; one of the two is kept.
-            None => {
-                let opened = Mapped::open(path, Advice::Random)?;
-                shard.get_or_init(|| opened)
-            }
-        };
-        let piece = shard.piece((graph - first) / PIECE)?;
-        let row = rows::row(&piece, (graph - first) % PIECE).map_err(|message| self.damaged(graph, &message))?;
+        let shard = self.shard(graph);
+        let place = graph - shard.first;
+        let piece = shard.mapped()?.piece(place / PIECE)?;
+        let row = rows::row(&piece, place % PIECE).map_err(|message| self.damaged(graph, &message))?;
         if content_hash(&row.structure) != hash {
             return Err(self.damaged(graph, "it is not what was written"));
         }
@@ -200,13 +216,13 @@ impl Store {
     }
 
     /// The shard that a graph is in.
-    fn shard(&self, graph: usize) -> &(usize, PathBuf, OnceLock<Mapped>) {
-        let next = self.shards.partition_point(|(first, ..)| *first <= graph);
+    fn shard(&self, graph: usize) -> &ShardFile {
+        let next = self.shards.partition_point(|shard| shard.first <= graph);
         &self.shards[next - 1]
     }
 
     fn damaged(&self, graph: usize, message: &str) -> Error {
-        let (first, path, _) = self.shard(graph);
+        let ShardFile { first, path, .. } = self.shard(graph);
         let message = format!("is damaged in graph {} (from 0): {message}", graph - first);
         Error::Path { path: path.clone(), message }
     }

@@ -9,5 +9,5 @@ mod sections;
 
 pub use sections::{
     Config, DataConfig, ElementList, Elements, HeadSharing, Leakage, ModelConfig, OverBudget, ParallelConfig, Preset,
-    RunConfig, SourceConfig, TrainConfig,
+    Resident, RunConfig, SourceConfig, TrainConfig,
 };

@@ -1,10 +1,11 @@
 //! A data set: labelled samples, their sizes, and what turns them into batches.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
-use isograd_data::store::Labels;
-use isograd_data::{Collection, HostBatch, HostGraph, Measured, Sizes};
+use isograd_data::store::{Labels, Store};
+use isograd_data::{Collection, HostBatch, HostGraph, Measured, Sizes, Stored, from_bytes, to_bytes};
 use isograd_structure::Structure;
 use isograd_tasks::{HostLabels, Kind, Label, LabelCounts, Level, ModelInfo, Target, Task};
 use rayon::prelude::*;
@@ -13,6 +14,9 @@ use crate::{Error, Result};
 
 /// The labels of a sample, target by target; `None` where there is none.
 pub type SampleLabels = Vec<Option<Vec<f64>>>;
+
+/// A graph, and its labels.
+pub type Sample = (HostGraph, SampleLabels);
 
 /// A batch in host memory: graphs, and their labels apart from them.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +74,7 @@ pub trait Samples: Send + Sync {
     ///
     /// # Errors
     /// Where there is none.
-    fn sample(&self, index: usize) -> Result<(HostGraph, SampleLabels)>;
+    fn sample(&self, index: usize) -> Result<Sample>;
 
     /// Its labels alone.
     ///
@@ -110,6 +114,44 @@ pub trait Samples: Send + Sync {
     /// # Errors
     /// Where there is no such sample.
     fn hash(&self, hasher: &mut blake3::Hasher) -> Result<()>;
+
+    /// The stores that samples lie in.
+    fn stores(&self) -> Vec<Arc<Store>> {
+        Vec::new()
+    }
+
+    /// Whether a sample lies in a store.
+    fn is_stored(&self, _index: usize) -> bool {
+        false
+    }
+
+    /// Lets the system read what some samples lie in, in one go.
+    ///
+    /// # Errors
+    /// Where a file is not there.
+    fn read_ahead(&self, _samples: Range<usize>) -> Result<()> {
+        Ok(())
+    }
+
+    /// What a stored sample is made of, as bytes.
+    ///
+    /// # Errors
+    /// Where there is none.
+    fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        Err(not_stored(index))
+    }
+
+    /// The stored sample that is made of these bytes.
+    ///
+    /// # Errors
+    /// Where they are not its own.
+    fn sample_from(&self, index: usize, _bytes: &[u8]) -> Result<Sample> {
+        Err(not_stored(index))
+    }
+}
+
+fn not_stored(index: usize) -> Error {
+    Error::Internal(format!("sample {index} lies in no store"))
 }
 
 /// Labelled samples, and what is predicted of them.
@@ -123,7 +165,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Structures of several sources, whose labels and elements are checked. Of a store nothing is read: the elements are those of its index, and its labels fit its atoms.
+    /// Structures of several sources, whose labels and elements are checked. Of a store nothing is read but what the task has
+    /// beside energies, forces and stress.
     ///
     /// # Errors
     /// [`Error::Structure`] for an unknown element, or a label of another size than its target.
@@ -147,15 +190,17 @@ impl Dataset {
         let mut held = Vec::new();
         for part in parts {
             let graphs = &part.graphs;
+            let mut columns = Vec::new();
             match graphs {
                 Collection::Memory(structures) => structures.par_iter().try_for_each(check)?,
-                Collection::Stored(_) => {
+                Collection::Stored(stored) => {
                     info.model.species(&graphs.elements().into_iter().collect::<Vec<_>>())?;
+                    columns = columns_of(stored, graphs, &info.task.targets)?;
                 }
             }
             let first = sizes.len();
             sizes.extend((0..graphs.len()).map(|index| graphs.sizes(index)));
-            held.push(Held { first, part });
+            held.push(Held { first, part, columns });
         }
         let task = Arc::new(info.task.clone());
         Ok(Self { samples: Box::new(Structures { held, info }), task, sizes, dims: 3 })
@@ -231,15 +276,56 @@ impl Dataset {
         self.samples.complete(index, prediction)
     }
 
+    /// A sample; the neighbour list of a structure is made on the way.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or has no graph, which was checked when the data set was made.
+    pub fn sample(&self, index: usize) -> Result<Sample> {
+        self.samples.sample(index)
+    }
+
     /// A batch of graphs with their labels; neighbour lists of structures are made on the way.
     ///
     /// # Errors
-    /// Where a sample cannot be read, or has no graph, which was checked when the data set was made.
+    /// As [`Dataset::sample`].
     pub fn batch(&self, members: &[usize]) -> Result<Batch> {
-        let samples: Vec<_> = members.iter().map(|&index| self.samples.sample(index)).collect::<Result<_>>()?;
+        let samples: Vec<Sample> = members.iter().map(|&index| self.sample(index)).collect::<Result<_>>()?;
+        Ok(self.batch_of(members, samples))
+    }
+
+    /// A batch of samples at hand, whose positions are `members`.
+    ///
+    /// # Panics
+    /// If there are not as many of both.
+    pub fn batch_of(&self, members: &[usize], samples: Vec<Sample>) -> Batch {
         let (graphs, labels): (Vec<HostGraph>, Vec<SampleLabels>) = samples.into_iter().unzip();
         let costs: Vec<f64> = members.iter().map(|&index| self.samples.cost(index)).collect();
-        Ok(Batch::weighted(members, &graphs, &self.task.targets, &labels, &costs))
+        Batch::weighted(members, &graphs, &self.task.targets, &labels, &costs)
+    }
+
+    /// The stores that samples lie in.
+    pub(crate) fn stores(&self) -> Vec<Arc<Store>> {
+        self.samples.stores()
+    }
+
+    /// Whether a sample lies in a store.
+    pub(crate) fn is_stored(&self, index: usize) -> bool {
+        self.samples.is_stored(index)
+    }
+
+    /// Lets the system read what some samples lie in, in one go.
+    pub(crate) fn read_ahead(&self, samples: Range<usize>) -> Result<()> {
+        self.samples.read_ahead(samples)
+    }
+
+    /// What a stored sample is made of, as bytes.
+    pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        self.samples.bytes(index)
+    }
+
+    /// The stored sample that is made of these bytes.
+    pub(crate) fn sample_from(&self, index: usize, bytes: &[u8]) -> Result<Sample> {
+        self.samples.sample_from(index, bytes)
     }
 
     /// How many numbers some samples have of each target.
@@ -313,13 +399,49 @@ struct Structures {
 struct Held {
     first: usize,
     part: Part,
+    /// Of a store, which of its graphs have a label that its index says nothing of, target by target.
+    columns: Vec<Option<Vec<bool>>>,
+}
+
+/// Which graphs of a store have a label that the index says nothing of, target by target; nothing where there is no such
+/// target. The labels are read, and checked.
+fn columns_of(stored: &Stored, graphs: &Collection, targets: &[Target]) -> Result<Vec<Option<Vec<bool>>>> {
+    let column = |target: &Target| matches!(target.label, Label::Column(_));
+    if !targets.iter().any(column) {
+        return Ok(Vec::new());
+    }
+    let has = |index: usize| -> Result<Vec<bool>> {
+        let structure = graphs.structure(index)?;
+        let has = |target: &Target| match target.label_of(&structure) {
+            Some(values) if column(target) => fits(target, values, graphs.sizes(index), 3).map(|()| true),
+            _ => Ok(false),
+        };
+        let wrong = |message| {
+            let (folder, graph) = (stored.store().folder().display(), stored.graph(index));
+            Error::Structure(format!("{folder}: graph {graph} {message}"))
+        };
+        targets.iter().map(has).collect::<Result<_, _>>().map_err(wrong)
+    };
+    let rows: Vec<Vec<bool>> = (0..graphs.len()).into_par_iter().map(has).collect::<Result<_>>()?;
+    let of = |(place, target)| column(target).then(|| rows.iter().map(|row| row[place]).collect());
+    Ok(targets.iter().enumerate().map(of).collect())
 }
 
 impl Structures {
     /// Where a sample is held, and its position there.
+    fn held(&self, index: usize) -> (&Held, usize) {
+        let held = &self.held[self.held.partition_point(|held| held.first <= index) - 1];
+        (held, index - held.first)
+    }
+
+    /// The source of a sample, and its position there.
     fn place(&self, index: usize) -> (&Part, usize) {
-        let Held { first, part } = &self.held[self.held.partition_point(|held| held.first <= index) - 1];
-        (part, index - first)
+        let (held, place) = self.held(index);
+        (&held.part, place)
+    }
+
+    fn sample_of(&self, structure: &Structure, source: usize) -> Result<Sample> {
+        Ok((self.info.graph(structure, source)?, self.info.labels(structure, source)))
     }
 
     fn structure(&self, index: usize) -> Result<(Cow<'_, Structure>, usize)> {
@@ -344,9 +466,9 @@ impl Structures {
 }
 
 impl Samples for Structures {
-    fn sample(&self, index: usize) -> Result<(HostGraph, SampleLabels)> {
+    fn sample(&self, index: usize) -> Result<Sample> {
         let (structure, source) = self.structure(index)?;
-        Ok((self.info.graph(&structure, source)?, self.info.labels(&structure, source)))
+        self.sample_of(&structure, source)
     }
 
     fn labels(&self, index: usize) -> Result<SampleLabels> {
@@ -355,22 +477,25 @@ impl Samples for Structures {
     }
 
     fn label_sizes(&self, index: usize) -> Result<Vec<usize>> {
-        let (part, place) = self.place(index);
-        let targets = &self.info.task.targets;
-        if let Collection::Stored(stored) = &part.graphs
-            && !targets.iter().any(|target| matches!(target.label, Label::Column(_)))
-        {
-            let entry = stored.store().index().entry(stored.graph(place));
-            let numbers = |target: &Target| match target.label {
-                Label::Energy if entry.labels.has(Labels::ENERGY) => 1,
-                Label::Forces if entry.labels.has(Labels::FORCES) => 3 * entry.atoms as usize,
-                Label::Stress if entry.labels.has(Labels::STRESS) => 9,
-                _ => 0,
-            };
-            return Ok(targets.iter().map(numbers).collect());
-        }
-        let structure = part.graphs.structure(place)?;
-        Ok(targets.iter().map(|target| target.label_of(&structure).map_or(0, <[f64]>::len)).collect())
+        let (Held { part, columns, .. }, place) = self.held(index);
+        let targets = self.info.task.targets.iter();
+        let stored = match &part.graphs {
+            Collection::Memory(structures) => {
+                let structure = &structures[place].structure;
+                return Ok(targets.map(|target| target.label_of(structure).map_or(0, <[f64]>::len)).collect());
+            }
+            Collection::Stored(stored) => stored,
+        };
+        let entry = stored.store().index().entry(stored.graph(place));
+        let sizes = part.graphs.sizes(place);
+        let has = |number: usize, target: &Target| match target.label {
+            Label::Energy => entry.labels.has(Labels::ENERGY),
+            Label::Forces => entry.labels.has(Labels::FORCES),
+            Label::Stress => entry.labels.has(Labels::STRESS),
+            Label::Column(_) => columns.get(number).and_then(Option::as_ref).is_some_and(|has| has[place]),
+        };
+        let numbers = |target: &Target| target.rows(sizes) * target.label_columns(3);
+        Ok(targets.enumerate().map(|(k, target)| if has(k, target) { numbers(target) } else { 0 }).collect())
     }
 
     fn source(&self, index: usize) -> usize {
@@ -407,13 +532,45 @@ impl Samples for Structures {
         }
         Ok(())
     }
+
+    fn stores(&self) -> Vec<Arc<Store>> {
+        self.held.iter().filter_map(|held| held.part.graphs.stored()).map(|stored| stored.store().clone()).collect()
+    }
+
+    fn is_stored(&self, index: usize) -> bool {
+        self.place(index).0.graphs.stored().is_some()
+    }
+
+    fn read_ahead(&self, samples: Range<usize>) -> Result<()> {
+        for Held { first, part, .. } in &self.held {
+            let (start, end) = (samples.start.max(*first), samples.end.min(first + part.graphs.len()));
+            if start < end
+                && let Some(stored) = part.graphs.stored()
+            {
+                // Graphs of a store are in its order, and may be a few of many.
+                let graphs = stored.graph(start - first)..stored.graph(end - 1 - first) + 1;
+                if graphs.len() < 4 * (end - start) {
+                    stored.store().read_ahead(graphs)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        Ok(to_bytes(&self.structure(index)?.0)?)
+    }
+
+    fn sample_from(&self, index: usize, bytes: &[u8]) -> Result<Sample> {
+        self.sample_of(&from_bytes(bytes)?, self.place(index).0.source)
+    }
 }
 
 /// Graphs in memory.
 struct Graphs(Vec<(HostGraph, SampleLabels)>);
 
 impl Samples for Graphs {
-    fn sample(&self, index: usize) -> Result<(HostGraph, SampleLabels)> {
+    fn sample(&self, index: usize) -> Result<Sample> {
         Ok(self.0[index].clone())
     }
 

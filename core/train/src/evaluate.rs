@@ -11,7 +11,7 @@ use isograd_models::ModelBackend;
 use isograd_tasks::{BySource, Label, Metric, Model, Network, Tally, Target, Trained};
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Dataset, Error, Result};
+use crate::{Batch, Dataset, Error, Result, Sample, SampleLabels};
 
 /// A model and where its weights are, ready to predict.
 pub struct Predictor<'a, B: ModelBackend> {
@@ -119,25 +119,52 @@ impl<'a, D> Pass<'a, D> {
     }
 }
 
-/// Predicts samples, in the order they are named in, and hands each to `found`, without what the task adds to what the
-/// model says.
+/// A batch, and what is known of its samples, in the order that was asked for.
+pub(crate) struct Labelled {
+    batch: Batch,
+    pub(crate) members: Vec<usize>,
+    pub(crate) labels: Vec<SampleLabels>,
+}
+
+impl Labelled {
+    pub(crate) fn new(dataset: &Dataset, members: &[usize], samples: Vec<Sample>) -> Self {
+        let labels = samples.iter().map(|(_, labels)| labels.clone()).collect();
+        Self { batch: dataset.batch_of(members, samples), members: members.to_vec(), labels }
+    }
+
+    /// The samples with what the model says of them, without what the task adds to it.
+    fn predicted<B: ModelBackend>(
+        self,
+        model: &Predictor<'_, B>,
+        targets: &[Target],
+        device: &B::Device,
+    ) -> Result<Vec<(Predicted, SampleLabels)>> {
+        let values = model.predict(&self.batch, targets, device)?;
+        // Graphs of a batch are ordered by head.
+        let mut found: HashMap<usize, Vec<Vec<f64>>> = self.batch.graphs.members.iter().copied().zip(values).collect();
+        let with = |(index, labels)| (Predicted { index, values: found.remove(&index).unwrap_or_default() }, labels);
+        Ok(self.members.into_iter().zip(self.labels).map(with).collect())
+    }
+}
+
+/// Predicts samples, in the order they are named in, and hands each to `found` with its labels, both without what the task
+/// adds to what the model says.
 fn predict_raw<B: ModelBackend>(
     model: &Predictor<'_, B>,
     pass: &Pass<'_, B::Device>,
-    mut found: impl FnMut(Predicted) -> Result<()>,
+    mut found: impl FnMut(Predicted, SampleLabels) -> Result<()>,
 ) -> Result<()> {
     let Pass { dataset, members, budget, workers, device } = pass;
-    let place: HashMap<usize, usize> = members.iter().enumerate().map(|(place, &index)| (index, place)).collect();
-    let source = Arc::clone(dataset);
-    let make = Arc::new(move |members: &[usize]| source.batch(members));
-    for batch in Loader::<_, Error>::new(make, pack(members, &dataset.sizes, *budget), *workers) {
-        let batch = batch?;
-        let values = model.predict(&batch, &dataset.task().targets, device)?;
-        let predicted = batch.graphs.members.iter().zip(values).map(|(&index, values)| Predicted { index, values });
-        let mut predicted: Vec<Predicted> = predicted.collect();
-        // Graphs of a batch are ordered by head; give them back in the order that was asked for.
-        predicted.sort_by_key(|predicted| place.get(&predicted.index).copied());
-        predicted.into_iter().try_for_each(&mut found)?;
+    let batches = pack(members, &dataset.sizes, *budget);
+    let (steps, source) = (0..batches.len(), Arc::clone(dataset));
+    let make = move |step: usize| -> Result<Labelled> {
+        let members = &batches[step];
+        let samples = members.iter().map(|&index| source.sample(index)).collect::<Result<_>>()?;
+        Ok(Labelled::new(&source, members, samples))
+    };
+    for labelled in Loader::<_, Error>::new(Arc::new(make), steps, *workers) {
+        let predicted = labelled?.predicted(model, &dataset.task().targets, device)?;
+        predicted.into_iter().try_for_each(|(predicted, labels)| found(predicted, labels))?;
     }
     Ok(())
 }
@@ -151,7 +178,7 @@ pub fn predict<B: ModelBackend>(
     pass: &Pass<'_, B::Device>,
     mut found: impl FnMut(Predicted) -> Result<()>,
 ) -> Result<()> {
-    predict_raw(model, pass, |mut predicted| {
+    predict_raw(model, pass, |mut predicted, _| {
         pass.dataset.complete(predicted.index, &mut predicted.values)?;
         found(predicted)
     })
@@ -167,7 +194,7 @@ pub struct Tallies {
 }
 
 impl Tallies {
-    fn of(dataset: &Dataset) -> Result<Self> {
+    pub(crate) fn of(dataset: &Dataset) -> Result<Self> {
         let all = Tally::new(&dataset.label_room()?);
         let sources = if dataset.sources() > 1 { vec![all.clone(); dataset.sources()] } else { Vec::new() };
         Ok(Self { all, sources })
@@ -184,12 +211,35 @@ impl Tallies {
         BySource(names.zip(&self.sources).map(|(name, tally)| (name, tally.metrics(metrics))).collect())
     }
 
+    /// Adds what a model says of a batch.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub(crate) fn add_batch<B: ModelBackend>(
+        &mut self,
+        dataset: &Dataset,
+        labelled: Labelled,
+        model: &Predictor<'_, B>,
+        device: &B::Device,
+    ) -> Result<()> {
+        let predicted = labelled.predicted(model, &dataset.task().targets, device)?;
+        predicted.into_iter().for_each(|(predicted, labels)| self.add(dataset, &predicted, labels));
+        Ok(())
+    }
+
+    /// Adds zeros for what a model would say of a sample.
+    pub(crate) fn add_zeros(&mut self, dataset: &Dataset, index: usize, labels: SampleLabels) {
+        let sizes = dataset.sizes[index];
+        let zeros = |target: &Target| vec![0.0; target.rows(sizes) * target.columns(dataset.dims)];
+        let values = dataset.task().targets.iter().map(zeros).collect();
+        self.add(dataset, &Predicted { index, values }, labels);
+    }
+
     /// Adds a prediction beside its labels; both are without what is known without the model.
-    fn add(&mut self, dataset: &Dataset, predicted: &Predicted) -> Result<()> {
+    fn add(&mut self, dataset: &Dataset, predicted: &Predicted, labels: SampleLabels) {
         let nodes = dataset.sizes[predicted.index].atoms;
         let source = self.sources.get_mut(dataset.source(predicted.index));
         let mut tallies = [Some(&mut self.all), source];
-        let labels = dataset.labels(predicted.index)?;
         let pairs = dataset.task().targets.iter().zip(labels).zip(&predicted.values).enumerate();
         for (place, ((target, label), found)) in pairs {
             let Some(label) = label else { continue };
@@ -197,7 +247,6 @@ impl Tallies {
                 tally.add(place, target, nodes, dataset.dims, &label, found);
             }
         }
-        Ok(())
     }
 }
 
@@ -207,7 +256,10 @@ impl Tallies {
 /// Those of the data set and of the model.
 pub fn evaluate<B: ModelBackend>(model: &Predictor<'_, B>, pass: &Pass<'_, B::Device>) -> Result<Tallies> {
     let mut tallies = Tallies::of(pass.dataset)?;
-    predict_raw(model, pass, |predicted| tallies.add(pass.dataset, &predicted))?;
+    predict_raw(model, pass, |predicted, labels| {
+        tallies.add(pass.dataset, &predicted, labels);
+        Ok(())
+    })?;
     Ok(tallies)
 }
 
@@ -219,10 +271,7 @@ pub fn evaluate<B: ModelBackend>(model: &Predictor<'_, B>, pass: &Pass<'_, B::De
 pub fn baseline(dataset: &Dataset) -> Result<Tallies> {
     let mut tallies = Tallies::of(dataset)?;
     for index in 0..dataset.len() {
-        let sizes = dataset.sizes[index];
-        let zeros = |target: &Target| vec![0.0; target.rows(sizes) * target.columns(dataset.dims)];
-        let values = dataset.task().targets.iter().map(zeros).collect();
-        tallies.add(dataset, &Predicted { index, values })?;
+        tallies.add_zeros(dataset, index, dataset.labels(index)?);
     }
     Ok(tallies)
 }

@@ -13,6 +13,8 @@ use crate::{Finished, MemoryWorkload, Prepared};
 pub enum Event<'a> {
     /// The data are read, checked and split.
     Prepared(&'a Prepared),
+    /// Samples of stores are read into memory.
+    Holding(Holding),
     /// What decides the memory that training will take, under this policy.
     Planned(&'a MemoryWorkload, Recompute),
     /// Training goes on from a snapshot.
@@ -39,6 +41,17 @@ pub enum Event<'a> {
     Snapshot(&'a Path),
     /// Training is over and the run directory complete.
     Finished(&'a Finished),
+}
+
+/// Samples that are read into memory: by this rank, or by the first of its machine for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Samples that are there.
+    pub samples: usize,
+    /// Samples that will be.
+    pub of: usize,
+    /// Bytes of those that are there.
+    pub bytes: u64,
 }
 
 /// Where training is.
@@ -68,6 +81,9 @@ impl fmt::Display for Event<'_> {
         match self {
             Self::Prepared(Prepared { training, validation, .. }) => {
                 write!(f, "training on {} structures, validating on {}", training.len(), validation.len())
+            }
+            Self::Holding(Holding { samples, of, bytes }) => {
+                write!(f, "{samples} of {of} samples in memory, {bytes} bytes")
             }
             Self::Planned(work, recompute) => match work.plan(*recompute) {
                 Some(plan) => write!(f, "a step is planned to take {} bytes", plan.total),

@@ -1,16 +1,19 @@
 //! The end of a run: what the best weights are worth, written down.
 
+use std::sync::Arc;
+
 use isograd_data::{pack, share};
 use isograd_equivariance::{Report, Settings};
 use isograd_models::Registry;
 use isograd_tasks::{BySource, ModelInfo, Tally};
 
 use crate::config::Config;
+use crate::evaluate::Labelled;
+use crate::feed::{Feed, Walk};
 use crate::job::Job;
 use crate::run::{Best, EquivarianceSummary, RunDirectory, Summary, TrainSummary, load_model};
 use crate::{
-    Backend, CASES_AFTER_TRAINING, Error, Pass, Predictor, Result, SourceReport, Tallies, agree, baseline, check_model,
-    evaluate,
+    Backend, CASES_AFTER_TRAINING, Dataset, Error, Predictor, Result, Sample, SourceReport, Tallies, agree, check_model,
 };
 
 /// What a finished run has to show.
@@ -41,22 +44,51 @@ pub struct Details {
     pub config: String,
 }
 
-/// The errors of a model on all held-out structures, of which each rank predicts its share.
-pub(crate) fn evaluate_shared<B: Backend>(model: &Predictor<'_, B>, job: &Job<'_, B>) -> Result<Tallies> {
-    let Job { config: Config { train, .. }, prepared, ranks, device, .. } = *job;
-    let validation = &prepared.validation;
-    let all: Vec<usize> = (0..validation.len()).collect();
-    let own = share(&all, &validation.sizes, ranks.comm.size()).swap_remove(ranks.comm.rank());
-    // Predicting may need all ranks: each goes through as many batches as the one that has most.
-    let batches = pack(&own, &validation.sizes, train.budget()).len();
-    let most = agree::numbers(&*ranks.comm, [batches as f64])?.iter().fold(0.0, |most: f64, [count]| most.max(*count));
-    let over = Pass::over(validation, train.budget(), device);
-    let found = evaluate(model, &Pass { members: own, workers: train.workers, ..over })?;
-    (batches..most as usize).try_for_each(|_| model.idle())?;
-    let mut all = agree::all(&*ranks.comm, &found)?.into_iter();
-    let mut sum = all.next().unwrap_or(found);
+/// What is found on all held-out samples, of which each rank goes through its share: `each` adds what it finds in a batch,
+/// or in none, where other ranks still have one.
+fn over_validation<B: Backend>(
+    job: &Job<'_, B>,
+    mut each: impl FnMut(&mut Tallies, Option<Labelled>) -> Result<()>,
+) -> Result<Tallies> {
+    let Job { config: Config { train, .. }, prepared, resident, ranks, .. } = *job;
+    let dataset = prepared.validation.clone();
+    let all: Vec<usize> = (0..dataset.len()).collect();
+    let shared = share(&all, &dataset.sizes, ranks.comm.size());
+    let batches: Vec<_> = shared.iter().map(|own| pack(own, &dataset.sizes, train.budget())).collect();
+    let steps = 0..batches.iter().map(Vec::len).max().unwrap_or(0);
+    let shares = move |step: usize| batches.iter().map(|own| own.get(step).cloned().unwrap_or_default()).collect();
+    let walk = Walk { dataset, held: resident.validation(), shares: Arc::new(shares), steps };
+    let assemble = |dataset: &Dataset, own: &[usize], samples: Vec<Sample>| {
+        (!own.is_empty()).then(|| Labelled::new(dataset, own, samples))
+    };
+    let mut tallies = Tallies::of(&prepared.validation)?;
+    for labelled in Feed::new(&*ranks.comm, train, walk, Arc::new(assemble)) {
+        each(&mut tallies, labelled?)?;
+    }
+    let mut all = agree::all(&*ranks.comm, &tallies)?.into_iter();
+    let mut sum = all.next().unwrap_or(tallies);
     all.for_each(|tallies| sum.merge(tallies));
     Ok(sum)
+}
+
+/// The errors of a model on all held-out samples.
+pub(crate) fn evaluate_shared<B: Backend>(model: &Predictor<'_, B>, job: &Job<'_, B>) -> Result<Tallies> {
+    let dataset = &job.prepared.validation;
+    over_validation(job, |tallies, labelled| match labelled {
+        Some(labelled) => tallies.add_batch(dataset, labelled, model, job.device),
+        // Predicting may need all ranks.
+        None => model.idle(),
+    })
+}
+
+/// The errors of predicting zero on all held-out samples, as [`baseline`](crate::baseline) has them.
+fn baseline_shared<B: Backend>(job: &Job<'_, B>) -> Result<Tallies> {
+    let dataset = &job.prepared.validation;
+    over_validation(job, |tallies, labelled| {
+        let Some(Labelled { members, labels, .. }) = labelled else { return Ok(()) };
+        members.into_iter().zip(labels).for_each(|(index, labels)| tallies.add_zeros(dataset, index, labels));
+        Ok(())
+    })
 }
 
 /// Writes the summary from the best weights. All ranks predict; the first one checks and writes.
@@ -66,9 +98,10 @@ pub(crate) fn finish<B: Backend>(
     best: Best,
     train: TrainSummary,
 ) -> Result<Finished> {
-    let Job { config, run, prepared, ranks, device } = *job;
+    let Job { config, run, prepared, ranks, device, .. } = *job;
     let trained = load_model::<B>(&run.best_weights(), registry, device)?;
     let tallies = evaluate_shared(&Predictor::of_trained(&trained), job)?;
+    let baseline = baseline_shared(job)?;
     if ranks.comm.rank() > 0 {
         let summary = agree::first(&*ranks.comm, &None)?.ok_or_else(no_summary)?;
         return Ok(Finished { run: run.clone(), summary, details: None });
@@ -78,7 +111,7 @@ pub(crate) fn finish<B: Backend>(
     let validation = &prepared.validation;
     let summary = Summary {
         best,
-        baseline: baseline(validation)?.all.metrics(&validation.task().metrics()),
+        baseline: baseline.all.metrics(&validation.task().metrics()),
         train,
         parameters: trained.layout.count(),
         device: config.train.device.to_string(),

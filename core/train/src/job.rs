@@ -1,6 +1,7 @@
 //! What one rank trains, with whom, and where.
 
 use crate::config::Config;
+use crate::feed::Resident;
 use crate::run::RunDirectory;
 use crate::{Backend, Prepared, RankContext};
 
@@ -9,6 +10,7 @@ pub(crate) struct Job<'a, B: Backend> {
     pub(crate) config: &'a Config,
     pub(crate) run: &'a RunDirectory,
     pub(crate) prepared: &'a Prepared,
+    pub(crate) resident: &'a Resident,
     pub(crate) ranks: &'a RankContext<B>,
     pub(crate) device: &'a B::Device,
 }

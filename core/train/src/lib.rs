@@ -20,6 +20,7 @@ mod dataset;
 mod error;
 mod evaluate;
 mod events;
+mod feed;
 mod finish;
 mod job;
 mod plan;
@@ -39,10 +40,10 @@ pub use data::{
     Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,
     unused_stresses,
 };
-pub use dataset::{Batch, Dataset, Part, SampleLabels, Samples};
+pub use dataset::{Batch, Dataset, Part, Sample, SampleLabels, Samples};
 pub use error::{Error, Result};
 pub use evaluate::{Pass, Predicted, Predictor, Tallies, baseline, evaluate, predict};
-pub use events::{Event, Observer, Progress};
+pub use events::{Event, Holding, Observer, Progress};
 pub use finish::{Details, Finished};
 pub use plan::{MemoryPlan, MemoryWorkload};
 pub use rank::{Outcome, train, train_on, train_rank};

@@ -8,6 +8,7 @@ use isograd_data::formats::Formats;
 use isograd_models::Registry;
 
 use crate::config::Config;
+use crate::feed::Resident;
 use crate::job::Job;
 use crate::run::RunDirectory;
 use crate::session::Session;
@@ -84,14 +85,16 @@ pub fn train_rank<B: Backend>(
         let hash = |set: &Dataset| set.hash().map(|hash| hash.to_hex().to_string());
         let hash = [hash(&prepared.training)?, hash(&prepared.validation)?];
         agree::same_start(&*ranks.comm, &config.common()?, &hash.concat())?;
+        observer.event(Event::Prepared(&prepared));
+        let resident =
+            Resident::read(config, &prepared, &*ranks.comm, |holding| observer.event(Event::Holding(holding)))?;
         let root = &config.run.out;
         if ranks.comm.rank() == 0 && !(resume && RunDirectory::open(root).is_ok()) {
             RunDirectory::create(root, config)?;
         }
         ranks.comm.barrier()?;
         let run = RunDirectory::shared(root)?;
-        observer.event(Event::Prepared(&prepared));
-        let job = Job { config, run: &run, prepared: &prepared, ranks, device };
+        let job = Job { config, run: &run, prepared: &prepared, resident: &resident, ranks, device };
         let mut session = Session::<B>::start(job, resume, observer)?;
         while session.goes_on() {
             session.epoch(observer)?;

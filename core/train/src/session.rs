@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use isograd_data::{Loader, Sizes, cut, pack, share};
+use isograd_data::{Sizes, cut, pack, share};
 use isograd_engine::zero::{Sharded, Train, View};
 use isograd_engine::{Segment, clip_scale};
 use isograd_models::Registry;
 use isograd_ops::memory::reset_peak;
 use isograd_tasks::{BySource, Metrics, Term};
 
+use crate::feed::{Feed, Walk};
 use crate::finish::{evaluate_shared, finish};
 use crate::job::Job;
 use crate::run::{Best, LogLine, MetricsLog, RankSummary, State, TrainSummary, load_latest, save_model, save_snapshot};
 use crate::window::Window;
 use crate::{
-    Backend, Batch, Error, Event, Finished, LossGradient, MemoryPlan, MemoryWorkload, Observer, Place, Predictor,
-    Prepared, Progress, Result, Step, agree,
+    Backend, Batch, Dataset, Error, Event, Finished, LossGradient, MemoryPlan, MemoryWorkload, Observer, Place,
+    Predictor, Prepared, Progress, Result, Sample, Step, agree,
 };
 
 /// What a validation found.
@@ -59,7 +60,7 @@ pub(crate) struct Session<'a, B: Backend> {
 
 impl<'a, B: Backend> Session<'a, B> {
     pub(crate) fn start(job: Job<'a, B>, resume: bool, observer: &mut impl Observer) -> Result<Self> {
-        let Job { config, run, prepared, ranks, device } = job;
+        let Job { config, run, prepared, ranks, device, .. } = job;
         let work = MemoryWorkload::of_data(config, prepared, B::profile(device));
         let segments = work.segments(config.parallel.recompute);
         let plan = work.plan(config.parallel.recompute);
@@ -154,21 +155,30 @@ impl<'a, B: Backend> Session<'a, B> {
         let order = self.job.prepared.mixture.order(train.seed, self.state.epoch);
         let batches = pack(&order, &dataset.sizes, train.budget());
         let count = batches.len();
-        let (parts, rank, ranks) = (train.parts, self.job.ranks.comm.rank(), self.job.ranks.comm.size());
-        let make = Arc::new(move |members: &[usize]| -> Result<Vec<Batch>> {
-            let own = share(members, &dataset.sizes, ranks).swap_remove(rank);
-            cut(&own, &dataset.sizes, parts).iter().map(|part| dataset.batch(part)).collect()
-        });
-        let mut loader = Loader::<_, Error>::new(make, batches[self.state.batch..].to_vec(), train.workers);
+        let batches = Arc::new(batches);
+        let (ranks, parts) = (self.job.ranks.comm.size(), train.parts);
+        let (members, sizes) = (batches.clone(), dataset.clone());
+        let walk = Walk {
+            dataset,
+            held: self.job.resident.training(),
+            shares: Arc::new(move |batch| share(&members[batch], &sizes.sizes, ranks)),
+            steps: self.state.batch..count,
+        };
+        let assemble = move |dataset: &Dataset, own: &[usize], samples: Vec<Sample>| -> Vec<Batch> {
+            let mut samples = samples.into_iter();
+            let runs = cut(own, &dataset.sizes, parts);
+            runs.iter().map(|run| dataset.batch_of(run, samples.by_ref().take(run.len()).collect())).collect()
+        };
+        let mut feed = Feed::new(&*self.job.ranks.comm, train, walk, Arc::new(assemble));
         self.window = Window::new();
         let mut waited = 0.0;
         while !self.out_of_time() && !self.stopped {
-            let taken: Vec<Vec<Batch>> = loader.by_ref().take(train.accumulate).collect::<Result<_>>()?;
+            let taken: Vec<Vec<Batch>> = feed.by_ref().take(train.accumulate).collect::<Result<_>>()?;
             if taken.is_empty() {
                 break;
             }
-            self.state.waited += loader.waited().as_secs_f64() - waited;
-            waited = loader.waited().as_secs_f64();
+            self.state.waited += feed.waited() - waited;
+            waited = feed.waited();
             let members = batches[self.state.batch..][..taken.len()].concat();
             self.state.batch += taken.len();
             self.step(&members, &taken, count)?;
@@ -182,7 +192,7 @@ impl<'a, B: Backend> Session<'a, B> {
                 self.snapshot(observer)?;
             }
         }
-        drop(loader);
+        drop(feed);
         if self.stopped {
             return self.snapshot(observer);
         }

@@ -1,7 +1,9 @@
 //! An Arrow file that is mapped into memory: pieces of its table are looked at where they lie.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -17,6 +19,8 @@ use crate::{Error, Result};
 pub(super) struct Mapped {
     path: PathBuf,
     bytes: Buffer,
+    /// What the bytes are of.
+    map: Arc<Mmap>,
     decoder: FileDecoder,
     blocks: Vec<Block>,
 }
@@ -34,14 +38,27 @@ impl Mapped {
         if file.metadata().map_err(fail())?.len() == 0 {
             return Err(damaged("there is nothing in it".into()));
         }
-        let bytes = map(&file, advice).map_err(fail())?;
+        let map = Arc::new(map(&file, advice).map_err(fail())?);
+        let bytes = Buffer::from(Bytes::from_owner(Shared(map.clone())));
         let (decoder, blocks) = footer(&bytes).map_err(damaged)?;
-        Ok(Self { path: path.to_owned(), bytes, decoder, blocks })
+        Ok(Self { path: path.to_owned(), bytes, map, decoder, blocks })
     }
 
     /// How many pieces the table is in.
     pub(super) fn pieces(&self) -> usize {
         self.blocks.len()
+    }
+
+    /// Lets the system read some pieces of the table before they are needed.
+    pub(super) fn read_ahead(&self, pieces: Range<usize>) {
+        let length = |block: &Block| i64::from(block.metaDataLength()).saturating_add(block.bodyLength());
+        let ends = |block: &Block| block.offset().saturating_add(length(block));
+        let Some((first, last)) = self.blocks.get(pieces).and_then(|own| own.first().zip(own.last())) else { return };
+        let (start, end) = (first.offset().max(0) as usize, ends(last).max(0) as usize);
+        if start < end && end <= self.bytes.len() {
+            // What the system makes of the advice is its own affair.
+            let _ = self.map.advise_range(Advice::WillNeed, start, end - start);
+        }
     }
 
     /// A piece of the table; nothing of it is copied.
@@ -91,14 +108,23 @@ fn holds_its_buffers(bytes: &Buffer, description: usize) -> Result<(), String> {
     }
 }
 
+/// A mapped file that several hold.
+struct Shared(Arc<Mmap>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 #[allow(unsafe_code, reason = "a mapped file")]
-fn map(file: &File, advice: Advice) -> std::io::Result<Buffer> {
+fn map(file: &File, advice: Advice) -> std::io::Result<Mmap> {
     // SAFETY: the bytes must not change while they are mapped. Files of a store are written under another name and
     // never changed once they have theirs.
     let mapped = unsafe { Mmap::map(file)? };
     // What the system makes of the advice is its own affair.
     let _ = mapped.advise(advice);
-    Ok(Buffer::from(Bytes::from_owner(mapped)))
+    Ok(mapped)
 }
 
 /// The schema and the pieces of an Arrow file.

@@ -7,7 +7,7 @@ use isograd_models::{Invalid, Registry};
 use isograd_tasks::{Forces, LossConfig, TaskConfig};
 use serde::Serialize;
 
-use super::{Config, ModelConfig, SourceConfig, presets};
+use super::{Config, ModelConfig, Resident, SourceConfig, presets};
 use crate::{Error, Result};
 
 impl Config {
@@ -99,7 +99,7 @@ impl Config {
     }
 
     /// A hash of everything that decides the course of training: not of where results go, how
-    /// long, or on which device.
+    /// long, on which device, or where samples wait.
     pub fn training_hash(&self) -> String {
         #[derive(Serialize)]
         struct Course<'a>(&'a super::DataConfig, &'a TaskConfig, &'a ModelConfig, &'a LossConfig, super::TrainConfig);
@@ -107,7 +107,9 @@ impl Config {
         train.device = isograd_ops::device::DeviceName::Cpu;
         train.workers = 0;
         (train.epochs, train.seconds) = (None, None);
-        let course = Course(&self.data, &self.task, &self.model, &self.loss, train);
+        let mut data = self.data.clone();
+        (data.resident, data.replica_width) = Default::default();
+        let course = Course(&data, &self.task, &self.model, &self.loss, train);
         let text = serde_json::to_string(&course).unwrap_or_default();
         blake3::hash(text.as_bytes()).to_hex().to_string()
     }
@@ -178,6 +180,12 @@ impl Config {
         }
         if data.sources.iter().all(|source| source.weight == 0.0) {
             return Err(("data.sources.weight", "is 0 of all sources: nothing to train on".into()));
+        }
+        if data.replica_width.is_some() && data.resident != Resident::Ranks {
+            return Err(("data.replica_width", "is of no use without data.resident = \"ranks\"".into()));
+        }
+        if data.replica_width == Some(0) {
+            return Err(("data.replica_width", "is 0, expected at least 1".into()));
         }
         between("data.shortest_distance", data.shortest_distance, 0.0, 4.0)?;
         between("data.largest_force", data.largest_force, 1e-6, 1e9)?;
@@ -346,6 +354,8 @@ mod tests {
             ("model.kind=egn", "model.kind is `egn`, expected one of"),
             ("model.width=wide", "[model]: invalid type"),
             ("train.device=gpu", "unknown device `gpu`"),
+            ("data.replica_width=2", "data.replica_width is of no use without data.resident"),
+            ("data.resident=disk", "unknown variant `disk`"),
             ("loss.kind=rmse", "unknown variant `rmse`"),
             ("train", "expected section.key=value"),
             ("data.files.x=1", "`files` is not a section"),
@@ -363,6 +373,7 @@ mod tests {
         assert_eq!(hash("run.out=a"), hash("run.out=b"));
         assert_eq!(hash("train.device=cpu"), hash("train.device=wgpu"));
         assert_eq!(hash("train.epochs=1"), hash("train.epochs=2"));
+        assert_eq!(hash("data.resident=node"), hash("data.resident=ranks"));
         assert_ne!(hash("train.seed=1"), hash("train.seed=2"));
         assert_ne!(hash("model.width=1"), hash("model.width=2"));
     }

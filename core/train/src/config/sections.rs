@@ -95,6 +95,13 @@ pub struct DataConfig {
     /// How often sources are drawn from: by `size` (each structure once in an epoch), by the `weights` of the sources, or with
     /// `{ temperature = T }` by their sizes to the power of 1 / T. Default `size`.
     pub sampling: Sampling,
+    /// Where samples of stores are while training reads them: in their `files`, copied once into the memory of each `node`, or
+    /// spread over the memory of the `ranks`, which exchange them ahead of each step. Default `files`.
+    pub resident: Resident,
+    /// W, with `resident = "ranks"`: the ranks that together hold each sample once; it divides the number of ranks. Default
+    /// all ranks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica_width: Option<usize>,
     /// What stays on one side of the split: `frame` (each frame for itself), `formula` (frames of
     /// one chemical formula together), or the name of a comment key (frames of one value together).
     /// Default `frame`.
@@ -121,6 +128,8 @@ impl Default for DataConfig {
             validation_fraction: 0.1,
             fraction: 1.0,
             sampling: Sampling::Size,
+            resident: Resident::Files,
+            replica_width: None,
             split_by: SplitBy::Frame,
             suspicious: Suspicious::Refuse,
             leakage: Leakage::Refuse,
@@ -135,6 +144,19 @@ impl DataConfig {
     pub fn limits(&self) -> Limits {
         Limits { shortest_distance: self.shortest_distance, largest_force: self.largest_force }
     }
+}
+
+/// Where samples of stores are while training reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resident {
+    /// On the disk, from where a rank reads its own.
+    #[default]
+    Files,
+    /// In the memory of each machine, once for all its ranks.
+    Node,
+    /// In the memory of groups of ranks, each of which holds a part.
+    Ranks,
 }
 
 /// What to do where structures are held out and trained on.
