@@ -28,9 +28,9 @@ fn main() -> isograd::Result<()> {
     let mut means = Vec::new();
     for epoch in 0..3 {
         let order = epoch_order(config.train.seed, epoch, data.training.len());
-        let batches = pack(&order, &data.training.sizes, config.train.budget());
+        let batches = pack(order, &data.training.sizes, config.train.budget());
         let mut total = 0.0;
-        for members in &batches {
+        for members in batches.iter() {
             let batch = data.training.batch(members)?;
             let graph = Graph::<Tracked>::new(&batch.graphs, data.model.inputs().species.len(), &device);
             let labels = Labels::<Tracked>::new(targets, &batch.labels, &device);

@@ -50,6 +50,6 @@ pub use mixture::{Mixture, Sampling};
 pub use output::Output;
 pub use radius::radius_graph;
 pub use references::{Fit, ReferenceSums, References, fit_references};
-pub use sampler::{Budget, Measured, Place, Sizes, cut, epoch_order, pack, share};
+pub use sampler::{Batches, Budget, Measured, Place, Sizes, cut, epoch_order, pack, share};
 pub use source::{ColumnKey, Keys, Source};
 pub use split::{SplitBy, split};

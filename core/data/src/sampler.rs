@@ -4,6 +4,7 @@
 //! of numbers (epoch, batch) in the snapshot.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use isograd_structure::Structure;
@@ -79,26 +80,62 @@ pub fn epoch_order(seed: u64, epoch: usize, count: usize) -> Vec<usize> {
     order
 }
 
+/// Batches of an epoch: the order in which samples are met, and where each batch ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batches {
+    order: Vec<usize>,
+    ends: Vec<usize>,
+}
+
+impl Batches {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The members of a batch, if there is one of this number.
+    pub fn get(&self, batch: usize) -> Option<&[usize]> {
+        self.get_run(batch..batch + 1)
+    }
+
+    /// The members of some batches, one after the other, if there are batches of all these numbers.
+    pub fn get_run(&self, batches: Range<usize>) -> Option<&[usize]> {
+        let end = *self.ends.get(batches.end.checked_sub(1)?)?;
+        let start = batches.start.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.order.get(start..end)
+    }
+
+    /// The members of each.
+    pub fn iter(&self) -> impl Iterator<Item = &[usize]> {
+        (0..self.len()).filter_map(|batch| self.get(batch))
+    }
+}
+
 /// Cuts `order` into batches within the budget, without changing the order. A graph that is over
 /// the budget on its own becomes a batch of its own.
-pub fn pack(order: &[usize], sizes: &[Sizes], budget: Budget) -> Vec<Vec<usize>> {
-    let mut batches = Vec::new();
-    let mut batch = Vec::new();
+pub fn pack(order: Vec<usize>, sizes: &[Sizes], budget: Budget) -> Batches {
+    let mut ends = Vec::new();
+    let mut start = 0;
     let mut filled = Sizes::default();
-    for &index in order {
+    for (place, &index) in order.iter().enumerate() {
         let sum = Sizes { atoms: filled.atoms + sizes[index].atoms, edges: filled.edges + sizes[index].edges };
-        if !batch.is_empty() && (batch.len() == budget.graphs || budget.is_exceeded_by(sum)) {
-            batches.push(std::mem::take(&mut batch));
+        if place > start && (place - start == budget.graphs || budget.is_exceeded_by(sum)) {
+            ends.push(place);
+            start = place;
             filled = sizes[index];
         } else {
             filled = sum;
         }
-        batch.push(index);
     }
-    if !batch.is_empty() {
-        batches.push(batch);
+    if !order.is_empty() {
+        ends.push(order.len());
     }
-    batches
+    Batches { order, ends }
 }
 
 /// Cuts a batch into at most `parts` runs of about equal numbers of edges, in order.
@@ -192,8 +229,14 @@ mod tests {
             let sizes: Vec<Sizes> = sizes.into_iter().map(|(atoms, edges)| Sizes { atoms, edges }).collect();
             let order: Vec<usize> = (0..sizes.len()).rev().collect();
             let budget = Budget { graphs, atoms, edges };
-            let batches = pack(&order, &sizes, budget);
-            prop_assert_eq!(batches.concat(), order);
+            let packed = pack(order.clone(), &sizes, budget);
+            let batches: Vec<&[usize]> = packed.iter().collect();
+            prop_assert_eq!(batches.concat(), order.clone());
+            prop_assert_eq!((packed.len(), packed.is_empty()), (batches.len(), order.is_empty()));
+            prop_assert_eq!(packed.get(batches.len()), None);
+            if batches.len() > 2 {
+                prop_assert_eq!(packed.get_run(1..3).unwrap(), batches[1..3].concat());
+            }
             for batch in &batches {
                 let total = batch.iter().fold(Sizes::default(), |sum, &k| Sizes {
                     atoms: sum.atoms + sizes[k].atoms,
@@ -205,7 +248,7 @@ mod tests {
             // Greedy: no batch could have taken the first graph of the next one.
             for pair in batches.windows(2) {
                 let mut total = sizes[pair[1][0]];
-                for &k in &pair[0] {
+                for &k in pair[0] {
                     total.atoms += sizes[k].atoms;
                     total.edges += sizes[k].edges;
                 }

@@ -155,10 +155,10 @@ fn predict_raw<B: ModelBackend>(
     mut found: impl FnMut(Predicted, SampleLabels) -> Result<()>,
 ) -> Result<()> {
     let Pass { dataset, members, budget, workers, device } = pass;
-    let batches = pack(members, &dataset.sizes, *budget);
+    let batches = pack(members.clone(), &dataset.sizes, *budget);
     let (steps, source) = (0..batches.len(), Arc::clone(dataset));
     let make = move |step: usize| -> Result<Labelled> {
-        let members = &batches[step];
+        let members = batches.get(step).unwrap_or_default();
         let samples = members.iter().map(|&index| source.sample(index)).collect::<Result<_>>()?;
         Ok(Labelled::new(&source, members, samples))
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use isograd_data::{pack, share};
+use isograd_data::{Batches, pack, share};
 use isograd_equivariance::{Report, Settings};
 use isograd_models::Registry;
 use isograd_tasks::{BySource, ModelInfo, Tally};
@@ -54,9 +54,9 @@ fn over_validation<B: Backend>(
     let dataset = prepared.validation.clone();
     let all: Vec<usize> = (0..dataset.len()).collect();
     let shared = share(&all, &dataset.sizes, ranks.comm.size());
-    let batches: Vec<_> = shared.iter().map(|own| pack(own, &dataset.sizes, train.budget())).collect();
-    let steps = 0..batches.iter().map(Vec::len).max().unwrap_or(0);
-    let shares = move |step: usize| batches.iter().map(|own| own.get(step).cloned().unwrap_or_default()).collect();
+    let batches: Vec<Batches> = shared.into_iter().map(|own| pack(own, &dataset.sizes, train.budget())).collect();
+    let steps = 0..batches.iter().map(Batches::len).max().unwrap_or(0);
+    let shares = move |step: usize| batches.iter().map(|own| own.get(step).unwrap_or_default().to_vec()).collect();
     let walk = Walk { dataset, held: resident.validation(), shares: Arc::new(shares), steps };
     let assemble = |dataset: &Dataset, own: &[usize], samples: Vec<Sample>| {
         (!own.is_empty()).then(|| Labelled::new(dataset, own, samples))

@@ -29,6 +29,8 @@ pub struct MemoryWorkload {
     pub accumulate: u64,
     /// Batches that wait in host memory.
     pub waiting: u64,
+    /// Bytes of the order of an epoch, and of where its batches end.
+    pub order: u64,
     /// How weights are changed.
     pub optimizer: OptimizerKind,
     /// Whether weights are averaged.
@@ -75,6 +77,9 @@ impl MemoryPlan {
 const HOST_EDGE: u64 = 32;
 const HOST_ATOM: u64 = 28;
 
+/// Bytes of a sample in the order of an epoch.
+const PLACE: usize = size_of::<usize>();
+
 impl MemoryWorkload {
     /// One step on one rank, of one batch in one part, without averages.
     pub fn of_step(model: Model, batch: GraphSizes, profile: Profile) -> Self {
@@ -87,6 +92,7 @@ impl MemoryWorkload {
             parts: 1,
             accumulate: 1,
             waiting: 0,
+            order: 0,
             optimizer: OptimizerKind::Adamw,
             average: false,
             ranks: 1,
@@ -115,14 +121,15 @@ impl MemoryWorkload {
     pub fn of_data(config: &Config, prepared: &Prepared, profile: Profile) -> Self {
         let sizes = &prepared.training.sizes;
         let order = prepared.mixture.order(config.train.seed, 0);
-        let shape = |members: Vec<usize>| GraphSizes {
+        let shape = |members: &[usize]| GraphSizes {
             graphs: members.len() as u64,
             nodes: members.iter().map(|&k| sizes[k].atoms as u64).sum(),
             edges: members.iter().map(|&k| sizes[k].edges as u64).sum(),
         };
-        let batches = pack(&order, sizes, config.train.budget()).into_iter().map(shape);
-        let largest = batches.max_by_key(|shape| shape.edges).unwrap_or_default();
-        Self::new(config, prepared.model.clone(), largest, profile)
+        let batches = pack(order, sizes, config.train.budget());
+        let largest = batches.iter().map(shape).max_by_key(|shape| shape.edges).unwrap_or_default();
+        let order = (PLACE * (sizes.len() + batches.len())) as u64;
+        Self { order, ..Self::new(config, prepared.model.clone(), largest, profile) }
     }
 
     /// Number of scalars in the model.
@@ -265,7 +272,8 @@ impl MemoryWorkload {
     fn host_bytes(&self) -> u64 {
         let Profile::Cpu { .. } = self.profile else { return 0 };
         let GraphSizes { nodes, edges, .. } = self.batch;
-        (self.accumulate + self.waiting) * (HOST_EDGE * edges + HOST_ATOM * nodes).div_ceil(self.ranks)
+        let batch = (HOST_EDGE * edges + HOST_ATOM * nodes).div_ceil(self.ranks);
+        (self.accumulate + self.waiting) * batch + self.order
     }
 }
 

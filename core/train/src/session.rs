@@ -153,15 +153,14 @@ impl<'a, B: Backend> Session<'a, B> {
         let train = &self.job.config.train;
         let dataset = self.job.prepared.training.clone();
         let order = self.job.prepared.mixture.order(train.seed, self.state.epoch);
-        let batches = pack(&order, &dataset.sizes, train.budget());
+        let batches = Arc::new(pack(order, &dataset.sizes, train.budget()));
         let count = batches.len();
-        let batches = Arc::new(batches);
         let (ranks, parts) = (self.job.ranks.comm.size(), train.parts);
         let (members, sizes) = (batches.clone(), dataset.clone());
         let walk = Walk {
             dataset,
             held: self.job.resident.training(),
-            shares: Arc::new(move |batch| share(&members[batch], &sizes.sizes, ranks)),
+            shares: Arc::new(move |batch| share(members.get(batch).unwrap_or_default(), &sizes.sizes, ranks)),
             steps: self.state.batch..count,
         };
         let assemble = move |dataset: &Dataset, own: &[usize], samples: Vec<Sample>| -> Vec<Batch> {
@@ -179,9 +178,10 @@ impl<'a, B: Backend> Session<'a, B> {
             }
             self.state.waited += feed.waited() - waited;
             waited = feed.waited();
-            let members = batches[self.state.batch..][..taken.len()].concat();
-            self.state.batch += taken.len();
-            self.step(&members, &taken, count)?;
+            let next = self.state.batch + taken.len();
+            let members = batches.get_run(self.state.batch..next).unwrap_or_default();
+            self.state.batch = next;
+            self.step(members, &taken, count)?;
             let progress = self.report_progress(count);
             observer.event(Event::Step(&progress));
             if self.state.step.is_multiple_of(self.job.config.run.log_every) {
