@@ -1,7 +1,7 @@
 //! The neighbour list: every pair of atoms, or of an atom and an image, closer than the cutoff.
 //!
 //! Atoms are sorted into bins at least as wide as the cutoff where the cell allows it, so that the
-//! work is linear in the number of atoms. In a cell smaller than the cutoff there is one bin, and
+//! work is linear in the number of atoms, also where some are far from all others. In a cell smaller than the cutoff there is one bin, and
 //! the search walks over as many of its images as the cutoff reaches. Distances are compared in
 //! f64, and an atom pair at exactly the cutoff is left out, as ASE does.
 
@@ -194,7 +194,14 @@ impl Bins {
             fractions.push(fraction);
         }
 
-        let (lowest, spans) = extents(&fractions, geometry.periodic);
+        let (mut lowest, mut spans) = extents(&fractions, geometry.periodic);
+        let full: f64 = (0..3).map(|k| (spans[k] * heights[k] / cutoff).max(1.0)).product();
+        if full > (8 * atoms) as f64 {
+            for k in (0..3).filter(|&k| !geometry.periodic[k]) {
+                close_gaps(&mut fractions, k, 2.0 * cutoff / heights[k]);
+            }
+            (lowest, spans) = extents(&fractions, geometry.periodic);
+        }
         let most = ((4 * atoms) as f64).cbrt().ceil().max(1.0) * 4.0;
         let mut counts = [1i64; 3];
         let mut reach = [0i64; 3];
@@ -298,6 +305,21 @@ fn extents(fractions: &[Vector3<f64>], periodic: [bool; 3]) -> ([f64; 3], [f64; 
     (lowest, spans)
 }
 
+/// Moves atoms together along a direction until no gap between two that follow each other is wider than `most`. What is nearer
+/// stays as it is, so that atoms far from all others make no bin wider.
+fn close_gaps(fractions: &mut [Vector3<f64>], k: usize, most: f64) {
+    let mut order: Vec<usize> = (0..fractions.len()).collect();
+    order.sort_unstable_by(|&a, &b| fractions[a][k].total_cmp(&fractions[b][k]));
+    let mut closed = 0.0;
+    let mut last = order.first().map_or(0.0, |&first| fractions[first][k]);
+    for index in order {
+        let own = fractions[index][k];
+        closed += (own - last - most).max(0.0);
+        last = own;
+        fractions[index][k] = own - closed;
+    }
+}
+
 /// A counting sort of the atoms by bin: CSR offsets and members.
 fn sort_into_bins(places: &[[i64; 3]], counts: [i64; 3]) -> (Vec<usize>, Vec<u32>) {
     let bin = |place: &[i64; 3]| ((place[0] * counts[1] + place[1]) * counts[2] + place[2]) as usize;
@@ -341,6 +363,22 @@ mod tests {
         let geometry = Geometry { positions: vec![[0.0; 3], [2.0, 0.0, 0.0]], ..Default::default() };
         assert!(neighbour_list(&geometry, 2.0).unwrap().is_empty());
         assert_eq!(neighbour_list(&geometry, 2.0 + 1e-9).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn atoms_far_from_all_others_make_no_bin_full() {
+        let place = |k: usize| [k % 20, k / 20 % 20, k / 400].map(|x| 2.1 * x as f64);
+        let mut positions: Vec<[f64; 3]> = (0..8000).map(place).collect();
+        let cluster = Geometry { positions: positions.clone(), ..Default::default() };
+        let expected = neighbour_list(&cluster, 5.0).unwrap();
+        positions.extend([[1e4, 0.0, 0.0], [-3e8, 7e5, 2.0], [-3e8, 7e5, 4.0]]);
+        let geometry = Geometry { positions, ..Default::default() };
+        let bins = Bins::new(&geometry, 5.0).unwrap();
+        let fullest = bins.starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(fullest <= 64, "{fullest} atoms in a bin");
+        let found = neighbour_list(&geometry, 5.0).unwrap();
+        assert_eq!(found.senders[..expected.len()], expected.senders);
+        assert_eq!(found.senders[expected.len()..], [8002, 8001]);
     }
 
     #[test]

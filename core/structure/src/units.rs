@@ -24,6 +24,9 @@ pub enum EnergyUnit {
     /// Hartree.
     #[serde(rename = "Hartree", alias = "hartree", alias = "Ha")]
     Hartree,
+    /// Rydberg, half a Hartree.
+    #[serde(rename = "Ry", alias = "Rydberg", alias = "rydberg")]
+    Rydberg,
     /// Kilocalorie (thermochemical) per mole.
     #[serde(rename = "kcal/mol")]
     KilocaloriePerMole,
@@ -37,14 +40,21 @@ pub enum EnergyUnit {
 
 impl EnergyUnit {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ElectronVolt, Self::Hartree, Self::KilocaloriePerMole, Self::KilojoulePerMole, Self::MilliElectronVolt];
+    pub const ALL: [Self; 6] = [
+        Self::ElectronVolt,
+        Self::Hartree,
+        Self::Rydberg,
+        Self::KilocaloriePerMole,
+        Self::KilojoulePerMole,
+        Self::MilliElectronVolt,
+    ];
 
     /// Its name in a config.
     pub fn name(self) -> &'static str {
         match self {
             Self::ElectronVolt => "eV",
             Self::Hartree => "Hartree",
+            Self::Rydberg => "Ry",
             Self::KilocaloriePerMole => "kcal/mol",
             Self::KilojoulePerMole => "kJ/mol",
             Self::MilliElectronVolt => "meV",
@@ -57,6 +67,7 @@ impl EnergyUnit {
             Self::ElectronVolt => 1.0,
             Self::MilliElectronVolt => 1e-3,
             Self::Hartree => HARTREE,
+            Self::Rydberg => HARTREE / 2.0,
             Self::KilocaloriePerMole => 4184.0 / AVOGADRO * JOULE_IN_EV,
             Self::KilojoulePerMole => 1000.0 / AVOGADRO * JOULE_IN_EV,
         }
@@ -161,6 +172,9 @@ pub enum StressUnit {
     #[default]
     #[serde(rename = "eV/angstrom^3", alias = "eV/A^3")]
     ElectronVoltPerCubicAngstrom,
+    /// Bar.
+    #[serde(rename = "bar")]
+    Bar,
     /// Kilobar.
     #[serde(rename = "kbar")]
     Kilobar,
@@ -171,12 +185,13 @@ pub enum StressUnit {
 
 impl StressUnit {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ElectronVoltPerCubicAngstrom, Self::Kilobar, Self::Gigapascal];
+    pub const ALL: [Self; 4] = [Self::ElectronVoltPerCubicAngstrom, Self::Bar, Self::Kilobar, Self::Gigapascal];
 
     /// Its name in a config.
     pub fn name(self) -> &'static str {
         match self {
             Self::ElectronVoltPerCubicAngstrom => "eV/angstrom^3",
+            Self::Bar => "bar",
             Self::Kilobar => "kbar",
             Self::Gigapascal => "GPa",
         }
@@ -187,6 +202,7 @@ impl StressUnit {
         let pascal = JOULE_IN_EV * 1e-30;
         match self {
             Self::ElectronVoltPerCubicAngstrom => 1.0,
+            Self::Bar => 1e5 * pascal,
             Self::Kilobar => 1e8 * pascal,
             Self::Gigapascal => 1e9 * pascal,
         }
@@ -259,6 +275,8 @@ mod tests {
         assert_relative_eq!(EnergyUnit::KilocaloriePerMole.in_ev(), 0.043_364_104, max_relative = 1e-7);
         assert_relative_eq!(EnergyUnit::KilojoulePerMole.in_ev(), 0.010_364_27, max_relative = 1e-6);
         assert_relative_eq!(StressUnit::Kilobar.in_ev_per_cubic_angstrom(), 6.241_509_1e-4, max_relative = 1e-7);
+        assert_relative_eq!(StressUnit::Bar.in_ev_per_cubic_angstrom(), 6.241_509_1e-7, max_relative = 1e-7);
+        assert_relative_eq!(EnergyUnit::Rydberg.in_ev(), 13.605_693_123, max_relative = 1e-10);
         let atomic = Units { energy: EnergyUnit::Hartree, length: LengthUnit::Bohr, ..Default::default() };
         assert_relative_eq!(atomic.force_factor(), 51.422_067, max_relative = 1e-7);
         let mixed = Units { force: Some("Hartree/bohr".parse().unwrap()), ..Default::default() };
