@@ -11,6 +11,12 @@ use crate::epoch_order;
 /// A stream number of the order's generator that no epoch reaches: the split's own.
 const SPLIT_STREAM: usize = usize::MAX;
 
+/// The share that may be held out where groups are large, however small the share that was asked for.
+const MOST_OF_GROUPS: f64 = 0.34;
+
+/// How many times the share that was asked for may be held out where a smaller one is possible.
+const MOST_BEYOND: f64 = 1.5;
+
 /// What stays on one side of the train/validation split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -43,12 +49,13 @@ impl From<SplitBy> for String {
     }
 }
 
-/// Holds out whole groups until a share of `validation_fraction` of the structures is reached: the part to train
-/// on and the part held out, each in the order given. The order in which groups are taken depends on `seed`
-/// and on `source`, the number of the data source, alone. At least one group stays on either side.
+/// Holds out whole groups, about a share of `validation_fraction` of the structures: the part to train on and the part held
+/// out, each in the order given. Groups are gone through in an order that depends on `seed` and on `source`, the number of the
+/// data source, alone, until the share is reached; those that are far too large are passed over. At least one group stays on either
+/// side.
 ///
 /// # Errors
-/// A sentence about what is missing: a second group, or the comment key that groups are told by.
+/// A sentence about what is missing: a second group, groups that are small enough, or the comment key that they are told by.
 pub fn split<T: AsRef<Structure>>(
     structures: Vec<T>,
     by: &SplitBy,
@@ -113,15 +120,34 @@ pub(crate) fn held_out<G: Eq + Hash>(
         sizes[group] += 1;
     }
     let target = (validation_fraction * count as f64).round().max(1.0) as usize;
+    let order = epoch_order(seed.wrapping_add(source as u64), SPLIT_STREAM, groups);
     let mut chosen = vec![false; groups];
     let (mut structures, mut taken) = (0, 0);
-    for group in epoch_order(seed.wrapping_add(source as u64), SPLIT_STREAM, groups) {
+    for &group in &order {
         if structures >= target || taken + 1 == groups {
             break;
         }
-        structures += sizes[group];
-        taken += 1;
-        chosen[group] = true;
+        // What would hold out far more than was asked for is passed over.
+        let with = structures + sizes[group];
+        if with as f64 <= MOST_BEYOND * target as f64 {
+            structures = with;
+            taken += 1;
+            chosen[group] = true;
+        }
+    }
+    if let Some(&smallest) = order.iter().min_by_key(|&&group| sizes[group]).filter(|_| taken == 0) {
+        structures = sizes[smallest];
+        chosen[smallest] = true;
+    }
+    let share = structures as f64 / count as f64;
+    let is_far = 3.0 * share < validation_fraction || share > (2.0 * validation_fraction).max(MOST_OF_GROUPS);
+    if is_far && *by != SplitBy::Frame {
+        let by = String::from(by.clone());
+        let largest = sizes.iter().max().copied().unwrap_or_default();
+        return Err(format!(
+            "data.validation_fraction = {validation_fraction} cannot be held out in whole groups (data.split_by = \"{by}\"): the \
+             largest of {groups} has {largest} of {count} frames, and the nearest share is {share:.2}; set that, or split by frame"
+        ));
     }
     Ok(group_of.into_iter().map(|group| chosen[group]).collect())
 }
@@ -146,6 +172,24 @@ mod tests {
         assert!(names(&training).is_disjoint(&names(&validation)));
         let (_, other) = split(structures(&groups), &by, 0.1, 1, 0).unwrap();
         assert_ne!(names(&validation), names(&other));
+    }
+
+    #[test]
+    fn groups_of_any_sizes_give_about_the_share() {
+        let groups: Vec<usize> = (0..210).map(|k| if k < 190 { 0 } else { k / 10 }).collect();
+        let by = SplitBy::Key("m".into());
+        for seed in 0..20 {
+            let (training, validation) = split(structures(&groups), &by, 0.1, seed, 0).unwrap();
+            assert_eq!((training.len(), validation.len()), (190, 20));
+        }
+        // Where none is small, one of the smallest is held out, as long as that is not far off.
+        let (_, validation) = split(structures(&[0, 0, 0, 1, 1, 2, 2, 2]), &by, 0.1, 3, 0).unwrap();
+        assert_eq!(validation.iter().map(|own| own.group.as_deref().unwrap()).collect::<Vec<_>>(), ["1", "1"]);
+        let message = split(structures(&[0, 0, 0, 1, 1, 1]), &by, 0.1, 0, 0).unwrap_err();
+        assert!(message.contains("the nearest share is 0.50"), "{message}");
+        let groups: Vec<usize> = (0..200).map(|k| usize::from(k < 10)).collect();
+        let message = split(structures(&groups), &by, 0.3, 0, 0).unwrap_err();
+        assert!(message.contains("the largest of 2 has 190 of 200 frames, and the nearest share is 0.05"), "{message}");
     }
 
     #[test]
