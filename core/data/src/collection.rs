@@ -250,6 +250,21 @@ impl Collection {
         }
     }
 
+    /// The graphs, in their order, of whose elements `keeps` says yes.
+    #[must_use]
+    pub fn with_elements(self, keeps: impl Fn(&[Element]) -> bool) -> Self {
+        let kept: Vec<bool> = (0..self.len()).map(|index| keeps(self.elements_of(index))).collect();
+        match self {
+            Self::Memory(structures) => {
+                Self::Memory(structures.into_iter().zip(kept).filter_map(|(own, kept)| kept.then_some(own)).collect())
+            }
+            Self::Stored(stored) => {
+                let graphs = stored.graphs.iter().zip(kept).filter_map(|(&own, kept)| kept.then_some(own)).collect();
+                Self::Stored(stored.with_graphs(graphs))
+            }
+        }
+    }
+
     /// The part to train on and the part held out, as [`split`](fn@split) has it.
     ///
     /// # Errors
@@ -303,6 +318,19 @@ mod tests {
 
     fn energies(collection: &Collection) -> Vec<usize> {
         (0..collection.len()).filter_map(|index| collection.energy(index)).map(|energy| energy as usize).collect()
+    }
+
+    #[test]
+    fn graphs_are_kept_by_their_elements() {
+        let element = |symbol: &str| symbol.parse::<Element>().unwrap();
+        let mut structures = match collection(4) {
+            Collection::Memory(structures) => structures,
+            Collection::Stored(_) => Vec::new(),
+        };
+        structures[1].structure.elements = vec![element("N")];
+        structures[3].structure.elements = vec![element("H"), element("N")];
+        let kept = Collection::Memory(structures).with_elements(|elements| !elements.contains(&element("N")));
+        assert_eq!(energies(&kept), [0, 2]);
     }
 
     #[test]

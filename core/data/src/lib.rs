@@ -39,6 +39,7 @@ mod sampler;
 mod source;
 mod split;
 pub mod store;
+mod suggest;
 
 pub use batch::{HeadRange, HostBatch, HostEdges, HostGraph, batch_order};
 pub use bytes::{from_bytes, to_bytes};
@@ -53,3 +54,4 @@ pub use references::{Fit, ReferenceSums, References, fit_references};
 pub use sampler::{Batches, Budget, Measured, Place, Sizes, cut, epoch_order, pack, share};
 pub use source::{ColumnKey, Keys, Source};
 pub use split::{SplitBy, split};
+pub use suggest::{suggest_keys, unread_states};

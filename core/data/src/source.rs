@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use isograd_structure::{Cell, Element, Geometry, Structure, Units};
 use serde::{Deserialize, Serialize};
 
-use crate::formats::{Data, Formats, Frame, Frames, Input};
+use crate::formats::{self, Column, Data, Formats, Frame, Frames, Input};
 use crate::store::{self, PackOptions, Packing};
 use crate::{Error, Result};
 
@@ -204,19 +204,48 @@ fn vectors(frame: &Frame, name: &str) -> Result<Option<Vec<[f64; 3]>>, String> {
         .transpose()
 }
 
+/// Columns that may say what the atoms are, the first that is there says it.
+const ELEMENTS: [&str; 5] = ["species", "element", "symbols", "Z", "numbers"];
+
 fn elements(frame: &Frame) -> Result<Vec<Element>, String> {
-    let column = ["species", "element", "symbols", "Z", "numbers"].iter().find_map(|name| frame.column(name));
-    let column = column.ok_or("no column `species` (or `Z`) with the elements")?;
-    match &column.data {
-        Data::Text(symbols) if column.width == 1 => symbols.iter().map(|symbol| symbol.parse()).collect(),
-        Data::Integer(numbers) if column.width == 1 => numbers
-            .iter()
-            .map(|&number| {
-                Element::from_number(number).ok_or_else(|| format!("{number} is no atomic number (1 to 118)"))
-            })
-            .collect(),
-        _ => Err(format!("column `{}`: expected one symbol or atomic number per atom", column.name)),
+    let mut columns = ELEMENTS.iter().filter_map(|name| frame.column(name));
+    let first = columns.next().ok_or("no column `species` (or `Z`) with the elements")?;
+    let expected = || format!("column `{}`: expected one symbol or atomic number per atom", first.name);
+    let elements = elements_of(first).ok_or_else(expected)??;
+    for other in columns {
+        // What is no element at all says something else.
+        let Some(Ok(others)) = elements_of(other) else { continue };
+        if let Some(atom) = elements.iter().zip(&others).position(|(own, other)| own != other) {
+            return Err(format!(
+                "atom {atom} (from 0) is {} in the column `{}` and {} in the column `{}`; remove the wrong one",
+                elements[atom].symbol(),
+                first.name,
+                others[atom].symbol(),
+                other.name
+            ));
+        }
     }
+    Ok(elements)
+}
+
+/// The elements that a column names; `None` of a column that cannot name any.
+fn elements_of(column: &Column) -> Option<Result<Vec<Element>, String>> {
+    match &column.data {
+        Data::Text(symbols) if column.width == 1 => Some(symbols.iter().map(|symbol| element(symbol)).collect()),
+        Data::Integer(numbers) if column.width == 1 => Some(formats::elements_of(numbers.iter().copied())),
+        _ => None,
+    }
+}
+
+/// The element of a symbol, also in capitals; deuterium and tritium are hydrogen.
+fn element(symbol: &str) -> Result<Element, String> {
+    symbol.parse().or_else(|message| {
+        let spelled = match symbol {
+            "D" | "T" => "H".to_owned(),
+            _ => symbol.chars().take(1).chain(symbol.to_ascii_lowercase().chars().skip(1)).collect(),
+        };
+        spelled.parse().map_err(|_: String| message)
+    })
 }
 
 fn cell(frame: &Frame) -> Result<Option<[[f64; 3]; 3]>, String> {
@@ -318,6 +347,23 @@ mod tests {
         let columns = vec![column("species", true)];
         let message = one(&Source { columns, ..Source::default() }, text).unwrap_err().to_string();
         assert!(message.contains("column `species`: expected numbers"), "{message}");
+    }
+
+    #[test]
+    fn elements_as_people_write_them() {
+        let symbols = |text: &str| {
+            let found = one(&Source::default(), text).map_err(|error| error.to_string())?;
+            Ok::<_, String>(found.elements.into_iter().map(Element::symbol).collect::<Vec<_>>())
+        };
+        assert_eq!(symbols("4\n\nMG 0 0 0\nCL 0 0 3\nD 0 3 0\nT 3 0 0\n").unwrap(), ["Mg", "Cl", "H", "H"]);
+        assert!(symbols("1\n\nCG 0 0 0\n").unwrap_err().contains("`CG` is not the symbol of an element"));
+        let two =
+            |z: [i64; 2]| format!("2\nProperties=species:S:1:pos:R:3:Z:I:1\nC 0 0 0 {}\nN 0 0 2 {}\n", z[0], z[1]);
+        assert_eq!(symbols(&two([6, 7])).unwrap(), ["C", "N"]);
+        let message = symbols(&two([6, 8])).unwrap_err();
+        assert!(message.contains("atom 1 (from 0) is N in the column `species` and O in the column `Z`"), "{message}");
+        // Numbers that no element has say something else.
+        assert_eq!(symbols(&two([0, 1])).unwrap(), ["C", "N"]);
     }
 
     #[test]

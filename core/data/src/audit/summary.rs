@@ -74,6 +74,12 @@ pub struct Summary {
     /// Where the first frame of each fault is.
     #[serde(skip)]
     pub first: BTreeMap<Fault, String>,
+    /// What looks like labels under other names than those that were looked for, where one kind was not there at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_names: Option<String>,
+    /// Keys that tell structures apart and are not read, where the first frame has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// Files in the folders that were named which hold no structures, and were not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored_files: Vec<PathBuf>,
@@ -176,6 +182,15 @@ impl Summary {
         if self.frames == 0 {
             return Err("there is not a single frame in its files".into());
         }
+        if self.faults.get(&Fault::NoLabels) == Some(&self.frames)
+            && let Some(names) = &self.other_names
+        {
+            return Err(format!("no frame has a label under the names that are looked for: {names}"));
+        }
+        let with_names = |message: &str| match &self.other_names {
+            Some(names) => format!("{message} ({names})"),
+            None => message.to_owned(),
+        };
         let missing = |key: &String| {
             format!("no frame has `{key}`; name its comment key, or its column of atoms, with `key` in [task]")
         };
@@ -200,21 +215,22 @@ impl Summary {
             return Err("not a single frame is left after filtering".into());
         }
         if needs_forces && self.with_forces == 0 {
-            return Err("no frame has forces; name their column with `keys.forces`, or train on energies alone with \
-                        `loss.force_weight = 0`"
-                .into());
+            return Err(with_names(
+                "no frame has forces; name their column with `keys.forces`, or train on energies alone with \
+                 `loss.force_weight = 0`",
+            ));
         }
         if needs_energies && self.with_energy == 0 {
-            return Err("no frame has an energy; name its key with `keys.energy`, or train on forces alone with \
-                        `loss.energy_weight = 0`"
-                .into());
+            return Err(with_names(
+                "no frame has an energy; name its key with `keys.energy`, or train on forces alone with \
+                 `loss.energy_weight = 0`",
+            ));
         }
         if needs.stresses && self.with_stress == 0 {
-            return Err(
+            return Err(with_names(
                 "no frame has a stress; name its key with `keys.stress` or `keys.virial`, or train without it with \
-                        `loss.stress_weight = 0`"
-                    .into(),
-            );
+                 `loss.stress_weight = 0`",
+            ));
         }
         if let Some(key) = needs.columns.iter().find(|key| !self.with_columns.contains_key(*key)) {
             return Err(missing(key));
@@ -236,6 +252,7 @@ impl Summary {
             let (count, first) = (self.ignored_files.len(), first.display());
             out.push(format!("{count} files in folders hold no structures and were not read (first: {first})"));
         }
+        out.extend(self.other_names.iter().chain(&self.unread).cloned());
         for (fault, count) in &self.faults {
             out.push(format!("{count} frames {} were left out (first: {})", fault.words(), self.first[fault]));
         }

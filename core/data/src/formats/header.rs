@@ -52,7 +52,7 @@ impl Value {
     pub fn numbers(&self) -> Option<Vec<f64>> {
         match self {
             Self::Numbers(numbers) => Some(numbers.clone()),
-            Self::Text(text) => split_array(text).map(|word| word.parse().ok()).collect(),
+            Self::Text(text) => split_array(text).map(parse_number).collect(),
             Self::Flag => None,
         }
     }
@@ -62,7 +62,7 @@ impl Value {
         self.numbers().filter(|numbers| numbers.len() == 1).map(|numbers| numbers[0])
     }
 
-    /// All booleans in the value: `T`, `True`, `true`, `1` and their opposites.
+    /// All booleans in the value: `T`, `true`, `.true.` in any case, `1`, and their opposites.
     pub fn booleans(&self) -> Option<Vec<bool>> {
         split_array(&self.text()).map(parse_boolean).collect()
     }
@@ -75,11 +75,20 @@ fn split_array(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}')).filter(|word| !word.is_empty())
 }
 
-/// `T`, `True`, `true`, `1` or their opposites.
+/// A number; its exponent may follow a `D`, as Fortran writes it in double precision.
+pub(super) fn parse_number(word: &str) -> Option<f64> {
+    word.parse().ok().or_else(|| {
+        let (mantissa, exponent) = word.split_once(['d', 'D'])?;
+        let is_number = mantissa.ends_with(|c: char| c.is_ascii_digit() || c == '.');
+        is_number.then(|| format!("{mantissa}e{exponent}").parse().ok())?
+    })
+}
+
+/// `T`, `true`, `.true.` in any case, `1`, or their opposites.
 pub(super) fn parse_boolean(word: &str) -> Option<bool> {
-    match word {
-        "T" | "True" | "TRUE" | "true" | "1" => Some(true),
-        "F" | "False" | "FALSE" | "false" | "0" => Some(false),
+    match word.to_ascii_lowercase().as_str() {
+        "t" | "true" | ".true." | "1" => Some(true),
+        "f" | "false" | ".false." | "0" => Some(false),
         _ => None,
     }
 }
@@ -115,6 +124,13 @@ impl Header {
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let position = self.0.iter().position(|(name, _)| name == key)?;
         Some(self.0.remove(position).1)
+    }
+
+    /// Gives the first key that `is` says yes to another name.
+    pub(super) fn rename(&mut self, is: impl Fn(&str) -> bool, name: &str) {
+        if let Some((key, _)) = self.0.iter_mut().find(|(key, _)| is(key)) {
+            name.clone_into(key);
+        }
     }
 
     /// All pairs, in order.

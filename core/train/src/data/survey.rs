@@ -1,12 +1,12 @@
 //! Reading sources: every frame is inspected once, and its edges are counted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use isograd_data::audit::{Limits, Summary, inspect};
-use isograd_data::formats::{Formats, Inputs};
+use isograd_data::formats::{Formats, Frame, Inputs};
 use isograd_data::store::Store;
-use isograd_data::{Collection, Keys, Measured, Place, Sizes, Source, Stored};
+use isograd_data::{Collection, Keys, Measured, Place, Sizes, Source, Stored, suggest_keys, unread_states};
 use isograd_structure::{Structure, Units};
 use rayon::prelude::*;
 
@@ -48,7 +48,19 @@ pub fn survey<P: AsRef<Path>>(
             kept.extend(audit(chunk, limits, cutoff, &mut summary, &place));
         }
     }
+    if let Some(first) = first_frame(formats, &found)? {
+        summary.unread = unread_states(&first, &source.columns);
+        if summary.with_energy == 0 || summary.with_forces == 0 {
+            summary.other_names = suggest_keys(&first, &source.keys);
+        }
+    }
     Ok((Collection::Memory(kept), summary))
+}
+
+/// The first frame of the first file, as the file has it.
+fn first_frame(formats: &Formats, files: &[PathBuf]) -> Result<Option<Frame>> {
+    let Some(file) = files.first() else { return Ok(None) };
+    Ok(formats.open(file)?.next().transpose()?)
 }
 
 fn survey_store(folder: &Path, source: &Source, limits: &Limits, cutoff: f64) -> Result<(Collection, Summary)> {

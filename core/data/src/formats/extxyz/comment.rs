@@ -2,11 +2,31 @@
 
 use crate::formats::{Header, Value};
 
-/// Parses a comment line. A plain-XYZ comment without any `=` gives lone keys.
+/// Parses a comment line. A plain-XYZ comment without any `=` gives lone keys; one that cannot be understood, and has nothing
+/// in it that looks like a pair, gives one lone key.
 ///
 /// # Errors
 /// A sentence about the first quote or bracket that is not closed.
 pub(super) fn parse_comment(line: &str) -> Result<Header, String> {
+    parse_pairs(line).or_else(|message| {
+        if line.split_whitespace().any(has_key) {
+            return Err(message);
+        }
+        let mut header = Header::default();
+        header.set(line.trim(), Value::Flag);
+        Ok(header)
+    })
+}
+
+/// Whether a word begins with a name and `=`.
+fn has_key(word: &str) -> bool {
+    let Some((name, _)) = word.split_once('=') else { return false };
+    let mut characters = name.chars();
+    characters.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && characters.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+fn parse_pairs(line: &str) -> Result<Header, String> {
     let mut header = Header::default();
     let mut rest = line.trim();
     while !rest.is_empty() {
@@ -113,10 +133,17 @@ mod tests {
 
     #[test]
     fn unclosed_quotes_are_an_error() {
-        for line in ["a=\"x", "a={1 2", "a=[[1]", "a='x", "\"a"] {
+        for line in ["a=\"x", "a={1 2", "a=[[1]", "a='x", "\"a b=3", "title \"x energy=1.5"] {
             assert!(parse_comment(line).unwrap_err().contains("not closed"), "{line}");
         }
-        assert!(parse_comment("=3").is_err());
+    }
+
+    #[test]
+    fn a_comment_that_is_no_list_of_keys_is_kept_as_it_is() {
+        for line in ["== step 1 ==", "title \"unfinished", "=3", "a water molecule's \"ground"] {
+            let header = parse_comment(&format!(" {line}\n")).unwrap();
+            assert_eq!(header.iter().collect::<Vec<_>>(), [(line, &Value::Flag)]);
+        }
     }
 
     #[test]

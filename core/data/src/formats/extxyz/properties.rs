@@ -1,6 +1,6 @@
 //! The `Properties` key: which per-atom columns a frame has, and their cells as they are written.
 
-use crate::formats::header::parse_boolean;
+use crate::formats::header::{parse_boolean, parse_number};
 use crate::formats::{Column, Data};
 
 /// The format's one-letter name of a type.
@@ -17,7 +17,7 @@ pub(super) fn letter(data: &Data) -> char {
 pub(super) fn push(data: &mut Data, word: &str) -> Result<(), String> {
     match data {
         Data::Real(cells) => {
-            cells.push(word.parse().map_err(|_| format!("`{word}` is not a number"))?);
+            cells.push(parse_number(word).ok_or_else(|| format!("`{word}` is not a number"))?);
         }
         Data::Integer(cells) => {
             cells.push(word.parse().map_err(|_| format!("`{word}` is not an integer"))?);
