@@ -54,7 +54,8 @@ pub struct Model {
     on: Box<dyn OnDevice>,
     info: Arc<ModelInfo>,
     device: DeviceName,
-    source: usize,
+    /// The source that was chosen.
+    source: Option<usize>,
 }
 
 impl fmt::Debug for Model {
@@ -83,13 +84,21 @@ impl Model {
     }
 
     /// The same model, that predicts as the data source of this name has labels: with its reference energies, and by its
-    /// head. Without this, it is the first source.
+    /// head. A model of several sources predicts no structure without this.
     ///
     /// # Errors
     /// [`Error::Structure`] if there is none of that name.
     pub fn of_source(self, name: &str) -> Result<Self> {
         let (source, _) = self.info.source(Some(name))?;
-        Ok(Self { source, ..self })
+        Ok(Self { source: Some(source), ..self })
+    }
+
+    /// The source that was chosen, or the only one.
+    fn source(&self) -> Result<usize> {
+        match self.source {
+            Some(source) => Ok(source),
+            None => Ok(self.info.source(None)?.0),
+        }
     }
 
     /// What it predicts, of which nodes, from which sources.
@@ -109,6 +118,7 @@ impl Model {
     /// know.
     pub fn check(&self, structure: &Structure) -> Result<()> {
         sound(structure)?;
+        self.info.check_elements(&structure.elements, self.source()?)?;
         self.info.sizes(structure)?;
         Ok(())
     }
@@ -120,7 +130,7 @@ impl Model {
     /// element that the model does not know.
     pub fn predict(&self, structures: &[Structure]) -> Result<Vec<Values>> {
         let measure = |(place, structure): (usize, &Structure)| {
-            let sizes = sound(structure).and_then(|()| Ok(self.info.sizes(structure)?));
+            let sizes = self.check(structure).and_then(|()| Ok(self.info.sizes(structure)?));
             let sizes = sizes.map_err(|error| Error::Structure(format!("structure {place} (from 0): {error}")))?;
             // What is to be predicted is not read.
             let geometry = structure.geometry.clone();
@@ -129,7 +139,8 @@ impl Model {
         };
         let measured: Vec<Measured> = structures.iter().enumerate().map(measure).collect::<Result<_>>()?;
         let graphs = Collection::Memory(measured);
-        let dataset = Dataset::of_structures(vec![Part { graphs, source: self.source, cost: 1.0 }], self.info.clone())?;
+        let part = Part { graphs, source: self.source()?, cost: 1.0 };
+        let dataset = Dataset::of_structures(vec![part], self.info.clone())?;
         self.on.predict(&Arc::new(dataset)).map(|found| self.values(found))
     }
 
@@ -152,9 +163,11 @@ impl Model {
     /// cutoff.
     pub(crate) fn evaluate(&self, structure: &Structure, neighbours: &mut VerletList) -> Result<Vec<Vec<f64>>> {
         sound(structure)?;
+        let source = self.source()?;
+        self.info.check_elements(&structure.elements, source)?;
         let edges = neighbours.list(&structure.geometry)?.into();
-        let mut found = self.on.evaluate(&self.info.graph_with(structure, self.source, edges)?)?;
-        self.info.complete(structure, self.source, &mut found);
+        let mut found = self.on.evaluate(&self.info.graph_with(structure, source, edges)?)?;
+        self.info.complete(structure, source, &mut found);
         Ok(found)
     }
 
@@ -170,7 +183,7 @@ impl Model {
                            model.forces = \"gradient\"";
             return Err(Error::Structure(message.into()));
         }
-        self.on.hessian_product(&self.info.graph(structure, self.source)?, displacements)
+        self.on.hessian_product(&self.info.graph(structure, self.source()?)?, displacements)
     }
 }
 
@@ -193,7 +206,7 @@ impl RunOn for Load<'_> {
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let trained = load_model::<B>(&self.weights, self.registry, &device)?;
         let (info, network) = (trained.info.clone(), Network::new(&trained.model));
-        Ok(Model { on: Box::new(Here::<B> { network, trained, device }), info, device: self.name, source: 0 })
+        Ok(Model { on: Box::new(Here::<B> { network, trained, device }), info, device: self.name, source: None })
     }
 }
 

@@ -80,7 +80,7 @@ impl Potential {
     }
 
     /// The same potential, that predicts as the data source of this name has energies: with its reference energies, and by
-    /// its head. Without this, it is the first source.
+    /// its head. A potential of several sources predicts nothing without this.
     ///
     /// # Errors
     /// [`Error::Structure`] if there is none of that name.

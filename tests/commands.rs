@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Workspace, metrics, skipped};
+use isograd::data::{ColumnKey, Source};
 use serde_json::Value;
 
 const CONFIG: &str = "[model]
@@ -61,6 +62,83 @@ fn train_eval_predict_end_to_end() {
     assert!(error < 1e-3, "{own}");
     let text = std::fs::read_to_string(space.path("out.xyz")).unwrap();
     assert!(text.contains("reference_forces:R:3") && text.contains("system=s0") && text.contains("reference_energy="));
+
+    // What is predicted again has the same labels beside it, once.
+    space.succeed(&["predict", "run", "out.xyz", "-o", "twice.xyz"]);
+    let read = |name: &str| {
+        let columns = vec![
+            ColumnKey { key: "reference_energy".into(), of_nodes: false },
+            ColumnKey { key: "reference_forces".into(), of_nodes: true },
+        ];
+        let frames = Source { columns, ..Source::default() }.read_file(&space.path(name)).unwrap();
+        frames.map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let (once, twice) = (read("out.xyz"), read("twice.xyz"));
+    assert!(once.len() == 200 && once.iter().zip(&twice).all(|(once, twice)| once.columns == twice.columns));
+    assert!(once.iter().all(|own| own.columns.len() == 2));
+
+    // Results of another calculation are not taken for those of this one.
+    let stale = "2\nProperties=species:S:1:pos:R:3:forces:R:3:magmoms:R:1:tag:I:1 energy=-3 free_energy=-3.5 note=mine\n\
+                 H 0 0 0 0 0 1 0.123456789012 1\nH 0 0 0.8 0 0 -1 -1 2\n";
+    std::fs::write(space.path("stale.xyz"), stale).unwrap();
+    let text = space.succeed(&["predict", "run", "stale.xyz", "-o", "-"]);
+    for kept in ["reference_free_energy=-3.5", "reference_magmoms:R:1", "tag:I:1", "note=mine", "0.123456789012"] {
+        assert!(text.contains(kept), "{kept}: {text}");
+    }
+    assert!(!text.contains(" free_energy=") && !text.contains(":magmoms:"), "{text}");
+
+    // Whoever may read the data may read the model.
+    #[cfg(unix)]
+    for name in ["best/model.safetensors", "summary.json"] {
+        let permissions = |path: &str| space.path(path).metadata().unwrap().permissions();
+        assert_eq!(permissions(&format!("run/{name}")), permissions("data.xyz"), "{name}");
+    }
+}
+
+#[test]
+fn training_that_is_too_short_is_warned_of_before_and_after() {
+    let space = Workspace::new(40, CONFIG);
+    let short = ["train", "config.toml", "--set", "train.epochs=1", "--set", "train.learning_rate=1e-9"];
+    let (code, _, said) = space.run(&short);
+    assert_eq!(code, 0, "{said}");
+    let rising = "the learning rate rises for 100 steps, and training has about 5";
+    assert_eq!(said.matches(rising).count(), 2, "{said}");
+    let unlearned = said.contains("nothing was learned");
+    let summary = json(&std::fs::read_to_string(space.path("run/summary.json")).unwrap());
+    let warnings: Vec<&str> = summary["warnings"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(warnings.iter().any(|own| own.contains(rising)), "{warnings:?}");
+    assert_eq!(warnings.iter().any(|own| own.contains("nothing was learned")), unlearned, "{said}");
+    // What is trained long enough is not warned of.
+    let long = space.run(&["train", "config.toml", "--out", "long", "--set", "train.epochs=60"]).2;
+    assert!(!long.contains("learning rate rises") && !long.contains("nothing was learned"), "{long}");
+}
+
+#[test]
+fn elements_that_nothing_was_learned_of_are_refused() {
+    let space = Workspace::new(40, CONFIG);
+    let listed = ["train", "config.toml", "--set", "model.elements=[\"H\", \"C\", \"O\", \"N\"]"];
+    let (code, _, said) = space.run(&[&listed[..], &["--set", "train.epochs=1", "--out", "listed"]].concat());
+    assert!(code == 0 && said.contains("model.elements has N, which no structure has"), "{said}");
+    std::fs::write(space.path("nitrogen.xyz"), "2\nenergy=-3\nN 0 0 0\nH 0 0 1\n").unwrap();
+    for command in [&["predict", "listed", "nitrogen.xyz", "-o", "never.xyz"][..], &["eval", "listed", "nitrogen.xyz"]]
+    {
+        let (code, _, said) = space.run(command);
+        assert!(code == 2 && said.contains("was not trained on N"), "{said}");
+    }
+    assert!(!space.path("never.xyz").exists());
+    // Named with their places, or left out with a count.
+    let mixed = std::fs::read_to_string(space.path("data.xyz")).unwrap() + "2\nenergy=-3\nN 0 0 0\nH 0 0 1\n";
+    std::fs::write(space.path("mixed.xyz"), mixed).unwrap();
+    let (code, _, said) = space.run(&["eval", "listed", "mixed.xyz"]);
+    assert!(code == 2 && said.contains("mixed.xyz: frame 40: the model was not trained on N"), "{said}");
+    let (code, _, said) = space.run(&["eval", "listed", "mixed.xyz", "--skip-unknown"]);
+    assert!(code == 0 && said.contains("1 of 41 left out for their elements"), "{said}");
+    let (code, text, said) = space.run(&["predict", "listed", "mixed.xyz", "-o", "-", "--skip-unknown"]);
+    assert!(code == 0 && said.contains("(first: frame 40)") && text.matches(" energy=").count() == 40, "{said}");
+    let some = ["train", "config.toml", "--out", "none", "--set", "data.references={ H = -1.0, O = -3.0 }"];
+    let (code, _, said) = space.run(&some);
+    assert!(code == 2 && said.contains("`references` has none of C"), "{said}");
+    assert!(!space.path("none").exists());
 }
 
 #[test]
@@ -100,6 +178,7 @@ fn wrong_input_is_one_message_and_exit_code_2() {
     bad("far.xyz", "1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=1\nXe 0 0 0 1 1 1\n");
     bad("empty.xyz", "0\n\n");
     bad("noforces.xyz", "2\nenergy=-1\nH 0 0 0\nH 1 0 0\n2\nenergy=-1\nH 0 0 0\nH 1.1 0 0\n");
+    bad("others.xyz", "1\nProperties=species:S:1:pos:R:3:dft_forces:R:3 dft_energy=-1\nH 0 0 0 1 0 0\n");
     bad("overlap.xyz", "2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1\nH 0 0 0 1 0 0\nH 0.1 0 0 -1 0 0\n");
     bad("typo.toml", "[data]\nfiles = [\"data.xyz\"]\n[train]\nepoch = 3\n");
     space.succeed(&["train", "config.toml", "--set", "train.epochs=1"]);
@@ -111,6 +190,7 @@ fn wrong_input_is_one_message_and_exit_code_2() {
         (set("data.files=[\"nowhere.xyz\"]"), vec!["nowhere.xyz"]),
         (set("data.files=[\"cut.xyz\"]"), vec!["cut.xyz:4: frame 0", "ends after 1 of 2 atoms"]),
         (set("data.files=[\"noforces.xyz\"]"), vec!["no frame has forces", "keys.forces"]),
+        (set("data.files=[\"others.xyz\"]"), vec!["set keys = { energy = \"dft_energy\", forces = \"dft_forces\" }"]),
         (set("data.files=[\"overlap.xyz\"]"), vec!["overlapping atoms", "overlap.xyz: frame 0", "filter"]),
         (set("data.split_by=nokey"), vec!["nokey"]),
         (set("train.over_budget=error train.batch_atoms=1"), vec!["over_budget"]),
@@ -201,6 +281,12 @@ out = \"two\"
     let (code, _, message) = space.run(&["predict", "two", "data.xyz", "-o", "p.xyz", "--source", "third"]);
     assert_eq!(code, 2);
     assert!(message.contains("first, second"), "{message}");
+    for command in [&["predict", "two", "data.xyz", "-o", "q.xyz"][..], &["eval", "two", "data.xyz"]] {
+        let (code, _, message) = space.run(command);
+        assert!(code == 2 && message.contains("--source: is left out"), "{message}");
+        assert!(message.contains("several sources: first, second"), "{message}");
+    }
+    assert!(!space.path("q.xyz").exists());
 }
 
 #[test]

@@ -124,6 +124,34 @@ fn a_killed_process_ends_the_others_at_once() {
 }
 
 #[test]
+fn one_process_trains_in_a_directory_and_a_closed_terminal_leaves_a_snapshot() {
+    let space = Workspace::new(160, CONFIG);
+    space.succeed(&["train", "config.toml", "--out", "whole"]);
+    let mut command = space.command(&["train", "config.toml", "--out", "run"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = || std::fs::read_to_string(space.path("run/metrics.jsonl")).map_or(0, |text| text.lines().count());
+    let began = Instant::now();
+    while lines() < 5 {
+        assert!(began.elapsed() < Duration::from_secs(120), "the run does not begin");
+        sleep(Duration::from_millis(1));
+    }
+    let signal = |name: &str| {
+        let kill = std::process::Command::new("kill").args([name, &child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+    };
+    signal("-STOP");
+    let (code, _, message) = space.run(&["train", "config.toml", "--out", "run", "--resume"]);
+    assert!(code == 2 && message.contains("is being trained in by another process"), "{message}");
+    signal("-CONT");
+    signal("-HUP");
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+    let (code, _, said) = space.run(&["train", "config.toml", "--out", "run", "--resume"]);
+    assert!(code == 0 && said.contains("going on from step"), "{said}");
+    assert_same_course(&space.path("run"), &space.path("whole"));
+}
+
+#[test]
 fn processes_that_do_not_belong_together_end_with_2() {
     let space = Workspace::new(12, CONFIG);
     let refused = |ranks: &[(usize, usize)], all: &[&str], expected: &str| {

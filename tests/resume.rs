@@ -115,10 +115,24 @@ fn a_config_that_does_not_fit_its_snapshot_is_refused() {
         "train.epochs=2",
     ]);
     assert_eq!(code, 2);
-    assert!(message.contains("snapshots/step-") && message.contains("other settings"), "{message}");
+    assert!(message.contains("snapshots/step-"), "{message}");
+    assert!(message.contains("other settings: model.width was 16, is 8"), "{message}");
     let (code, _, message) = space.run(&["train", "config.toml", "--out", "run"]);
     assert_eq!(code, 2);
     assert!(message.contains("--resume"), "{message}");
-    // More epochs are no other course: the run goes on.
-    space.succeed(&["train", "config.toml", "--out", "run", "--resume", "--set", "train.epochs=2"]);
+    // More epochs at another rate are no other course: the run goes on, and says so.
+    let resume = ["train", "config.toml", "--out", "run", "--resume"];
+    let other = ["--set", "train.epochs=2", "--set", "train.learning_rate=1e-4"];
+    let (code, _, said) = space.run(&[&resume[..], &other].concat());
+    assert!(code == 0 && said.contains("changed since then: train.learning_rate was 0.001, is 0.0001"), "{said}");
+
+    // What the data are decides, not their path.
+    let moved = space.path("moved.xyz");
+    std::fs::rename(space.path("data.xyz"), &moved).unwrap();
+    let files = format!("data.files=[{moved:?}]");
+    space.succeed(&[&resume[..], &["--set", &files, "--set", "train.epochs=3"]].concat());
+    let text = std::fs::read_to_string(&moved).unwrap();
+    std::fs::write(&moved, text.replacen(" energy=-", " energy=-1", 1)).unwrap();
+    let (code, _, message) = space.run(&[&resume[..], &["--set", &files, "--set", "train.epochs=4"]].concat());
+    assert!(code == 2 && message.contains("was made with other data"), "{message}");
 }

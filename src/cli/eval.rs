@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use isograd::data::Collection;
 use isograd::data::formats::Formats;
 use isograd::models::Registry;
-use isograd::tasks::Metrics;
+use isograd::tasks::{Metrics, ModelInfo};
 use isograd::train::Backend;
 use isograd::train::run::load_model;
 use isograd::train::{Dataset, Part, Pass, Predictor, baseline, evaluate, survey};
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     /// Labelled structure files, with the keys and units of the run's source
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Leave out structures with elements that the model was not trained on, instead of refusing them
+    #[arg(long)]
+    skip_unknown: bool,
     #[command(flatten)]
     options: UseOptions,
     /// Print one JSON object
@@ -56,7 +60,7 @@ impl RunOn for Evaluate {
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let Self { args, opened } = self;
         let trained = load_model::<B>(&opened.weights, &Registry::default(), &device)?;
-        let (index, source) = trained.info.source(args.options.source.as_deref())?;
+        let (index, source) = args.options.source(&trained.info)?;
         let limits = opened.config.data.limits();
         let (structures, summary) =
             survey(&Formats::default(), &source, &args.files, &limits, trained.info.model.cutoff)?;
@@ -67,6 +71,7 @@ impl RunOn for Evaluate {
             eprintln!("{}", summary_table("files", &summary));
             return Err(Error::Structure("no structure with labels is left to evaluate on".into()));
         }
+        let structures = known(structures, &trained.info, index, args.skip_unknown)?;
         let metrics = trained.info.task.metrics();
         let dataset = Arc::new(Dataset::of_structures(
             vec![Part { graphs: structures, source: index, cost: 1.0 }],
@@ -89,5 +94,25 @@ impl RunOn for Evaluate {
         let rows = metrics_rows(&metrics, &report.metrics, &report.baseline);
         println!("{}", table(&["errors", "model", "baseline", "share"], rows));
         Ok(())
+    }
+}
+
+/// The structures whose elements the model was trained on: all of them, unless others are to be skipped.
+fn known(structures: Collection, info: &ModelInfo, source: usize, skip: bool) -> Result<Collection> {
+    let unknown = |index: &usize| info.check_elements(structures.elements_of(*index), source).err();
+    let Some((first, error)) = (0..structures.len()).find_map(|index| unknown(&index).map(|error| (index, error)))
+    else {
+        return Ok(structures);
+    };
+    let place = structures.place(first)?;
+    if !skip {
+        return Err(Error::Structure(format!("{place}: {error}; --skip-unknown leaves such structures out")));
+    }
+    let all = structures.len();
+    let kept = structures.with_elements(|elements| info.check_elements(elements, source).is_ok());
+    eprintln!("warning: {} of {all} left out for their elements (first: {place})", all - kept.len());
+    match kept.is_empty() {
+        true => Err(Error::Structure("no structure is left whose elements the model was trained on".into())),
+        false => Ok(kept),
     }
 }

@@ -7,7 +7,7 @@ use isograd::data::formats::{Column, Data, Formats, Frame};
 use isograd::data::{self, Output, Source};
 use isograd::ops::device::DeviceName;
 use isograd::structure::Structure;
-use isograd::tasks::{Kind, Label, Level, Target};
+use isograd::tasks::{self, Kind, Label, Level, ModelInfo, Target};
 use isograd::train::config::Config;
 use isograd::train::run::RunDirectory;
 use isograd::train::{Error, Result};
@@ -21,7 +21,8 @@ const CHUNK: usize = 512;
 
 Energies are in eV, lengths in angstrom, forces in eV/angstrom, stress in eV/angstrom^3 with tension positive, whatever the
 units of the input. Stress is written of conservative potentials, where there is a cell. Labels of the
-input are kept under `reference_energy` and `reference_forces`; all other keys and columns stay as they are. Models of other
+input are kept under `reference_energy` and `reference_forces`, and so are other results of a calculation, such as
+`reference_free_energy`; all other keys and columns stay as they are. Models of other
 tasks write each target under its name, and labels under `reference_` and the name.")]
 pub(crate) struct Args {
     /// Run directory
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Take net force and torque out of direct forces; in a periodic cell the net force alone
     #[arg(long)]
     without_net_force: bool,
+    /// Leave out structures with elements that the model was not trained on, instead of refusing them
+    #[arg(long)]
+    skip_unknown: bool,
     #[command(flatten)]
     options: UseOptions,
 }
@@ -51,7 +55,7 @@ pub(crate) struct DeviceOption {
 pub(crate) struct UseOptions {
     #[command(flatten)]
     pub(crate) device: DeviceOption,
-    /// Source whose keys, units, reference energies and head are used; by default the first
+    /// Source whose keys, units, reference energies and head are used; needed where a run has several
     #[arg(long)]
     pub(crate) source: Option<String>,
 }
@@ -61,12 +65,26 @@ impl UseOptions {
     pub(crate) fn model(&self, run: &Path) -> Result<(Model, Source)> {
         let opened = self.device.open(run)?;
         let model = Model::load(&opened.weights, opened.device)?;
-        let (_, source) = model.info().source(self.source.as_deref())?;
+        let (_, source) = self.source(model.info())?;
         let model = match &self.source {
             Some(name) => model.of_source(name)?,
             None => model,
         };
         Ok((model, source))
+    }
+
+    /// The source that is meant, by its position, and how its files are read.
+    pub(crate) fn source(&self, info: &ModelInfo) -> Result<(usize, Source)> {
+        info.source(self.source.as_deref()).map_err(|error| match error {
+            tasks::Error::AnySource { known } => Error::Config {
+                place: "--source".into(),
+                message: format!(
+                    "is left out, and the run has several sources: {known}; name the one whose keys, units, reference energies \
+                     and head are to be used"
+                ),
+            },
+            other => other.into(),
+        })
     }
 }
 
@@ -101,16 +119,20 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let name = args.input.display().to_string();
     let mut frames = Formats::default().open(&args.input)?.peekable();
     let mut out = Output::create(&args.output)?;
-    let mut count = 0;
+    let (mut count, mut skipped) = (0, Vec::new());
+    let how = How { source: &source, file: &name, options: &args };
     while frames.peek().is_some() {
         let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
-        count += chunk.len();
-        for frame in label(chunk, &model, &source, &name, args.without_net_force)? {
+        for frame in label(chunk, &model, &how, &mut skipped)? {
+            count += 1;
             write_frame(&mut out, &frame).map_err(Error::io(&args.output, "write"))?;
         }
     }
     out.finish()?;
     eprintln!("{count} structures written to {}", args.output.display());
+    if let Some(first) = skipped.first() {
+        eprintln!("warning: {} left out for their elements (first: frame {first})", skipped.len());
+    }
     if let Some(what) = model.info().forces_are() {
         eprintln!("forces are {what}");
     }
@@ -121,26 +143,39 @@ fn is_force(target: &Target) -> bool {
     target.label == Label::Forces
 }
 
-/// Frames with predicted labels in them.
-fn label(
-    mut frames: Vec<Frame>,
-    model: &Model,
-    source: &Source,
-    file: &str,
-    without_net_force: bool,
-) -> Result<Vec<Frame>> {
+/// How frames are read and labelled.
+struct How<'a> {
+    source: &'a Source,
+    /// The name of their file.
+    file: &'a str,
+    options: &'a Args,
+}
+
+/// Frames with predicted labels in them; `skipped` is told the numbers of those that are left out.
+fn label(frames: Vec<Frame>, model: &Model, how: &How<'_>, skipped: &mut Vec<usize>) -> Result<Vec<Frame>> {
+    let How { source, file, options } = how;
+    let (place, _) = options.options.source(model.info())?;
+    let mut kept = Vec::with_capacity(frames.len());
     let mut structures = Vec::with_capacity(frames.len());
-    for frame in &frames {
-        let structure = source.structure(frame, file)?;
+    for frame in frames {
+        let structure = source.structure(&frame, file)?;
         // Here, where it can be said which frame it is.
-        let at = data::Error::frame(file, frame.line, frame.index);
+        let at = data::Error::frame(*file, frame.line, frame.index);
+        if let Err(error) = model.info().check_elements(&structure.elements, place) {
+            if !options.skip_unknown {
+                return Err(at(format!("{error}; --skip-unknown leaves such structures out")).into());
+            }
+            skipped.push(frame.index);
+            continue;
+        }
         model.check(&structure).map_err(|error| at(error.to_string()))?;
+        kept.push(frame);
         structures.push(structure);
     }
-    for ((frame, structure), values) in frames.iter_mut().zip(&structures).zip(model.predict(&structures)?) {
-        write_labels(frame, source, structure, model, &values, without_net_force);
+    for ((frame, structure), values) in kept.iter_mut().zip(&structures).zip(model.predict(&structures)?) {
+        write_labels(frame, source, structure, model, &values, options.without_net_force);
     }
-    Ok(frames)
+    Ok(kept)
 }
 
 /// Puts predictions where ASE looks for them, and moves labels of the input aside.
@@ -158,6 +193,9 @@ fn write_labels(
         for key in [&keys.energy, &keys.stress, &keys.virial] {
             frame.header.remove(key);
         }
+    }
+    if targets.iter().any(|target| target.label == Label::Energy) {
+        put_results_aside(frame);
     }
     if let Some(cell) = structure.geometry.cell {
         frame.header.set("Lattice", words(cell.0.as_flattened()));
@@ -182,17 +220,20 @@ fn write_labels(
         if found.is_empty() {
             continue;
         }
-        let label = target.label_of(structure);
+        // What was predicted before is no label: its own stay where they are.
+        let mut label = target.label_of(structure);
         match target.level {
             Level::Graph => {
                 frame.header.remove(key);
                 frame.header.set(name, words(&found));
+                label = label.filter(|_| frame.header.get(&reference).is_none());
                 if let Some(label) = label {
                     frame.header.set(&reference, words(label));
                 }
             }
             Level::Node => {
                 frame.columns.retain(|column| column.name != name && column.name != key);
+                label = label.filter(|_| frame.column(&reference).is_none());
                 let mut put = |name: &str, numbers: &[f64]| {
                     let width = numbers.len() / structure.len();
                     let data = Data::Real(numbers.iter().copied().map(rounded).collect());
@@ -205,6 +246,38 @@ fn write_labels(
             }
             // Files have none.
             Level::Edge => {}
+        }
+    }
+}
+
+/// What ASE takes for results of the calculation that the energy is of, beside energy, forces and stress.
+const RESULTS: [&str; 11] = [
+    "free_energy",
+    "energies",
+    "stresses",
+    "dipole",
+    "charges",
+    "magmom",
+    "magmoms",
+    "dielectric_tensor",
+    "born_effective_charges",
+    "polarization",
+    "polarizability",
+];
+
+/// Keeps results of another calculation under names that nobody takes for those of this one.
+fn put_results_aside(frame: &mut Frame) {
+    for name in RESULTS {
+        let aside = format!("reference_{name}");
+        if frame.header.get(&aside).is_none()
+            && let Some(value) = frame.header.remove(name)
+        {
+            frame.header.set(&aside, value);
+        }
+        if frame.column(&aside).is_none()
+            && let Some(column) = frame.columns.iter_mut().find(|column| column.name == name)
+        {
+            column.name = aside;
         }
     }
 }

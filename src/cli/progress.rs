@@ -155,7 +155,10 @@ impl Observer for Display {
                 }
                 super::memory::advise(advice(work, recompute));
             }
-            Event::Resumed { step, epoch } => self.say(&format!("going on from step {step}, epoch {}", epoch + 1)),
+            Event::Resumed { step, epoch, changes } => {
+                self.say(&format!("going on from step {step}, epoch {}", epoch + 1));
+                changes.iter().for_each(|change| self.say(&format!("changed since then: {change}")));
+            }
             Event::Step(progress) => self.step(progress),
             Event::Validated { epoch, metrics, by_source, best } => {
                 self.validated(epoch, metrics, best);

@@ -119,6 +119,11 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     // What mpirun passes on, and schedulers can be told to send before a time limit.
     #[cfg(unix)]
     signals.push(signal_hook::consts::SIGUSR1);
+    // A terminal that is closed, unless `nohup` has said that it does not matter.
+    #[cfg(unix)]
+    if !hangups_are_ignored() {
+        signals.push(signal_hook::consts::SIGHUP);
+    }
     for signal in signals {
         let register = || {
             signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
@@ -127,6 +132,14 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
         register().map_err(|error| Error::Internal(format!("signal {signal} cannot be caught: {error}")))?;
     }
     Ok(stop)
+}
+
+/// Whether the process was started with SIGHUP, the first signal, ignored; false where the system does not say.
+#[cfg(unix)]
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// The work of this process as one of several ranks.

@@ -115,6 +115,8 @@ fn print_finished(outcome: &Finished) {
     if train.ranks.len() > 1 {
         print_ranks(&train.ranks);
     }
+    // Once more, below all that has scrolled by since.
+    summary.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
 }
 
 /// A row for each rank.

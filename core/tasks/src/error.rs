@@ -15,6 +15,22 @@ pub enum Error {
         /// Those that the model was made for.
         known: String,
     },
+    /// A structure has an element that no structure had which the model was trained on.
+    #[error("the model was not trained on {element}, or not on labels of source `{name}` with it; it was on {known}")]
+    Untrained {
+        /// The element.
+        element: String,
+        /// The source.
+        name: String,
+        /// The elements that it was trained on.
+        known: String,
+    },
+    /// It is left open which of several sources is meant.
+    #[error("the potential has several sources, {known}; say which one's energies and forces are meant")]
+    AnySource {
+        /// What there is.
+        known: String,
+    },
     /// A source is asked for that a potential was not trained on.
     #[error("the potential has no source `{name}`; it knows {known}")]
     Source {

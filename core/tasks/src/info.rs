@@ -246,20 +246,46 @@ impl ModelInfo {
         })
     }
 
-    /// The source called `name`, or the first.
+    /// The source called `name`, or the only one.
     ///
     /// # Errors
-    /// [`Error::Source`] if there is none of that name.
+    /// [`Error::Source`] if there is none of that name, [`Error::AnySource`] if there are several.
     pub fn source(&self, name: Option<&str>) -> Result<(usize, Source), Error> {
+        let known = || self.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
         let index = match name {
+            None if self.sources.len() > 1 => return Err(Error::AnySource { known: known() }),
             None => 0,
-            Some(name) => self.sources.iter().position(|source| source.name == name).ok_or_else(|| {
-                let known: Vec<&str> = self.sources.iter().map(|source| source.name.as_str()).collect();
-                Error::Source { name: name.to_owned(), known: known.join(", ") }
-            })?,
+            Some(name) => {
+                let place = self.sources.iter().position(|source| source.name == name);
+                place.ok_or_else(|| Error::Source { name: name.to_owned(), known: known() })?
+            }
         };
         let source = &self.sources[index];
         Ok((index, Source { keys: source.keys.clone(), units: source.units, columns: self.task.columns() }))
+    }
+
+    /// Checks that structures with these elements can be predicted as source `source` has labels.
+    ///
+    /// # Errors
+    /// [`Error::Element`] for an element that the model does not know, [`Error::Untrained`] for one that a target has no
+    /// contribution of.
+    pub fn check_elements(&self, elements: &[Element], source: usize) -> Result<(), Error> {
+        self.model.species(elements)?;
+        let SourceInfo { name, offsets, .. } = &self.sources[source];
+        let references = offsets.iter().filter_map(|offset| match offset {
+            Offset::Elements(References(known)) => Some(known),
+            Offset::None | Offset::Constant(_) => None,
+        });
+        for known in references {
+            // Where no structure had an energy there are none, and only differences of energies mean anything.
+            let unknown = elements.iter().find(|element| !known.is_empty() && !known.contains_key(element));
+            if let Some(element) = unknown {
+                let known: Vec<&str> = known.keys().map(|element| element.symbol()).collect();
+                let (element, known) = (element.to_string(), known.join(", "));
+                return Err(Error::Untrained { element, name: name.clone(), known });
+            }
+        }
+        Ok(())
     }
 
     /// How many atoms and edges the graph of a structure has.

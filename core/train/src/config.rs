@@ -3,11 +3,14 @@
 //! [`Config::load`] reads a file and `--set` overrides into [`Config`], in which every key has a
 //! value; [`Config::to_toml`] writes it back as the run directory's `config.toml`.
 
+mod changes;
+mod elements;
 mod load;
 mod presets;
 mod sections;
 
+pub use elements::{ElementList, Elements};
 pub use sections::{
-    Config, DataConfig, ElementList, Elements, HeadSharing, Leakage, ModelConfig, OverBudget, ParallelConfig, Preset,
-    Resident, RunConfig, SourceConfig, TrainConfig,
+    Config, DataConfig, HeadSharing, Leakage, ModelConfig, OverBudget, ParallelConfig, Preset, Resident, RunConfig,
+    SourceConfig, TrainConfig,
 };

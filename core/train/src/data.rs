@@ -5,12 +5,12 @@ mod references;
 mod scales;
 mod survey;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use isograd_data::audit::{Leak, Summary, leaks};
 use isograd_data::formats::Formats;
-use isograd_data::{Collection, HostGraph, Mixture, Place, Sizes};
+use isograd_data::{Collection, HostGraph, Mixture, Place, References, Sizes, pack};
 use isograd_models::Registry;
 use isograd_structure::{Element, Structure};
 use isograd_tasks::{Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Task, TrunkInfo};
@@ -189,6 +189,11 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Sour
     for SourcePart { source, summary, training, validation } in &parts {
         warnings.extend(unused_stresses(summary, &task).map(|text| format!("source `{}`: {text}", source.name)));
         warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
+        if let Some(given) = &source.references
+            && task.targets.iter().any(|target| target.label == Label::Energy)
+        {
+            no_reference_is_missing(source, given, summary)?;
+        }
         let mut own = Vec::new();
         for target in &task.targets {
             let (offset, report) = offset(target, source, training)?;
@@ -198,7 +203,21 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Sour
         known.push(own);
     }
 
-    let elements = elements(config, parts.iter().flat_map(|part| part.summary.elements.keys().copied()).collect())?;
+    let found: BTreeSet<Element> = parts.iter().flat_map(|part| part.summary.elements.keys().copied()).collect();
+    let elements = elements(config, found.clone())?;
+    let untrained: Vec<&str> =
+        elements.iter().filter(|element| !found.contains(element)).map(|element| element.symbol()).collect();
+    if !untrained.is_empty() {
+        warnings.push(format!(
+            "model.elements has {}, which no structure has: nothing is learned of it, and structures with it will not be predicted",
+            untrained.join(", ")
+        ));
+    }
+    for (offset, _) in known.iter_mut().flatten() {
+        if let Offset::Elements(References(own)) = offset {
+            own.retain(|element, _| found.contains(element));
+        }
+    }
     let per_source = config.model.heads == HeadSharing::PerSource;
     let sources = parts.iter().zip(&known).enumerate().map(|(index, (SourcePart { source, .. }, known))| SourceInfo {
         name: source.name.clone(),
@@ -237,6 +256,7 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Sour
     let training = Arc::new(Dataset::of_structures(training, info.clone())?);
     let validation = Arc::new(Dataset::of_structures(validation, info.clone())?);
     warnings.extend(over_budget(config, &[&training, &validation])?);
+    warnings.extend(short_training(config, &training));
     Ok(Prepared { model, info, training, mixture, validation, reports, warnings })
 }
 
@@ -311,6 +331,32 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
         }),
         None => Ok(listed.clone()),
     }
+}
+
+/// A sentence where the learning rate rises for more than half of training.
+fn short_training(config: &Config, training: &Dataset) -> Option<String> {
+    let train = &config.train;
+    let epochs = train.epochs.filter(|_| train.seconds.is_none())?;
+    let batches = pack((0..training.len()).collect(), &training.sizes, train.budget()).len();
+    let (steps, rising) = (epochs * batches.div_ceil(train.accumulate), train.schedule.warmup_steps);
+    (2 * rising > steps).then(|| {
+        format!(
+            "the learning rate rises for {rising} steps, and training has about {steps}; train longer, or set \
+             train.schedule.warmup_steps"
+        )
+    })
+}
+
+/// Refuses references that leave out an element of the source, which would count as nothing.
+fn no_reference_is_missing(source: &SourceConfig, given: &BTreeMap<Element, f64>, summary: &Summary) -> Result<()> {
+    let Some((element, count)) = summary.elements.iter().find(|(element, _)| !given.contains_key(element)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`references` has none of {element}, of which its frames have {count} atoms; add it, or leave `references` out to fit \
+         all of them"
+    );
+    Err(Error::Source { name: source.name.clone(), message })
 }
 
 /// The model that a config asks for; its scales, which only data can tell, are one. Where the elements are left to the

@@ -6,7 +6,7 @@ use std::path::Path;
 use isograd_engine::Recompute;
 use isograd_tasks::{BySource, Metrics};
 
-use crate::{Finished, MemoryWorkload, Prepared};
+use crate::{Finished, Holding, MemoryWorkload, Prepared};
 
 /// One piece of news.
 #[non_exhaustive]
@@ -23,6 +23,8 @@ pub enum Event<'a> {
         step: usize,
         /// Epoch it is in, from 0.
         epoch: usize,
+        /// What has changed in the settings since then, in words.
+        changes: &'a [String],
     },
     /// A step is done.
     Step(&'a Progress),
@@ -41,17 +43,6 @@ pub enum Event<'a> {
     Snapshot(&'a Path),
     /// Training is over and the run directory complete.
     Finished(&'a Finished),
-}
-
-/// Samples that are read into memory: by this rank, or by the first of its machine for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holding {
-    /// Samples that are there.
-    pub samples: usize,
-    /// Samples that will be.
-    pub of: usize,
-    /// Bytes of those that are there.
-    pub bytes: u64,
 }
 
 /// Where training is.
@@ -89,7 +80,10 @@ impl fmt::Display for Event<'_> {
                 Some(plan) => write!(f, "a step is planned to take {} bytes", plan.total),
                 None => write!(f, "the memory of a step is not planned"),
             },
-            Self::Resumed { step, epoch } => write!(f, "going on from step {step}, in epoch {}", epoch + 1),
+            Self::Resumed { step, epoch, changes } => {
+                write!(f, "going on from step {step}, in epoch {}", epoch + 1)?;
+                changes.iter().try_for_each(|change| write!(f, "; {change}"))
+            }
             Self::Step(Progress { epoch, step, loss, edges_per_second, .. }) => {
                 write!(f, "epoch {}, step {step}: loss {loss:.4}, {edges_per_second:.3e} edges/s", epoch + 1)
             }

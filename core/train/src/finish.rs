@@ -109,13 +109,25 @@ pub(crate) fn finish<B: Backend>(
     let settings = Settings { cases: CASES_AFTER_TRAINING, ..Settings::default() };
     let equivariance = check_model(&trained, device, &settings);
     let validation = &prepared.validation;
+    let task = validation.task();
+    let baseline = baseline.all.metrics(&task.metrics());
+    let mut warnings = prepared.warnings.clone();
+    let unlearned = task.score(&baseline);
+    if unlearned > 0.0 && best.score >= unlearned {
+        warnings.push(
+            "the errors are not below the baseline's, which looks at no structure: nothing was learned. Train longer, or look at \
+             the data with `isograd data audit`"
+                .into(),
+        );
+    }
     let summary = Summary {
         best,
-        baseline: baseline.all.metrics(&validation.task().metrics()),
+        baseline,
         train,
         parameters: trained.layout.count(),
         device: config.train.device.to_string(),
         equivariance: EquivarianceSummary { passed: equivariance.passed, worst: equivariance.worst.clone() },
+        warnings: warnings.clone(),
     };
     let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
     run.write("summary.json", &json)?;
@@ -126,7 +138,7 @@ pub(crate) fn finish<B: Backend>(
         by_source,
         equivariance,
         sources: prepared.reports.clone(),
-        warnings: prepared.warnings.clone(),
+        warnings,
         info: (*prepared.info).clone(),
         config: config.to_toml()?,
     };

@@ -10,6 +10,8 @@ pub(crate) struct Job<'a, B: Backend> {
     pub(crate) config: &'a Config,
     pub(crate) run: &'a RunDirectory,
     pub(crate) prepared: &'a Prepared,
+    /// Hash of all samples.
+    pub(crate) data: &'a str,
     pub(crate) resident: &'a Resident,
     pub(crate) ranks: &'a RankContext<B>,
     pub(crate) device: &'a B::Device,

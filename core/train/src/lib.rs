@@ -43,7 +43,8 @@ pub use data::{
 pub use dataset::{Batch, Dataset, Part, Sample, SampleLabels, Samples};
 pub use error::{Error, Result};
 pub use evaluate::{Pass, Predicted, Predictor, Tallies, baseline, evaluate, predict};
-pub use events::{Event, Holding, Observer, Progress};
+pub use events::{Event, Observer, Progress};
+pub use feed::Holding;
 pub use finish::{Details, Finished};
 pub use plan::{MemoryPlan, MemoryWorkload};
 pub use rank::{Outcome, train, train_on, train_rank};

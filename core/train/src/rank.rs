@@ -83,18 +83,19 @@ pub fn train_rank<B: Backend>(
         // Data first: what cannot be trained on leaves no run directory behind.
         let prepared = data()?;
         let hash = |set: &Dataset| set.hash().map(|hash| hash.to_hex().to_string());
-        let hash = [hash(&prepared.training)?, hash(&prepared.validation)?];
-        agree::same_start(&*ranks.comm, &config.common()?, &hash.concat())?;
+        let data = [hash(&prepared.training)?, hash(&prepared.validation)?].concat();
+        agree::same_start(&*ranks.comm, &config.common()?, &data)?;
         observer.event(Event::Prepared(&prepared));
         let resident =
             Resident::read(config, &prepared, &*ranks.comm, |holding| observer.event(Event::Holding(holding)))?;
         let root = &config.run.out;
+        let _lock = if ranks.comm.rank() == 0 { Some(RunDirectory::lock(root)?) } else { None };
         if ranks.comm.rank() == 0 && !(resume && RunDirectory::open(root).is_ok()) {
             RunDirectory::create(root, config)?;
         }
         ranks.comm.barrier()?;
         let run = RunDirectory::shared(root)?;
-        let job = Job { config, run: &run, prepared: &prepared, resident: &resident, ranks, device };
+        let job = Job { config, run: &run, prepared: &prepared, data: &data, resident: &resident, ranks, device };
         let mut session = Session::<B>::start(job, resume, observer)?;
         while session.goes_on() {
             session.epoch(observer)?;

@@ -1,6 +1,7 @@
 //! The run directory: resolved config, metrics, snapshots, best weights, summary.
 
 mod atomic;
+mod course;
 mod directory;
 mod log;
 mod pieces;
@@ -8,7 +9,8 @@ mod snapshot;
 mod summary;
 mod weights;
 
-pub use directory::RunDirectory;
+pub use course::Course;
+pub use directory::{Lock, RunDirectory};
 pub use log::{LogLine, MetricsLog};
 pub use snapshot::{State, load_latest, save_snapshot};
 pub use summary::{Best, EquivarianceSummary, RankSummary, Summary, TrainSummary};

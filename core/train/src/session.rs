@@ -14,7 +14,9 @@ use isograd_tasks::{BySource, Metrics, Term};
 use crate::feed::{Feed, Walk};
 use crate::finish::{evaluate_shared, finish};
 use crate::job::Job;
-use crate::run::{Best, LogLine, MetricsLog, RankSummary, State, TrainSummary, load_latest, save_model, save_snapshot};
+use crate::run::{
+    Best, Course, LogLine, MetricsLog, RankSummary, State, TrainSummary, load_latest, save_model, save_snapshot,
+};
 use crate::window::Window;
 use crate::{
     Backend, Batch, Dataset, Error, Event, Finished, LossGradient, MemoryPlan, MemoryWorkload, Observer, Place,
@@ -74,12 +76,16 @@ impl<'a, B: Backend> Session<'a, B> {
         };
         let layout = prepared.model.layout(comm.size());
         let mut sharded = Sharded::new(layout, config.train.seed, comm.clone(), &train, device);
-        let mut state = State::new(config.training_hash());
-        let latest = load_latest(&run.snapshots(), &mut sharded, &**comm, &state.config, device)?;
-        if let Some(found) = latest {
-            state = found;
-            observer.event(Event::Resumed { step: state.step, epoch: state.epoch });
-        }
+        let course = Course { settings: config.training_hash(), data: job.data.to_owned() };
+        let (changed, free) = if resume { config.changes_since(&run.settings()?)? } else { Default::default() };
+        let latest = load_latest(&run.snapshots(), &mut sharded, &**comm, &course, &changed, device)?;
+        let state = match latest {
+            Some(state) => {
+                observer.event(Event::Resumed { step: state.step, epoch: state.epoch, changes: &free });
+                state
+            }
+            None => State::new(course),
+        };
         let log = if comm.rank() == 0 {
             run.save_config(config)?;
             Some(MetricsLog::open(&run.metrics_file(), state.step)?)
@@ -228,11 +234,15 @@ impl<'a, B: Backend> Session<'a, B> {
         let [loss, squares] = all.iter().fold([0.0; 2], |sum, own| [sum[0] + own[0], sum[1] + own[1]]);
         let norm = squares.sqrt();
         if !(loss.is_finite() && norm.is_finite()) {
+            let snapshots = self.job.run.snapshots();
+            let last = match std::fs::read_dir(&snapshots).is_ok_and(|mut all| all.next().is_some()) {
+                true => format!("The last snapshot is in {}", snapshots.display()),
+                false => "There is no snapshot yet: start again".into(),
+            };
             return Err(Error::Diverged(format!(
                 "the loss became {loss} and the gradient's norm {norm} at step {}; lower train.learning_rate, or look at the \
-                 data with `isograd data info`. The last snapshot is in {}",
-                self.state.step,
-                self.job.run.snapshots().display()
+                 data with `isograd data audit`. {last}",
+                self.state.step
             )));
         }
         let share = train.schedule.share(self.state.step, self.progress(count), &self.state.plateau);

@@ -7,7 +7,7 @@ use burn_flex::Flex;
 use isograd_comm::{Communicator, Solo, Staged, spawn};
 use isograd_engine::zero::{Sharded, Train, Zero};
 use isograd_engine::{Error, Init, Layout, OptimizerConfig, OptimizerKind, Spec, WeightSource};
-use isograd_train::run::{State, load_latest, save_snapshot};
+use isograd_train::run::{Course, State, load_latest, save_snapshot};
 
 /// A matrix, of which the first of two ranks owns a half and nothing else, and a vector.
 fn layout(ranks: usize) -> Layout {
@@ -46,7 +46,7 @@ fn a_rank_that_owns_nothing_but_matrices_has_no_second_moments() {
         let comm: Arc<dyn Communicator<Flex>> = Arc::new(Staged::<Flex>::start(move || Ok(transport)).unwrap());
         let mut sharded = start(comm.clone(), 1, Zero::States);
         let found: Vec<Vec<f32>> = (1..=2).map(|number| step(&mut sharded, number)).collect();
-        let mut state = State::new("config".into());
+        let mut state = State::new(Course::default());
         state.step = 2;
         save_snapshot(&state, &sharded, &*comm, &snapshots, 1).unwrap();
         found
@@ -57,7 +57,8 @@ fn a_rank_that_owns_nothing_but_matrices_has_no_second_moments() {
     // Other weights, all of which must be replaced, on one rank and on two.
     let read = |comm: Arc<dyn Communicator<Flex>>, zero| {
         let mut sharded = start(comm.clone(), 2, zero);
-        let state = load_latest(&snapshots, &mut sharded, &*comm, "config", &Default::default()).unwrap();
+        let state =
+            load_latest(&snapshots, &mut sharded, &*comm, &Course::default(), &[], &Default::default()).unwrap();
         assert_eq!(state.unwrap().step, 2);
         (3..=4).map(|number| step(&mut sharded, number)).collect::<Vec<_>>()
     };

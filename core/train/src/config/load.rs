@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use isograd_data::Sampling;
 use isograd_models::{Invalid, Registry};
-use isograd_tasks::{Forces, LossConfig, TaskConfig};
-use serde::Serialize;
+use isograd_tasks::{Forces, TaskConfig};
 
-use super::{Config, ModelConfig, Resident, SourceConfig, presets};
+use super::{Config, Resident, SourceConfig, presets};
 use crate::{Error, Result};
 
 impl Config {
     /// Reads a config file, applies overrides of the form `section.key=value`, fills in every
-    /// default and checks the result.
+    /// default and checks the result. Structure files that the config names are relative to it; those of overrides are
+    /// relative to the working directory.
     ///
     /// # Errors
     /// [`Error::Config`] naming the file and the key, or [`Error::Io`].
@@ -27,7 +27,8 @@ impl Config {
     pub fn load_with(registry: &Registry, path: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path, "read"))?;
         let stem = path.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
-        let mut config = Self::parse_with(registry, &text, overrides, &path.display().to_string())?;
+        let place = path.display().to_string();
+        let mut config = Self::parse_from(registry, &text, path.parent(), overrides, &place)?;
         if config.run.out.as_os_str().is_empty() {
             config.run.out = PathBuf::from("runs").join(stem);
         }
@@ -47,8 +48,22 @@ impl Config {
     /// # Errors
     /// As [`Config::parse`].
     pub fn parse_with(registry: &Registry, text: &str, overrides: &[String], place: &str) -> Result<Self> {
+        Self::parse_from(registry, text, None, overrides, place)
+    }
+
+    /// From text whose files are relative to a folder.
+    fn parse_from(
+        registry: &Registry,
+        text: &str,
+        folder: Option<&Path>,
+        overrides: &[String],
+        place: &str,
+    ) -> Result<Self> {
         let fail = |message: String| Error::Config { place: place.to_owned(), message };
         let mut table: toml::Table = toml::from_str(text).map_err(|e| fail(explain(&e)))?;
+        if let Some(folder) = folder {
+            files_of(&mut table).for_each(|file| *file = folder.join(&*file).to_string_lossy().into_owned());
+        }
         for text in overrides {
             set(&mut table, text).map_err(|message| Error::Config { place: format!("--set {text}"), message })?;
         }
@@ -88,30 +103,28 @@ impl Config {
         toml::to_string(self).map_err(|error| Error::Internal(format!("writing a config: {error}")))
     }
 
-    /// The config as all ranks must have it: without the device, which each has its own of.
+    /// The config for another place: with structure files by their full names.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is no working directory.
+    pub fn with_full_names(&self) -> Result<Self> {
+        let mut config = self.clone();
+        for file in config.data.sources.iter_mut().flat_map(|source| &mut source.files) {
+            *file = std::path::absolute(&*file).map_err(Error::io(&*file, "find"))?;
+        }
+        Ok(config)
+    }
+
+    /// The config as all ranks must have it: without the device, which each has its own of, and without the names of files,
+    /// whose contents count.
     ///
     /// # Errors
     /// As [`Config::to_toml`].
     pub fn common(&self) -> Result<String> {
         let mut config = self.clone();
         config.train.device = isograd_ops::device::DeviceName::Cpu;
+        config.data.sources.iter_mut().for_each(|source| source.files.clear());
         config.to_toml()
-    }
-
-    /// A hash of everything that decides the course of training: not of where results go, how
-    /// long, on which device, or where samples wait.
-    pub fn training_hash(&self) -> String {
-        #[derive(Serialize)]
-        struct Course<'a>(&'a super::DataConfig, &'a TaskConfig, &'a ModelConfig, &'a LossConfig, super::TrainConfig);
-        let mut train = self.train.clone();
-        train.device = isograd_ops::device::DeviceName::Cpu;
-        train.workers = 0;
-        (train.epochs, train.seconds) = (None, None);
-        let mut data = self.data.clone();
-        (data.resident, data.replica_width) = Default::default();
-        let course = Course(&data, &self.task, &self.model, &self.loss, train);
-        let text = serde_json::to_string(&course).unwrap_or_default();
-        blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
     /// Moves the single-source keys into `sources`, and says how long training is where nothing else does.
@@ -238,6 +251,23 @@ impl Config {
     }
 }
 
+/// The structure files that a table names, as far as it is a config.
+fn files_of(table: &mut toml::Table) -> impl Iterator<Item = &mut String> {
+    let data = table.get_mut("data").and_then(toml::Value::as_table_mut);
+    let lists = data.into_iter().flat_map(toml::Table::iter_mut).flat_map(|(key, value)| match key.as_str() {
+        "files" => vec![value],
+        "sources" => {
+            let sources = value.as_array_mut().into_iter().flatten().filter_map(toml::Value::as_table_mut);
+            sources.filter_map(|source| source.get_mut("files")).collect()
+        }
+        _ => Vec::new(),
+    });
+    lists.filter_map(toml::Value::as_array_mut).flatten().filter_map(|file| match file {
+        toml::Value::String(file) => Some(file),
+        _ => None,
+    })
+}
+
 /// Puts `a.b=value` into a table; the value is TOML, or else a bare string.
 fn set(table: &mut toml::Table, text: &str) -> Result<(), String> {
     let (path, value) = text.split_once('=').ok_or("expected section.key=value")?;
@@ -287,14 +317,34 @@ fn line_of<'a>(text: &'a str, section: &str, key: &str) -> Option<(usize, &'a st
     Some((number + 1, text.lines().nth(number)?))
 }
 
+/// What keys are called in other programs, and here.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("batch_size", "batch_graphs"),
+    ("lr", "learning_rate"),
+    ("max_epochs", "epochs"),
+    ("max_num_epochs", "epochs"),
+    ("num_epochs", "epochs"),
+    ("r_max", "cutoff"),
+    ("rcut", "cutoff"),
+    ("num_layers", "layers"),
+    ("num_interactions", "layers"),
+    ("hidden_dim", "width"),
+    ("hidden_channels", "width"),
+    ("train_files", "files"),
+];
+
 /// A message with a suggestion, where what it says is that a word is unknown, and then those that are known.
 fn suggest(message: String, reason: &str) -> String {
     let mut quoted = reason.split('`').skip(1).step_by(2);
     let Some(unknown) = reason.starts_with("unknown").then(|| quoted.next()).flatten() else {
         return message;
     };
-    let near = quoted.max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
-    match near.filter(|near| strsim::jaro_winkler(near, unknown) > 0.7) {
+    let known: Vec<&str> = quoted.collect();
+    let meant = ELSEWHERE.iter().find(|(other, ours)| *other == unknown && known.contains(ours)).map(|(_, ours)| *ours);
+    let near =
+        known.into_iter().max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
+    let near = near.filter(|near| strsim::jaro_winkler(near, unknown) > 0.7);
+    match meant.or(near) {
         Some(near) => format!("{message}\ndid you mean `{near}`?"),
         None => message,
     }
@@ -335,12 +385,36 @@ mod tests {
     }
 
     #[test]
+    fn files_are_relative_to_the_config_and_those_of_flags_to_the_working_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        let load = |text: &str, set: &[&str]| {
+            std::fs::write(&path, text).unwrap();
+            let set: Vec<String> = set.iter().map(|&set| set.to_owned()).collect();
+            let sources = Config::load(&path, &set).unwrap().data.sources;
+            sources.into_iter().flat_map(|source| source.files).collect::<Vec<_>>()
+        };
+        let here = |name: &str| folder.path().join(name);
+        assert_eq!(load("data.files = [\"a/*.xyz\", \"/b.xyz\"]", &[]), [here("a/*.xyz"), "/b.xyz".into()]);
+        let two = "[[data.sources]]\nname = \"a\"\nfiles = [\"a.xyz\"]\n[[data.sources]]\nname = \"b\"\nfiles = [\"../b.xyz\"]\n";
+        assert_eq!(load(two, &[]), [here("a.xyz"), here("../b.xyz")]);
+        assert_eq!(load(SMALL, &["data.files=[\"b.xyz\"]"]), [Path::new("b.xyz")]);
+        let config = Config::parse(SMALL, &[], "c").unwrap();
+        let full = config.with_full_names().unwrap();
+        assert_eq!(full.data.sources[0].files, [std::path::absolute("a.xyz").unwrap()]);
+        assert_eq!(config.common().unwrap(), full.common().unwrap());
+    }
+
+    #[test]
     fn unknown_keys_get_a_suggestion() {
         let text = format!("{SMALL}[model]\nwidht = 3\n");
         let message = message(&text, &[]);
         assert!(message.contains("widht") && message.contains("did you mean `width`?"), "{message}");
         assert!(message.contains("line 4"), "{message}");
         assert!(self::message(SMALL, &["modle.width=3"]).contains("did you mean `model`?"));
+        // Names that other programs have.
+        assert!(self::message(SMALL, &["train.batch_size=3"]).contains("did you mean `batch_graphs`?"));
+        assert!(self::message(SMALL, &["model.r_max=3"]).contains("did you mean `cutoff`?"));
     }
 
     #[test]
@@ -353,6 +427,9 @@ mod tests {
             ("parallel.zero=4", "is 4, expected 0 to 3"),
             ("model.kind=egn", "model.kind is `egn`, expected one of"),
             ("model.width=wide", "[model]: invalid type"),
+            ("model.elements=[\"H\", \"Xx\"]", "`Xx` is not the symbol of an element"),
+            ("model.elements=all", "unknown variant `all`, expected `auto`"),
+            ("model.elements=3", "expected \"auto\" or a list of symbols"),
             ("train.device=gpu", "unknown device `gpu`"),
             ("data.replica_width=2", "data.replica_width is of no use without data.resident"),
             ("data.resident=disk", "unknown variant `disk`"),
@@ -365,16 +442,5 @@ mod tests {
         }
         assert!(message("[data]\n", &[]).contains("data.files is missing"));
         assert!(message("[model]\n", &[]).contains("data"));
-    }
-
-    #[test]
-    fn the_hash_ignores_where_results_go_but_not_the_course() {
-        let hash = |set: &str| Config::parse(SMALL, &[set.to_owned()], "c").unwrap().training_hash();
-        assert_eq!(hash("run.out=a"), hash("run.out=b"));
-        assert_eq!(hash("train.device=cpu"), hash("train.device=wgpu"));
-        assert_eq!(hash("train.epochs=1"), hash("train.epochs=2"));
-        assert_eq!(hash("data.resident=node"), hash("data.resident=ranks"));
-        assert_ne!(hash("train.seed=1"), hash("train.seed=2"));
-        assert_ne!(hash("model.width=1"), hash("model.width=2"));
     }
 }

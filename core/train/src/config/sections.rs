@@ -16,6 +16,7 @@ use isograd_tasks::{Forces, LossConfig, Task, TaskConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::Elements;
 use crate::{Error, Result, ScheduleConfig};
 
 /// A whole config file, complete and validated.
@@ -73,8 +74,8 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// Files of the only source, patterns such as `data/*.extxyz`, and folders with files; several sources are given as
-    /// `[[data.sources]]` instead.
+    /// Files of the only source, patterns such as `data/*.extxyz`, and folders with files, relative to the config file; several
+    /// sources are given as `[[data.sources]]` instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
     /// Label keys of the only source.
@@ -176,7 +177,7 @@ pub enum Leakage {
 pub struct SourceConfig {
     /// Name in tables and errors.
     pub name: String,
-    /// Structure files, patterns and folders, relative to the working directory.
+    /// Structure files, patterns and folders, relative to the config file.
     pub files: Vec<PathBuf>,
     /// Where labels stand in the files.
     #[serde(default)]
@@ -309,30 +310,6 @@ impl ModelConfig {
         }
         Ok(())
     }
-}
-
-/// Which elements the model knows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Elements {
-    /// `"auto"`.
-    Word(ElementList),
-    /// A list of symbols.
-    List(Vec<Element>),
-}
-
-impl Default for Elements {
-    fn default() -> Self {
-        Self::Word(ElementList::Auto)
-    }
-}
-
-/// The one word that may stand for a list of elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ElementList {
-    /// Those that occur in the data.
-    Auto,
 }
 
 /// Whether sources share a head.

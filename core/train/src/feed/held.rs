@@ -4,13 +4,24 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::{Dataset, Holding, Result};
+use crate::{Dataset, Result};
 
 /// Samples that are read in one go.
 const BLOCK: usize = 1 << 12;
 
 /// Blocks between two words of progress.
 const ROUND: usize = 16;
+
+/// Samples that are read into memory: by this rank, or by the first of its machine for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Samples that are there.
+    pub samples: usize,
+    /// Samples that will be.
+    pub of: usize,
+    /// Bytes of those that are there.
+    pub bytes: u64,
+}
 
 /// What one rank holds. A group of ranks holds each stored sample once: each rank a run of about as many atoms.
 pub(crate) struct Held {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use burn::tensor::backend::Backend;
 use isograd_comm::Communicator;
 
-use super::Held;
 use super::node::copy_to_nodes;
+use super::{Held, Holding};
 use crate::config::{self, Config};
-use crate::{Dataset, Error, Holding, Prepared, Result};
+use crate::{Dataset, Error, Prepared, Result};
 
 /// What ranks hold in memory for each other.
 #[derive(Default)]

@@ -13,7 +13,13 @@ pub(super) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
 /// Replaces `path` by the file that `fill` writes under the name it is given.
 pub(super) fn write_file_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let temporary = path.with_extension("partial");
-    let settle = || File::open(&temporary)?.sync_all().and_then(|()| fs::rename(&temporary, path));
+    // Whoever fills it may be less generous with who reads it than the system's mask is.
+    let as_usual = || File::create(&temporary)?.metadata().map(|metadata| metadata.permissions());
+    let as_usual = as_usual().map_err(Error::io(path, "write"))?;
+    let settle = || {
+        fs::set_permissions(&temporary, as_usual)?;
+        File::open(&temporary)?.sync_all().and_then(|()| fs::rename(&temporary, path))
+    };
     fill(&temporary).and_then(|()| settle().map_err(Error::io(path, "write"))).inspect_err(|_| {
         // What is half written must not stay; that the removal may fail too is nothing new.
         let _ = fs::remove_file(&temporary);
@@ -79,6 +85,22 @@ fn sync_folder(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn whoever_may_read_new_files_may_read_these() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let [plain, ours] = ["plain", "ours"].map(|name| folder.path().join(name));
+        fs::write(&plain, "").unwrap();
+        write_file_with(&ours, |path| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, "secret").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(Error::io(path, "write"))
+        })
+        .unwrap();
+        assert_eq!(ours.metadata().unwrap().permissions(), plain.metadata().unwrap().permissions());
+    }
 
     #[test]
     fn what_is_not_settled_leaves_nothing_and_keeps_the_old_folder() {

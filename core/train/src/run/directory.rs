@@ -1,12 +1,19 @@
 //! Where things lie in a run directory.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::{Error, Result};
 
 use super::atomic::write_file;
+
+/// Keeps other processes from training in a directory, as long as it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
 
 /// A run directory and the names in it.
 #[derive(Debug, Clone)]
@@ -15,6 +22,27 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
+    /// Keeps other processes from training in a directory, which is made where there is none, as long as the lock lives. A
+    /// crash leaves nothing of it but an empty file.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where another process trains there, [`Error::Io`] where it cannot be written to.
+    pub fn lock(root: &Path) -> Result<Lock> {
+        fs::create_dir_all(root).map_err(Error::io(root, "create"))?;
+        let path = root.join("lock");
+        let file = File::create(&path).map_err(Error::io(&path, "write"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::run(
+                root,
+                "is being trained in by another process; wait for it, or choose another place with --out",
+            )),
+            // Some file systems of clusters have no locks.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(Lock { _file: file }),
+            Err(TryLockError::Error(error)) => Err(Error::io(&path, "lock")(error)),
+        }
+    }
+
     /// Makes a new run directory with the resolved config in it.
     ///
     /// # Errors
@@ -27,12 +55,14 @@ impl RunDirectory {
         Ok(run)
     }
 
-    /// Checks that there is no run in a directory yet.
+    /// Checks that there is no run in a directory yet, or one that has not come as far as a snapshot.
     ///
     /// # Errors
     /// [`Error::Run`] if there is.
     pub fn check_free(root: &Path) -> Result<()> {
-        if !(Self { root: root.to_owned() }).exists() {
+        let run = Self { root: root.to_owned() };
+        let snapshots = fs::read_dir(run.snapshots()).is_ok_and(|mut all| all.next().is_some());
+        if !run.exists() || !snapshots && !run.best_weights().exists() {
             return Ok(());
         }
         let message = "holds a run already; continue it with --resume, choose another place with --out, or delete it";
@@ -78,12 +108,22 @@ impl RunDirectory {
         self.config_file().exists()
     }
 
-    /// Writes the resolved config.
+    /// Writes the resolved config, which names structure files wherever it is read from.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn save_config(&self, config: &Config) -> Result<()> {
-        write_file(&self.config_file(), config.to_toml()?.as_bytes())
+        write_file(&self.config_file(), config.with_full_names()?.to_toml()?.as_bytes())
+    }
+
+    /// The settings that the directory has, as they are written.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where they cannot be read, [`Error::Run`] where they are damaged.
+    pub fn settings(&self) -> Result<toml::Table> {
+        let path = self.config_file();
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
+        toml::from_str(&text).map_err(|error| Error::run(&path, format!("is damaged: {}", error.message())))
     }
 
     /// Replaces a file in the directory, all or nothing.

@@ -12,22 +12,22 @@ use isograd_engine::zero::Sharded;
 use isograd_ops::kernels::KernelBackend;
 use serde::{Deserialize, Serialize};
 
-use super::Best;
 use super::atomic::{self, PARTIAL, PartialFolder};
 use super::pieces::Pieces;
 use super::weights::{LazyTensor, save};
+use super::{Best, Course};
 use crate::{Error, Plateau, Result, agree};
 
 /// The version of the layout of snapshots; raised when an older program could not read a newer one.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The numbers in a snapshot.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
     /// Layout of the snapshot.
     format: u32,
-    /// Hash of what decides the course of training, see `Config::training_hash`.
-    pub config: String,
+    /// What decides the course of training.
+    pub course: Course,
     /// Steps made.
     pub step: usize,
     /// Epoch, from 0. With the seed this is the whole state of the sampler's generator.
@@ -58,9 +58,9 @@ pub struct State {
 }
 
 impl State {
-    /// The state before the first step, of a run whose config has this hash.
-    pub fn new(config: String) -> Self {
-        Self { config, ..Default::default() }
+    /// The state before the first step.
+    pub fn new(course: Course) -> Self {
+        Self { course, ..Default::default() }
     }
 }
 
@@ -150,13 +150,14 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 /// together; they need not be as many as have written it.
 ///
 /// # Errors
-/// [`Error::Run`] if it is damaged or not whole, was made by another version of the format, or does not fit the
-/// config, whose hash is `config`.
+/// [`Error::Run`] if it is damaged or not whole, was made by another version of the format, or is of another course; `changes`
+/// says in words what has changed in the settings.
 pub fn load_latest<B: KernelBackend>(
     snapshots: &Path,
     sharded: &mut Sharded<B>,
     comm: &dyn Communicator<B>,
-    config: &str,
+    course: &Course,
+    changes: &[String],
     device: &B::Device,
 ) -> Result<Option<State>> {
     // What the first rank sees counts: a network file system may show the others less.
@@ -168,11 +169,18 @@ pub fn load_latest<B: KernelBackend>(
         let message = format!("has snapshot format {}, this program knows {FORMAT}", state.format);
         return Err(Error::run(folder.join("state.json"), message));
     }
-    if state.config != config {
+    if state.course.settings != course.settings {
+        let changes = if changes.is_empty() { "config.toml was changed".to_owned() } else { changes.join("; ") };
+        let message = format!(
+            "was made with other settings: {changes}. Go on with the run's own config.toml, or start a new run with --out"
+        );
+        return Err(Error::run(&folder, message));
+    }
+    if state.course.data != course.data {
         return Err(Error::run(
             &folder,
-            "was made with other settings in [data], [model], [loss] or [train]; go on with the run's own config.toml, \
-             or start a new run with --out",
+            "was made with other data: what the files of the config hold has changed since then, or how it is split. Restore \
+             them, or start a new run with --out",
         ));
     }
     let manifest: Manifest = read_json(&folder, "manifest.json")?;

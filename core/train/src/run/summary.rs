@@ -74,6 +74,9 @@ pub struct Summary {
     pub device: String,
     /// What the equivariance harness found.
     pub equivariance: EquivarianceSummary,
+    /// What the user was warned of.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// What the equivariance harness found, in short.
