@@ -114,7 +114,7 @@ pub fn bench_store(config: &StoreConfig, progress: &(dyn Fn(Packing) + Sync)) ->
     Ok(StoreReport {
         graphs: header.graphs,
         atoms: header.statistics.atoms,
-        shard_bytes: header.units.iter().flat_map(|unit| &unit.shards).map(|shard| shard.bytes).sum(),
+        shard_bytes: store.shard_bytes(),
         index_bytes: size(store.index_file()),
         pack_seconds,
         open_seconds,

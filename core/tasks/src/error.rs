@@ -16,7 +16,7 @@ pub enum Error {
         known: String,
     },
     /// A structure has an element that no structure had which the model was trained on.
-    #[error("the model was not trained on {element}, or not on labels of source `{name}` with it; it was on {known}")]
+    #[error("the model was not trained on {element}: labels of source `{name}` are of {known} alone")]
     Untrained {
         /// The element.
         element: String,

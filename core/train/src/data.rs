@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use isograd_data::audit::{Leak, Summary, leaks};
 use isograd_data::formats::Formats;
-use isograd_data::{Collection, HostGraph, Mixture, Place, References, Sizes, pack};
+use isograd_data::{Collection, HostGraph, Mixture, Place, References, Sizes};
 use isograd_models::Registry;
 use isograd_structure::{Element, Structure};
 use isograd_tasks::{Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, Task, TrunkInfo};
@@ -337,7 +337,10 @@ fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
 fn short_training(config: &Config, training: &Dataset) -> Option<String> {
     let train = &config.train;
     let epochs = train.epochs.filter(|_| train.seconds.is_none())?;
-    let batches = pack((0..training.len()).collect(), &training.sizes, train.budget()).len();
+    let (atoms, edges) = training.sizes.iter().fold((0, 0), |sum, own| (sum.0 + own.atoms, sum.1 + own.edges));
+    let budget = train.budget();
+    let batches = training.len().div_ceil(budget.graphs).max(atoms.div_ceil(budget.atoms));
+    let batches = batches.max(edges.div_ceil(budget.edges));
     let (steps, rising) = (epochs * batches.div_ceil(train.accumulate), train.schedule.warmup_steps);
     (2 * rising > steps).then(|| {
         format!(
