@@ -38,7 +38,8 @@ impl<B: Backend> Average<B> {
             return;
         }
         let old = self.values[index].clone();
-        self.values[index] = old.mul_scalar(decay) + weights.mul_scalar(1.0 - decay);
+        // Of weights that do not change, the average is what they are, to the bit.
+        self.values[index] = old.clone() + (weights - old).mul_scalar(1.0 - decay);
     }
 }
 

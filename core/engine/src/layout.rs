@@ -46,6 +46,13 @@ impl Layout {
         Self { ranks, ..self.clone() }
     }
 
+    /// The same with those parameters frozen whose paths are said to be.
+    #[must_use]
+    pub fn freeze(mut self, is_frozen: impl Fn(&str) -> bool) -> Self {
+        self.parameters.iter_mut().for_each(|spec| spec.frozen = is_frozen(&spec.path));
+        self
+    }
+
     /// The parameters, in the order of their declaration.
     pub fn parameters(&self) -> &[Spec] {
         &self.parameters

@@ -69,7 +69,9 @@ pub use error::{Error, Result};
 pub use function::block;
 pub use layout::{Fragment, Layout, Whole};
 pub use module::ModuleBlock;
-pub use optimizer::{Matrices, Moments, Optimizer, OptimizerConfig, OptimizerKind, OptimizerStep, clip_scale, squares};
+pub use optimizer::{
+    Matrices, Moments, Optimizer, OptimizerConfig, OptimizerKind, OptimizerStep, Rule, clip_scale, squares,
+};
 pub use recompute::{Recompute, Segment, parse_bytes};
 pub(crate) use sink::add;
 pub use sink::{Collect, JoinedSinks, Sink};

@@ -50,6 +50,37 @@ impl Default for OptimizerConfig {
     }
 }
 
+/// How a tensor of weights is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Value by value, as AdamW does.
+    Adamw,
+    /// As the matrices that it is of, or a part of, as Muon does.
+    Muon(Matrices),
+    /// Not at all.
+    Frozen,
+}
+
+impl Rule {
+    /// That of a parameter.
+    pub fn of(parameter: &Spec, kind: OptimizerKind) -> Self {
+        match Matrices::of(parameter, kind) {
+            _ if parameter.frozen => Self::Frozen,
+            Some(matrices) => Self::Muon(matrices),
+            None => Self::Adamw,
+        }
+    }
+
+    /// How many moments are remembered under it.
+    pub fn moments(self) -> usize {
+        match self {
+            Self::Adamw => 2,
+            Self::Muon(_) => 1,
+            Self::Frozen => 0,
+        }
+    }
+}
+
 /// Matrices `[p, q]` that lie below and beside each other in a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matrices {
@@ -86,9 +117,12 @@ enum State<B: Backend> {
     Adamw(Option<[Tensor<B, 1>; 2]>),
     /// The momentum of matrices, or of some of their values.
     Muon(Matrices, Option<Tensor<B, 1>>),
+    /// Nothing.
+    Frozen,
 }
 
-/// Moments of all tensors: the first, or the momentum of matrices; and the second, which matrices do not have.
+/// Moments of all tensors: the first, or the momentum of matrices; and the second, which matrices do not have. Frozen tensors
+/// have neither.
 pub type Moments<B> = [Vec<Option<Tensor<B, 1>>>; 2];
 
 /// An optimizer and its moments, of flat tensors of weights: the parameters in the order of their declaration, or what a rank
@@ -102,16 +136,22 @@ pub struct Optimizer<B: Backend> {
 impl<B: KernelBackend> Optimizer<B> {
     /// An optimizer of these parameters that has made no step yet.
     pub fn new(config: &OptimizerConfig, parameters: &[Spec]) -> Self {
-        Self::of(config, parameters.iter().map(|parameter| Matrices::of(parameter, config.kind)))
+        Self::of(config, parameters.iter().map(|parameter| Rule::of(parameter, config.kind)))
     }
 
-    /// As [`Self::new`], of tensors that are, or are parts of, matrices or anything else.
-    pub fn of(config: &OptimizerConfig, tensors: impl IntoIterator<Item = Option<Matrices>>) -> Self {
-        let state = |matrices: Option<Matrices>| match matrices {
-            Some(matrices) => State::Muon(matrices, None),
-            None => State::Adamw(None),
+    /// As [`Self::new`], of tensors that are parameters, or parts of them.
+    pub fn of(config: &OptimizerConfig, tensors: impl IntoIterator<Item = Rule>) -> Self {
+        let state = |rule: Rule| match rule {
+            Rule::Adamw => State::Adamw(None),
+            Rule::Muon(matrices) => State::Muon(matrices, None),
+            Rule::Frozen => State::Frozen,
         };
         Self { config: config.clone(), steps: 0, states: tensors.into_iter().map(state).collect() }
+    }
+
+    /// AdamW or Muon.
+    pub fn kind(&self) -> OptimizerKind {
+        self.config.kind
     }
 
     /// Weights after one step. Gradients are in the same order, and multiplied by `gradient_scale` on the way. Weights that
@@ -130,9 +170,10 @@ impl<B: KernelBackend> Optimizer<B> {
         assert_eq!(found, [self.states.len(); 2], "Optimizer: weights and gradients");
         let step = self.begin(learning_rate, gradient_scale);
         let pairs = weights.into_iter().zip(gradients).enumerate();
-        let updated = pairs.map(|(index, (values, gradient))| match self.matrices(index) {
-            None => self.apply(&step, index, values, gradient),
-            Some(matrices) => {
+        let updated = pairs.map(|(index, (values, gradient))| match self.rule(index) {
+            Rule::Frozen => values,
+            Rule::Adamw => self.apply(&step, index, values, gradient),
+            Rule::Muon(matrices) => {
                 let direction = matrices.orthogonal(self.ahead(&step, index, gradient));
                 self.descend(&step, index, values, direction)
             }
@@ -140,8 +181,8 @@ impl<B: KernelBackend> Optimizer<B> {
         updated.collect()
     }
 
-    /// Begins a step, in which each tensor is then to be given once: to [`Self::apply`], or where it is of matrices to
-    /// [`Self::ahead`] and [`Self::descend`].
+    /// Begins a step, in which each tensor is then to be given once, as its [rule](Self::rule) says: under [`Rule::Adamw`] to
+    /// [`Self::apply`], under [`Rule::Muon`] to [`Self::ahead`] and [`Self::descend`].
     pub fn begin(&mut self, learning_rate: f64, gradient_scale: f64) -> OptimizerStep {
         self.steps += 1;
         let OptimizerConfig { kind, beta_1, beta_2, epsilon, momentum, weight_decay } = self.config;
@@ -153,18 +194,22 @@ impl<B: KernelBackend> Optimizer<B> {
         }
     }
 
-    /// What matrices a tensor is of, if any.
-    pub fn matrices(&self, index: usize) -> Option<Matrices> {
+    /// How a tensor is changed.
+    ///
+    /// # Panics
+    /// If there are not as many tensors.
+    pub fn rule(&self, index: usize) -> Rule {
         match &self.states[index] {
-            State::Adamw(_) => None,
-            State::Muon(matrices, _) => Some(*matrices),
+            State::Adamw(_) => Rule::Adamw,
+            State::Muon(matrices, _) => Rule::Muon(*matrices),
+            State::Frozen => Rule::Frozen,
         }
     }
 
-    /// One tensor of weights that is of no matrices after the step.
+    /// One tensor of weights that AdamW changes after the step.
     ///
     /// # Panics
-    /// If there are not as many tensors, or this one is of matrices.
+    /// If there are not as many tensors, or this one has another rule.
     pub fn apply(
         &mut self,
         step: &OptimizerStep,
@@ -172,7 +217,9 @@ impl<B: KernelBackend> Optimizer<B> {
         values: Tensor<B, 1>,
         gradient: Tensor<B, 1>,
     ) -> Tensor<B, 1> {
-        let State::Adamw(moments) = &mut self.states[index] else { panic!("Optimizer: tensor {index} is of matrices") };
+        let State::Adamw(moments) = &mut self.states[index] else {
+            panic!("Optimizer: tensor {index} has another rule")
+        };
         let old = moments.take().unwrap_or_else(|| [gradient.zeros_like(), gradient.zeros_like()]);
         let AdamwState { values, moments: new } = B::adamw(&step.adamw, AdamwState { values, moments: old }, gradient);
         *moments = Some(new);
@@ -204,7 +251,7 @@ impl<B: KernelBackend> Optimizer<B> {
         values: Tensor<B, 1>,
         direction: Tensor<B, 1>,
     ) -> Tensor<B, 1> {
-        let Some(matrices) = self.matrices(index) else { panic!("Optimizer: tensor {index} is of no matrices") };
+        let Rule::Muon(matrices) = self.rule(index) else { panic!("Optimizer: tensor {index} is of no matrices") };
         B::descend(&step.muon, matrices.sides, values, direction)
     }
 
@@ -213,10 +260,10 @@ impl<B: KernelBackend> Optimizer<B> {
         let moments = self.states.iter().map(|state| match state {
             State::Adamw(moments) => moments.clone().map_or([None, None], |moments| moments.map(Some)),
             State::Muon(_, momentum) => [momentum.clone(), None],
+            State::Frozen => [None, None],
         });
         let (first, second): (Vec<_>, Vec<_>) = moments.map(|[first, second]| (first, second)).unzip();
-        let complete = !first.is_empty() && first.iter().all(Option::is_some);
-        complete.then_some((self.steps, [first, second]))
+        (self.steps > 0).then_some((self.steps, [first, second]))
     }
 
     /// Goes on from what [`Self::state`] returned.
@@ -226,6 +273,7 @@ impl<B: KernelBackend> Optimizer<B> {
             match state {
                 State::Adamw(moments) => *moments = first.zip(second).map(|(first, second)| [first, second]),
                 State::Muon(_, momentum) => *momentum = first,
+                State::Frozen => {}
             }
         }
     }
@@ -256,7 +304,7 @@ mod tests {
         let weights = [[1.0, -2.0].as_slice(), [3.0].as_slice()];
         let weights: Vec<Tensor<Flex, 1>> = weights.iter().map(|w| Tensor::from_floats(*w, &device)).collect();
         let config = OptimizerConfig { weight_decay: 0.1, ..Default::default() };
-        let mut optimizer = Optimizer::<Flex>::of(&config, [None, None]);
+        let mut optimizer = Optimizer::<Flex>::of(&config, [Rule::Adamw, Rule::Adamw]);
         let gradients = [[0.25, -0.125].as_slice(), [1.0].as_slice()];
         let step = |weights, optimizer: &mut Optimizer<Flex>| {
             let gradients = gradients.iter().map(|g| Tensor::from_floats(*g, &device)).collect();
@@ -297,6 +345,25 @@ mod tests {
             (steps, first.iter().flatten().count(), second[0].is_none(), second[1].is_some()),
             (1, 2, true, true)
         );
+    }
+
+    #[test]
+    fn what_is_frozen_stays() {
+        let device = Default::default();
+        let free = Spec { matrices: Some([2, 2]), ..Spec::new("free", vec![2, 2], Init::Constant(1.0)) };
+        let frozen = Spec { frozen: true, ..free.clone() };
+        for kind in [OptimizerKind::Adamw, OptimizerKind::Muon] {
+            let config = OptimizerConfig { kind, weight_decay: 0.5, ..Default::default() };
+            let mut optimizer = Optimizer::<Flex>::new(&config, &[frozen.clone(), free.clone()]);
+            let start = Tensor::<Flex, 1>::from_floats([1.0, 2.0, 0.0, 1.0], &device);
+            let gradient = Tensor::<Flex, 1>::from_floats([1.0, 0.0, 0.0, 0.5], &device);
+            let weights = vec![start.clone(), start.clone()];
+            let weights = optimizer.step(weights, 0.1, vec![gradient.clone(), gradient], 1.0);
+            let [frozen, free] = [0, 1].map(|k| weights[k].to_data());
+            assert!(frozen == start.to_data() && free != start.to_data(), "{kind:?}");
+            let (_, [first, second]) = optimizer.state().unwrap();
+            assert!(first[0].is_none() && second[0].is_none() && first[1].is_some(), "{kind:?}");
+        }
     }
 
     #[test]

@@ -44,12 +44,14 @@ pub struct Spec {
     /// Rows and columns of the matrices that lie below and beside each other in it, which [`Muon`](crate::OptimizerKind::Muon)
     /// keeps together; `None` of what is no matrix.
     pub matrices: Option<[usize; 2]>,
+    /// Whether training leaves it as it begins.
+    pub frozen: bool,
 }
 
 impl Spec {
-    /// A parameter that is no matrix.
+    /// A parameter that is no matrix, and is trained.
     pub fn new(path: impl Into<String>, shape: Vec<usize>, init: Init) -> Self {
-        Self { path: path.into(), shape, init, matrices: None }
+        Self { path: path.into(), shape, init, matrices: None, frozen: false }
     }
 
     /// Number of values.

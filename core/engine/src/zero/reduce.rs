@@ -5,7 +5,7 @@ use burn::tensor::backend::Backend;
 use isograd_comm::{Communicator, Pending};
 
 use super::Zero;
-use crate::{Layout, Result, Sink, add};
+use crate::{Layout, Result, Sink, Spec, add};
 
 /// What is known of the gradients of a block.
 enum Held<B: Backend> {
@@ -21,7 +21,7 @@ enum Leaving<B: Backend> {
     Piece(Pending<Tensor<B, 1>>),
 }
 
-/// Takes gradients block by block, while the walk back goes on, and sums them over the ranks: all of them
+/// Takes gradients block by block, while the walk back goes on, and sums them over the ranks, those of frozen parameters as zeros: all of them
 /// ([`Zero::Off`]), or this rank's piece, after the last walk ([`Zero::States`]) or after each. At most one block's
 /// gradients are in flight, which bounds the extra memory to one block.
 pub(super) struct Reducer<'a, B: Backend> {
@@ -88,6 +88,9 @@ impl<'a, B: Backend> Reducer<'a, B> {
 impl<B: Backend> Sink<B> for Reducer<'_, B> {
     fn block(&mut self, index: usize, gradients: Vec<Tensor<B, 1>>) {
         self.left[index] -= 1;
+        let trained =
+            |(gradient, spec): (Tensor<B, 1>, &Spec)| if spec.frozen { gradient.zeros_like() } else { gradient };
+        let gradients = gradients.into_iter().zip(self.layout.parameters_of(index)).map(trained).collect();
         let last = self.left[index] == 0;
         let gradients = match self.blocks[index].take() {
             Some(Held::All(earlier)) => add(Some(earlier), gradients),

@@ -6,8 +6,8 @@ mod fragments;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
 use isograd_comm::Communicator;
 use isograd_ops::kernels::KernelBackend;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use super::Zero;
 use super::reduce::Reducer;
 use super::view::View;
 use crate::{
-    Average, Fragment, Layout, Matrices, Optimizer, OptimizerConfig, OptimizerKind, Result, Sink, WeightSource, squares,
+    Average, Fragment, Layout, Optimizer, OptimizerConfig, OptimizerKind, Result, Rule, Sink, WeightSource, squares,
 };
 
 /// Values under a name; `None` where there are none of a fragment.
@@ -56,10 +56,10 @@ pub struct Sharded<B: KernelBackend> {
     layout: Layout,
     /// All parameters, or with [`Zero::Weights`] the pieces.
     weights: Vec<Tensor<B, 1>>,
-    /// Of all parameters, or of the pieces; where matrices are cut, of the fragments.
+    /// Of all parameters, or of the pieces; where parts of a piece are changed in different ways, of the fragments.
     optimizer: Optimizer<B>,
-    /// Whether pieces may have a part of a matrix that is updated as a whole.
-    cuts_matrices: bool,
+    /// Whether pieces may have a part of a matrix that is updated as a whole, or of a frozen parameter.
+    by_fragment: bool,
     average: Average<B>,
     device: B::Device,
     gradient_bytes: u64,
@@ -76,20 +76,22 @@ impl<B: KernelBackend> Sharded<B> {
         let weights =
             if zero.shards_weights() { layout.pieces(seed, comm.rank(), device) } else { layout.whole(seed, device) };
         let config = &train.optimizer;
-        let optimizer = match config.kind {
-            _ if !zero.shards_states() => Optimizer::new(config, layout.parameters()),
-            OptimizerKind::Adamw => Optimizer::of(config, vec![None; layout.blocks()]),
-            OptimizerKind::Muon => {
-                let owned = layout.owned(comm.rank()).into_iter();
-                Optimizer::of(config, owned.map(|own| Matrices::of(&layout.parameters()[own.parameter], config.kind)))
-            }
+        let differ = config.kind == OptimizerKind::Muon || layout.parameters().iter().any(|spec| spec.frozen);
+        let by_fragment = zero.shards_states() && differ;
+        let optimizer = if by_fragment {
+            let owned = layout.owned(comm.rank()).into_iter();
+            Optimizer::of(config, owned.map(|own| Rule::of(&layout.parameters()[own.parameter], config.kind)))
+        } else if zero.shards_states() {
+            Optimizer::of(config, vec![Rule::Adamw; layout.blocks()])
+        } else {
+            Optimizer::new(config, layout.parameters())
         };
         Self {
             comm,
             zero,
             layout,
             weights,
-            cuts_matrices: zero.shards_states() && config.kind == OptimizerKind::Muon,
+            by_fragment,
             optimizer,
             average: Average::new(train.ema_decay),
             device: device.clone(),
@@ -131,7 +133,7 @@ impl<B: KernelBackend> Sharded<B> {
     /// # Errors
     /// [`crate::Error::Ranks`].
     pub fn update(&mut self, step: usize, learning_rate: f64, gradients: Vec<Tensor<B, 1>>, scale: f64) -> Result<()> {
-        if self.cuts_matrices {
+        if self.by_fragment {
             return self.update_fragments(step, learning_rate, gradients, scale);
         }
         if self.zero.shards_states() && !self.zero.shards_weights() {
@@ -228,8 +230,8 @@ impl<B: KernelBackend> Sharded<B> {
     pub fn state(&self) -> (usize, Vec<Group<B>>) {
         let (steps, [first, second]) = self.optimizer.state().unwrap_or_default();
         let some = |values: Vec<Tensor<B, 1>>| values.into_iter().map(Some).collect::<Vec<_>>();
-        // Moments are of fragments already where matrices are cut.
-        let moments = |moments: Vec<_>| if self.cuts_matrices { moments } else { self.fragments_of(&moments) };
+        // Moments may be of fragments already.
+        let moments = |moments: Vec<_>| if self.by_fragment { moments } else { self.fragments_of(&moments) };
         let weights = self.fragments_of(&some(self.owned_weights()));
         let average = self.fragments_of(&some(self.average.values.clone()));
         let groups =
@@ -287,21 +289,51 @@ impl<B: KernelBackend> Sharded<B> {
             Ok(values.collect::<Result<Vec<_>, E>>()?.into_iter().flatten().collect())
         };
         self.average.values = group("average", owned)?;
-        let fragments: Vec<(Vec<Fragment>, usize)> = if self.cuts_matrices {
+        let fragments: Vec<(Vec<Fragment>, usize)> = if self.by_fragment {
             let owned = self.layout.owned(rank).into_iter();
             owned.map(|own| (vec![own.clone()], own.range.len())).collect()
         } else {
             owned.clone()
         };
-        let first = group("first", &fragments)?;
-        let is_matrix = |index: usize| self.optimizer.matrices(index).is_some();
-        let others = fragments.into_iter().enumerate().filter(|(index, _)| !is_matrix(*index));
-        let mut second = group("second", &others.map(|(_, share)| share).collect::<Vec<_>>())?.into_iter();
-        if !first.is_empty() {
-            let second = (0..first.len()).map(|index| if is_matrix(index) { None } else { second.next() }).collect();
-            self.optimizer.restore(steps, [first.into_iter().map(Some).collect(), second]);
+        // Some have fewer moments than others.
+        let moments = |index: usize| self.optimizer.rule(index).moments();
+        let mut of = |name: &str, nth: usize| -> Result<Vec<Option<Tensor<B, 1>>>, E> {
+            let own = fragments.iter().enumerate().filter(|(index, _)| moments(*index) >= nth);
+            let found = group(name, &own.map(|(_, share)| share.clone()).collect::<Vec<_>>())?;
+            let mut found = found.into_iter();
+            Ok((0..fragments.len()).map(|index| if moments(index) >= nth { found.next() } else { None }).collect())
+        };
+        let [first, second] = [of("first", 1)?, of("second", 2)?];
+        if steps > 0 {
+            self.optimizer.restore(steps, [first, second]);
         }
         self.weights = group("weights", if self.zero.shards_weights() { &cut } else { &whole })?;
+        Ok(())
+    }
+
+    /// Puts other values in place of the weights that training begins with. `read` gives those of a fragment.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn begin_with<E>(&mut self, mut read: impl FnMut(&Fragment) -> Result<Vec<f32>, E>) -> Result<(), E> {
+        let rank = self.comm.rank();
+        let tensor = |values: Vec<f32>| {
+            let length = values.len();
+            Tensor::from_data(TensorData::new(values, [length]), &self.device)
+        };
+        let values: Vec<Tensor<B, 1>> = if self.zero.shards_weights() {
+            let piece = |block: usize| {
+                let fragments = self.layout.fragments(block, rank);
+                let own = fragments.iter().map(|fragment| read(fragment).map(&tensor)).collect::<Result<_, E>>()?;
+                Ok(self.joined(block, own))
+            };
+            (0..self.layout.blocks()).map(piece).collect::<Result<_, E>>()?
+        } else {
+            let whole = self.layout.parameters().iter().enumerate();
+            let whole = whole.map(|(parameter, spec)| Fragment { parameter, range: 0..spec.size() });
+            whole.map(|fragment| read(&fragment).map(&tensor)).collect::<Result<_, E>>()?
+        };
+        self.weights = values;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Updates of pieces that have parts of matrices, which are updated as a whole: ranks exchange what directions are the
+//! Updates of pieces whose fragments are not all changed alike. Matrices are updated as a whole: ranks exchange what directions are the
 //! orthogonal parts of, and every rank makes the directions of the matrices of which it owns something.
 
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use isograd_ops::kernels::KernelBackend;
 
 use super::Sharded;
-use crate::Result;
+use crate::{Result, Rule, Spec};
 
 impl<B: KernelBackend> Sharded<B> {
     /// Updates this rank's pieces fragment by fragment, and brings all weights up to date.
@@ -44,13 +44,13 @@ impl<B: KernelBackend> Sharded<B> {
             }
             drop((piece, gradient));
             // Of all ranks' matrices, what directions are made of.
-            let ahead =
-                units.clone().zip(&parts).map(|(unit, [values, gradient])| match self.optimizer.matrices(unit) {
-                    Some(_) => self.optimizer.ahead(&rates, unit, gradient.clone()),
-                    None => values.zeros_like(),
-                });
+            let ahead = units.clone().zip(&parts).map(|(unit, [values, gradient])| match self.optimizer.rule(unit) {
+                Rule::Muon(_) => self.optimizer.ahead(&rates, unit, gradient.clone()),
+                Rule::Adamw | Rule::Frozen => values.zeros_like(),
+            });
             let ahead = ahead.collect();
-            let has_matrices = self.layout.parameters_of(block).iter().any(|parameter| parameter.matrices.is_some());
+            let turns = |own: &Spec| matches!(Rule::of(own, self.optimizer.kind()), Rule::Muon(_));
+            let has_matrices = self.layout.parameters_of(block).iter().any(turns);
             let ahead = if has_matrices {
                 let own = self.joined(block, ahead);
                 self.comm.all_gather(own, self.layout.sizes(block)).wait()?
@@ -59,9 +59,10 @@ impl<B: KernelBackend> Sharded<B> {
             };
             let before = self.layout.block(block).start;
             let pairs = units.zip(fragments.iter().zip(parts));
-            let updated = pairs.map(|(unit, (fragment, [values, gradient]))| match self.optimizer.matrices(unit) {
-                None => self.optimizer.apply(&rates, unit, values, gradient),
-                Some(matrices) => {
+            let updated = pairs.map(|(unit, (fragment, [values, gradient]))| match self.optimizer.rule(unit) {
+                Rule::Frozen => values,
+                Rule::Adamw => self.optimizer.apply(&rates, unit, values, gradient),
+                Rule::Muon(matrices) => {
                     let direction = matrices.orthogonal(ahead[fragment.parameter - before].clone());
                     let own = direction.slice([fragment.range.clone()]);
                     self.optimizer.descend(&rates, unit, values, own)
