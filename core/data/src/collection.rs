@@ -238,22 +238,19 @@ impl Collection {
         let mut chosen = vec![false; count];
         let order = epoch_order(seed.wrapping_add(source as u64), FRACTION_STREAM, count);
         order[..kept].iter().for_each(|&index| chosen[index] = true);
-        match self {
-            Self::Memory(structures) => {
-                let kept = structures.into_iter().zip(chosen).filter_map(|(own, chosen)| chosen.then_some(own));
-                Self::Memory(kept.collect())
-            }
-            Self::Stored(stored) => {
-                let kept = stored.graphs.iter().zip(chosen).filter_map(|(&own, chosen)| chosen.then_some(own));
-                Self::Stored(stored.with_graphs(kept.collect()))
-            }
-        }
+        self.filter(&chosen)
     }
 
     /// The graphs, in their order, of whose elements `keeps` says yes.
     #[must_use]
     pub fn with_elements(self, keeps: impl Fn(&[Element]) -> bool) -> Self {
         let kept: Vec<bool> = (0..self.len()).map(|index| keeps(self.elements_of(index))).collect();
+        self.filter(&kept)
+    }
+
+    /// The graphs, in their order, of which `kept` says so.
+    #[must_use]
+    pub fn filter(self, kept: &[bool]) -> Self {
         match self {
             Self::Memory(structures) => {
                 Self::Memory(structures.into_iter().zip(kept).filter_map(|(own, kept)| kept.then_some(own)).collect())

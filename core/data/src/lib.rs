@@ -38,6 +38,7 @@ mod references;
 mod sampler;
 mod source;
 mod split;
+mod stated;
 pub mod store;
 mod suggest;
 

@@ -9,6 +9,7 @@ use isograd_structure::{Cell, Element, Geometry, Structure, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{self, Column, Data, Formats, Frame, Frames, Input};
+use crate::stated::check_units;
 use crate::store::{self, PackOptions, Packing};
 use crate::{Error, Result};
 
@@ -129,6 +130,7 @@ impl Source {
         {
             return Err(format!("files of this format are in {units}, which is known without `units`: leave it out"));
         }
+        check_units(frame, &self.units)?;
         let length = self.units.length.in_angstrom();
         let positions =
             vectors(frame, "pos")?.or(vectors(frame, "positions")?).ok_or("no column `pos` with the positions")?;
@@ -180,17 +182,36 @@ impl Source {
     }
 
     fn stress(&self, frame: &Frame, geometry: &Geometry) -> Result<Option<[[f64; 3]; 3]>, String> {
-        if let Some(tensor) = tensor(frame, &self.keys.stress)? {
-            return Ok(Some(tensor.map(|row| row.map(|v| v * self.units.stress_factor()))));
-        }
-        let Some(tensor) = tensor(frame, &self.keys.virial)? else { return Ok(None) };
+        let scaled = |tensor: [[f64; 3]; 3], factor: f64| tensor.map(|row| row.map(|v| v * factor));
+        let (stress_key, virial_key) = (&self.keys.stress, &self.keys.virial);
+        let stress = tensor(frame, stress_key)?.map(|stress| scaled(stress, self.units.stress_factor()));
+        let Some(virial) = tensor(frame, virial_key)? else { return Ok(stress) };
         let volume = geometry.cell.map_or(0.0, |cell| cell.volume());
-        if volume == 0.0 {
-            return Err(format!("`{}` needs a cell with a volume", self.keys.virial));
+        let Some(stress) = stress else {
+            if volume == 0.0 {
+                return Err(format!("`{virial_key}` needs a cell with a volume"));
+            }
+            return Ok(Some(scaled(virial, -self.units.energy.in_ev() / volume)));
+        };
+        if volume > 0.0 {
+            let virial = scaled(virial, -self.units.energy.in_ev() / volume);
+            let apart = stress.as_flattened().iter().zip(virial.as_flattened()).map(|(a, b)| (a - b).abs());
+            let largest = stress.as_flattened().iter().fold(0.0f64, |most, value| most.max(value.abs()));
+            if apart.fold(0.0, f64::max) > AGREES * largest + ROUNDED {
+                return Err(format!(
+                    "`{stress_key}` is {:.4e} eV/angstrom^3 in xx, and `{virial_key}` says {:.4e}, as minus the virial over the \
+                     volume: they contradict each other; name in `keys` the one that is right, and set the other to \"\"",
+                    stress[0][0], virial[0][0]
+                ));
+            }
         }
-        Ok(Some(tensor.map(|row| row.map(|v| -v * self.units.energy.in_ev() / volume))))
+        Ok(Some(stress))
     }
 }
+
+/// How far a stress and a virial may be apart that say the same, as a share and in eV/angstrom^3: files have few digits.
+const AGREES: f64 = 0.02;
+const ROUNDED: f64 = 1e-4;
 
 fn not_numbers(key: &str, text: &str, expected: &str) -> String {
     let shown: String = text.chars().take(60).collect();
@@ -332,6 +353,24 @@ mod tests {
     fn a_virial_becomes_a_stress() {
         let text = "1\nLattice=\"2 0 0 0 2 0 0 0 2\" virial=\"8 0 0 0 8 0 0 0 8\"\nO 0 0 0\n";
         assert_eq!(one(&Source::default(), text).unwrap().stress.unwrap()[1][1], -1.0);
+    }
+
+    #[test]
+    fn a_virial_that_contradicts_the_stress_is_refused() {
+        let text = |stress: &str| {
+            format!("1\nLattice=\"2 0 0 0 2 0 0 0 2\" virial=\"8 0 0 0 8 0 0 0 8\" stress=\"{stress}\"\nO 0 0 0\n")
+        };
+        let same = one(&Source::default(), &text("-1 0 0 0 -1 0 0 0 -1")).unwrap();
+        assert_eq!(same.stress.unwrap()[0][0], -1.0);
+        let other = text("1 0 0 0 1 0 0 0 1");
+        let message = one(&Source::default(), &other).unwrap_err().to_string();
+        assert!(message.contains("`stress` is 1.0000e0") && message.contains("`virial` says -1.0000e0"), "{message}");
+        let keys =
+            |stress: &str, virial: &str| Keys { stress: stress.into(), virial: virial.into(), ..Keys::default() };
+        for (keys, expected) in [(keys("stress", ""), 1.0), (keys("", "virial"), -1.0)] {
+            let found = one(&Source { keys, ..Source::default() }, &other).unwrap();
+            assert_eq!(found.stress.unwrap()[1][1], expected);
+        }
     }
 
     #[test]

@@ -111,7 +111,8 @@ pub(crate) fn held_out<G: Eq + Hash>(
     let groups = if *by == SplitBy::Frame { count } else { numbers.len() };
     if groups < 2 {
         return Err(format!(
-            "training and validation need at least two groups (data.split_by = \"{}\"), found {groups}",
+            "training and validation need at least two groups (data.split_by = \"{}\"), found {groups}; name data.validation_files, \
+             or hold nothing out with data.validation_fraction = 0",
             String::from(by.clone())
         ));
     }

@@ -12,7 +12,7 @@ use super::slopes::ForceSlope;
 use super::{Fault, Inspection, Limits, Summary, inspect};
 use crate::split::{held_out, without_key};
 use crate::store::Composition;
-use crate::{Result, SplitBy};
+use crate::{Measured, Result, SplitBy};
 
 /// Frames that are looked at together, in parallel.
 const CHUNK: usize = 1024;
@@ -202,17 +202,36 @@ impl Auditor {
             let limits = self.options.limits;
             let looks: Vec<Look> = chunk.par_iter().map(|structure| look(structure, &limits)).collect();
             let count = chunk.len();
-            self.add(source as u32, number as u32, first, is_held_out, &chunk, looks);
+            let frames: Vec<u32> = (first..first + count).map(|frame| frame as u32).collect();
+            let structures: Vec<&Structure> = chunk.iter().collect();
+            self.add(source as u32, number as u32, &frames, is_held_out, &structures, looks);
             first += count;
             progress(count);
         }
         Ok(number)
     }
 
-    fn add(&mut self, source: u32, file: u32, first: usize, held_out: bool, chunk: &[Structure], looks: Vec<Look>) {
+    /// Looks at structures of a source in memory, which are trained on, or held out.
+    ///
+    /// # Panics
+    /// If there is no such source.
+    pub fn look_at(&mut self, source: usize, structures: &[Measured], is_held_out: bool) {
+        for of_file in structures.chunk_by(|a, b| a.place.file == b.place.file) {
+            let number = self.files.len();
+            self.files.push(of_file[0].place.file.to_string());
+            for chunk in of_file.chunks(CHUNK) {
+                let limits = self.options.limits;
+                let looks: Vec<Look> = chunk.par_iter().map(|own| look(&own.structure, &limits)).collect();
+                let frames: Vec<u32> = chunk.iter().map(|own| own.place.frame as u32).collect();
+                let structures: Vec<&Structure> = chunk.iter().map(|own| &own.structure).collect();
+                self.add(source as u32, number as u32, &frames, is_held_out, &structures, looks);
+            }
+        }
+    }
+
+    fn add(&mut self, source: u32, file: u32, frames: &[u32], held_out: bool, chunk: &[&Structure], looks: Vec<Look>) {
         let mut asked = Vec::new();
-        for (place, (structure, look)) in chunk.iter().zip(looks).enumerate() {
-            let frame = (first + place) as u32;
+        for (place, ((&structure, look), &frame)) in chunk.iter().zip(looks).zip(frames).enumerate() {
             let own = &mut self.sources[source as usize];
             let name = &self.files[file as usize];
             own.summary.add(structure, &look.inspection, || format!("{name}: frame {frame}"));
@@ -267,8 +286,8 @@ impl Auditor {
             });
         }
         let of = |&(alike, place, count): &(u32, usize, usize)| match count {
-            2 => (alike, Moved::Second(response(&chunk[place]).unwrap_or_default())),
-            _ => (alike, Moved::Later(count, Changes::of(&chunk[place], count))),
+            2 => (alike, Moved::Second(response(chunk[place]).unwrap_or_default())),
+            _ => (alike, Moved::Later(count, Changes::of(chunk[place], count))),
         };
         for (alike, moved) in asked.par_iter().map(of).collect::<Vec<_>>() {
             let frames = &mut self.alike_frames[alike as usize];
@@ -286,7 +305,8 @@ impl Auditor {
         }
     }
 
-    /// Divides what each source has into a part to train on and one held out, as training does it.
+    /// Divides what each source has into a part to train on and one held out, as training does it; a source of which files are
+    /// held out stays as it is.
     ///
     /// # Errors
     /// As [`split`](fn@crate::split).
@@ -294,6 +314,9 @@ impl Auditor {
         for source in 0..self.sources.len() {
             let own: Vec<usize> =
                 (0..self.records.len()).filter(|&place| self.records[place].source as usize == source).collect();
+            if own.iter().any(|&place| self.records[place].held_out) {
+                continue;
+            }
             let group = |place: usize| {
                 let record = &self.records[own[place]];
                 match by {
