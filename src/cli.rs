@@ -12,6 +12,7 @@ mod convert;
 mod data;
 mod devices;
 mod eval;
+mod labels;
 mod memory;
 mod pack;
 mod pipe;

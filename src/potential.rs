@@ -46,6 +46,9 @@ impl Potential {
     /// Whether a model is a potential.
     pub(crate) fn check(model: &Model) -> Result<()> {
         let labels: Vec<&Label> = model.info().task.targets.iter().map(|target| &target.label).collect();
+        if let Some(unlearned) = model.info().unlearned() {
+            return Err(Error::Structure(format!("this is no potential: {unlearned}; load it as a `Model`")));
+        }
         if labels.starts_with(&[&Label::Energy, &Label::Forces]) {
             return Ok(());
         }

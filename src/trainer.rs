@@ -39,6 +39,7 @@ impl Trainer {
         let source = SourceConfig {
             name: "data".into(),
             files: Vec::new(),
+            validation_files: Vec::new(),
             keys: Keys::default(),
             units: Units::default(),
             references: None,

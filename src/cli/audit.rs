@@ -64,7 +64,7 @@ struct Asked {
     name: String,
     source: Source,
     files: Vec<PathBuf>,
-    held_out: bool,
+    held_out: Vec<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -84,22 +84,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut paths = Vec::new();
     let bar = convert::bar();
     for Asked { name, source, files, held_out } in &asked {
-        let Inputs { found, ignored } = formats.inputs(files)?;
-        if let Some(first) = ignored.first() {
-            let count = ignored.len();
-            eprintln!("warning: {count} files hold no structures and are left out (first: {})", first.display());
-        }
         let number = auditor.source(name, source.units);
-        for path in found {
-            not_an_input(args, &path)?;
-            let file = path.display().to_string();
-            bar.set_message(file.clone());
-            let structures = source.read_file_with(&formats, &path)?;
-            auditor.read(number, &file, *held_out, structures, &mut |frames| bar.inc(frames as u64))?;
-            paths.push(path);
+        for (files, is_held_out) in
+            [(files, false), (held_out, true)].into_iter().filter(|(files, _)| !files.is_empty())
+        {
+            let Inputs { found, ignored } = formats.inputs(files)?;
+            if let Some(first) = ignored.first() {
+                let count = ignored.len();
+                eprintln!("warning: {count} files hold no structures and are left out (first: {})", first.display());
+            }
+            for path in found {
+                not_an_input(args, &path)?;
+                let file = path.display().to_string();
+                bar.set_message(file.clone());
+                let structures = source.read_file_with(&formats, &path)?;
+                auditor.read(number, &file, is_held_out, structures, &mut |frames| bar.inc(frames as u64))?;
+                paths.push(path);
+            }
         }
     }
-    if let Some(config) = &config {
+    if let Some(config) = config.as_ref().filter(|config| config.data.validation_fraction > 0.0) {
         let (by, share) = (&config.data.split_by, config.data.validation_fraction);
         auditor
             .split(by, share, config.train.seed)
@@ -134,22 +138,18 @@ fn asked(args: &Args, config: Option<&Config>) -> Result<Vec<Asked>> {
             name: own.name.clone(),
             source: own.source(&config.data.split_by, task.columns()),
             files: own.files.clone(),
-            held_out: false,
+            held_out: own.validation_files.clone(),
         };
         return Ok(config.data.sources.iter().map(one).collect());
     }
     let mut source = Source::default();
     (source.keys.energy, source.keys.forces) = (args.energy_key.clone(), args.forces_key.clone());
-    let one = |held_out| {
-        let source = source.clone();
-        move |path: &PathBuf| Asked {
-            name: path.display().to_string(),
-            source: source.clone(),
-            files: vec![path.clone()],
-            held_out,
-        }
+    let one = |path: &PathBuf, files: &[&PathBuf], held_out: &[&PathBuf]| {
+        let [files, held_out] = [files, held_out].map(|all| all.iter().map(|&path| path.clone()).collect());
+        Asked { name: path.display().to_string(), source: source.clone(), files, held_out }
     };
-    Ok(args.inputs.iter().map(one(false)).chain(args.held_out.iter().map(one(true))).collect())
+    let inputs = args.inputs.iter().map(|path| one(path, &[path], &[]));
+    Ok(inputs.chain(args.held_out.iter().map(|path| one(path, &[], &[path]))).collect())
 }
 
 /// Refuses to write over what is read.

@@ -15,7 +15,7 @@ use isograd::train::{RunOn, dispatch};
 
 use super::predict::UseOptions;
 use super::print_json;
-use super::tables::{grouped, metrics_rows, summary_table, table};
+use super::tables::{counted, metrics_rows, summary_table, table};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  isograd eval runs/quickstart held-out.extxyz --json")]
@@ -90,7 +90,11 @@ impl RunOn for Evaluate {
         if args.json {
             return print_json(&report);
         }
-        println!("{} structures, {} atoms, on {}", grouped(report.structures), grouped(report.atoms), report.device);
+        let (structures, atoms) = (counted(report.structures, "structure"), counted(report.atoms, "atom"));
+        println!("{structures}, {atoms}, on {}", report.device);
+        if let Some(unlearned) = trained.info.unlearned() {
+            eprintln!("{unlearned}");
+        }
         let rows = metrics_rows(&metrics, &report.metrics, &report.baseline);
         println!("{}", table(&["errors", "model", "baseline", "share"], rows));
         Ok(())

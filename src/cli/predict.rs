@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use isograd::data::audit::{Fault, Limits, inspect};
 use isograd::data::formats::extxyz::write_frame;
 use isograd::data::formats::{Column, Data, Formats, Frame};
 use isograd::data::{self, Output, Source};
@@ -12,6 +13,9 @@ use isograd::train::config::Config;
 use isograd::train::run::RunDirectory;
 use isograd::train::{Error, Result};
 use isograd::{Model, Values};
+
+use super::labels::LabelOptions;
+use super::tables::counted;
 
 /// Structures that are held and predicted together.
 const CHUNK: usize = 512;
@@ -58,6 +62,8 @@ pub(crate) struct UseOptions {
     /// Source whose keys, units, reference energies and head are used; needed where a run has several
     #[arg(long)]
     pub(crate) source: Option<String>,
+    #[command(flatten)]
+    labels: LabelOptions,
 }
 
 impl UseOptions {
@@ -75,7 +81,7 @@ impl UseOptions {
 
     /// The source that is meant, by its position, and how its files are read.
     pub(crate) fn source(&self, info: &ModelInfo) -> Result<(usize, Source)> {
-        info.source(self.source.as_deref()).map_err(|error| match error {
+        let (place, source) = info.source(self.source.as_deref()).map_err(|error| match error {
             tasks::Error::AnySource { known } => Error::Config {
                 place: "--source".into(),
                 message: format!(
@@ -84,7 +90,8 @@ impl UseOptions {
                 ),
             },
             other => other.into(),
-        })
+        })?;
+        Ok((place, self.labels.of(source)?))
     }
 }
 
@@ -119,24 +126,56 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let name = args.input.display().to_string();
     let mut frames = Formats::default().open(&args.input)?.peekable();
     let mut out = Output::create(&args.output)?;
-    let (mut count, mut skipped) = (0, Vec::new());
-    let how = How { source: &source, file: &name, options: &args };
+    let (mut count, mut noted) = (0, Noted::default());
+    let (place, _) = args.options.source(model.info())?;
+    let how = How { source: &source, place, file: &name, options: &args };
     while frames.peek().is_some() {
         let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
-        for frame in label(chunk, &model, &how, &mut skipped)? {
+        for frame in label(chunk, &model, &how, &mut noted)? {
             count += 1;
             write_frame(&mut out, &frame).map_err(Error::io(&args.output, "write"))?;
         }
     }
     out.finish()?;
-    eprintln!("{count} structures written to {}", args.output.display());
-    if let Some(first) = skipped.first() {
-        eprintln!("warning: {} left out for their elements (first: frame {first})", skipped.len());
-    }
+    eprintln!("{} written to {}", counted(count, "structure"), args.output.display());
+    noted.show();
     if let Some(what) = model.info().forces_are() {
         eprintln!("forces are {what}");
     }
+    if let Some(unlearned) = model.info().unlearned() {
+        eprintln!("warning: {unlearned}");
+    }
+    if model.info().is_conservative() && !model.info().has_energies(place) {
+        eprintln!(
+            "warning: energies are relative: none was trained on, so only differences of the same atoms mean anything"
+        );
+    }
     Ok(())
+}
+
+/// Frames that are told of at the end, by their numbers.
+#[derive(Default)]
+struct Noted {
+    /// Left out for their elements.
+    skipped: Vec<usize>,
+    /// With atoms that are closer than any that can be trained on.
+    overlapping: Vec<usize>,
+}
+
+impl Noted {
+    fn show(&self) {
+        if let Some(first) = self.skipped.first() {
+            eprintln!("warning: {} left out for their elements (first: frame {first})", self.skipped.len());
+        }
+        if let Some(first) = self.overlapping.first() {
+            let count = counted(self.overlapping.len(), "structure");
+            let limit = Limits::default().shortest_distance;
+            eprintln!(
+                "warning: {count} with atoms closer than {limit} angstrom (first: frame {first}): no potential knows what happens \
+                 there"
+            );
+        }
+    }
 }
 
 fn is_force(target: &Target) -> bool {
@@ -146,29 +185,33 @@ fn is_force(target: &Target) -> bool {
 /// How frames are read and labelled.
 struct How<'a> {
     source: &'a Source,
+    /// The position of the source.
+    place: usize,
     /// The name of their file.
     file: &'a str,
     options: &'a Args,
 }
 
-/// Frames with predicted labels in them; `skipped` is told the numbers of those that are left out.
-fn label(frames: Vec<Frame>, model: &Model, how: &How<'_>, skipped: &mut Vec<usize>) -> Result<Vec<Frame>> {
-    let How { source, file, options } = how;
-    let (place, _) = options.options.source(model.info())?;
+/// Frames with predicted labels in them.
+fn label(frames: Vec<Frame>, model: &Model, how: &How<'_>, noted: &mut Noted) -> Result<Vec<Frame>> {
+    let How { source, place, file, options } = how;
     let mut kept = Vec::with_capacity(frames.len());
     let mut structures = Vec::with_capacity(frames.len());
     for frame in frames {
         let structure = source.structure(&frame, file)?;
         // Here, where it can be said which frame it is.
         let at = data::Error::frame(*file, frame.line, frame.index);
-        if let Err(error) = model.info().check_elements(&structure.elements, place) {
+        if let Err(error) = model.info().check_elements(&structure.elements, *place) {
             if !options.skip_unknown {
                 return Err(at(format!("{error}; --skip-unknown leaves such structures out")).into());
             }
-            skipped.push(frame.index);
+            noted.skipped.push(frame.index);
             continue;
         }
         model.check(&structure).map_err(|error| at(error.to_string()))?;
+        if inspect(&structure, &Limits::default(), 1.0).fault == Some(Fault::Overlap) {
+            noted.overlapping.push(frame.index);
+        }
         kept.push(frame);
         structures.push(structure);
     }
@@ -202,7 +245,7 @@ fn write_labels(
     }
     frame.columns.retain(|column| !["pos", "positions"].contains(&column.name.as_str()));
     frame.columns.push(Column::vectors("pos", &structure.geometry.positions));
-    for target in targets {
+    for target in targets.iter().filter(|target| model.info().is_learned(target)) {
         let (name, key) = match &target.label {
             Label::Energy => ("energy", keys.energy.as_str()),
             Label::Forces => ("forces", keys.forces.as_str()),

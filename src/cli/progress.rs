@@ -11,7 +11,7 @@ use isograd::tasks::{BySource, Metric, Metrics};
 use isograd::train::{Event, Holding, MemoryWorkload, Observer, Prepared, Progress};
 
 use super::plan::host_memory;
-use super::tables::{bytes, grouped, rate, reference_table, summary_table};
+use super::tables::{bytes, counted, grouped, rate, reference_table, summary_table};
 
 /// The bar counts thousandths of the whole training.
 const TICKS: u64 = 1000;
@@ -50,14 +50,17 @@ impl Display {
             self.say(&summary_table(&report.name, &report.summary).to_string());
             report.references.iter().for_each(|own| self.say(&reference_table(own).to_string()));
         }
+        if let Some(start) = &prepared.start {
+            self.say(&start.report.to_string());
+        }
         for warning in &prepared.warnings {
             self.say(&format!("warning: {warning}"));
         }
         let (training, validation) = (&prepared.training, &prepared.validation);
         let edges: usize = training.sizes.iter().map(|sizes| sizes.edges).sum();
         self.say(&format!(
-            "training on {} structures ({} edges an epoch), validating on {}",
-            grouped(training.len()),
+            "training on {} ({} edges an epoch), validating on {}",
+            counted(training.len(), "structure"),
             grouped(edges),
             grouped(validation.len())
         ));

@@ -73,11 +73,12 @@ pub(crate) fn reference_table(report: &ReferenceReport) -> Table {
         vec![element.to_string(), format!("{value:.4} {unit}").trim_end().to_owned()]
     };
     let mut rows: Vec<Vec<String>> = fit.references.0.iter().map(row).collect();
-    let (residual, unit) = match unit.as_str() {
-        "eV" => (format!("{:.1}", 1e3 * fit.residual_rms), "meV"),
-        unit => (format!("{:.4}", fit.residual_rms), unit),
+    let residual = match unit.as_str() {
+        _ if fit.structures == 0 => "-".into(),
+        "eV" => format!("{:.1} meV/atom", 1e3 * fit.residual_rms),
+        unit => format!("{:.4} {unit}/atom", fit.residual_rms),
     };
-    rows.push(vec!["residual RMS".into(), format!("{residual} {unit}/atom")]);
+    rows.push(vec!["residual RMS".into(), residual]);
     rows.push(vec!["determined".into(), format!("{} of {}", fit.rank, fit.references.0.len())]);
     let title = if target == "energy" { "reference energies".into() } else { format!("reference {target}") };
     table(&[&title, if *given { "given" } else { "fitted" }], rows)
@@ -92,7 +93,12 @@ pub(crate) fn metrics_rows(metrics: &[Metric], found: &Metrics, baseline: &Metri
         };
         let base = base.filter(|_| metric.is_error);
         let share = value.zip(base).filter(|(_, base)| *base > 1e-9);
-        let share = share.map_or("-".into(), |(value, base)| format!("{:.1} %", 100.0 * value / base));
+        let share = share.map(|(value, base)| 100.0 * value / base);
+        // Beside labels that are all the same, any error is large.
+        let share = share.map_or("-".into(), |share| match share {
+            1000.0.. => "> 1000 %".into(),
+            share => format!("{share:.1} %"),
+        });
         vec![metric.name.clone(), shown(value), shown(base), share]
     };
     metrics.iter().map(row).collect()
@@ -103,13 +109,18 @@ pub(crate) fn grouped(count: usize) -> String {
     indicatif::HumanCount(count as u64).to_string()
 }
 
-/// A rate in a few characters, as in `143 k`.
+/// So many of something that has a regular plural.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+/// A rate in a few characters, ready for its unit: `143 k`, `27 `.
 pub(crate) fn rate(value: f64) -> String {
     match value {
         v if v >= 1e9 => format!("{:.2} G", v / 1e9),
         v if v >= 1e6 => format!("{:.2} M", v / 1e6),
         v if v >= 1e4 => format!("{:.0} k", v / 1e3),
-        v => format!("{v:.0}"),
+        v => format!("{v:.0} "),
     }
 }
 

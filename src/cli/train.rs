@@ -10,7 +10,7 @@ use isograd::train::{Finished, Outcome};
 
 use super::processes::ProcessArgs;
 use super::ranks::Ranks;
-use super::tables::{bytes, grouped, metrics_rows, rate, table};
+use super::tables::{bytes, counted, grouped, metrics_rows, rate, table};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -100,7 +100,10 @@ fn print_finished(outcome: &Finished) {
     println!("{}", table(&["validation", "model", "baseline", "share"], rows));
     let train = &summary.train;
     let rows = [
-        ("training", format!("{:.0} s, {} epochs, {} steps", train.seconds, train.epochs, grouped(train.steps))),
+        (
+            "training",
+            format!("{:.0} s, {}, {}", train.seconds, counted(train.epochs, "epoch"), counted(train.steps, "step")),
+        ),
         ("best at step", grouped(summary.best.step)),
         ("throughput", format!("{}edges/s", rate(train.edges_per_second))),
         ("waiting for data", format!("{:.2} %", 100.0 * train.data_wait_share)),
@@ -126,7 +129,7 @@ fn print_ranks(ranks: &[RankSummary]) {
         vec![
             rank.to_string(),
             own.device.clone(),
-            rate(own.edges_per_second),
+            rate(own.edges_per_second).trim_end().to_owned(),
             bytes(own.peak_bytes),
             held(own.held.parameters),
             held(own.held.gradients),

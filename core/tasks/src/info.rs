@@ -236,9 +236,28 @@ impl ModelInfo {
         has_forces && self.model.forces == Forces::Gradient
     }
 
+    /// Whether anything was learned of a target: it counts in the loss, or follows from an energy whose derivatives do.
+    pub fn is_learned(&self, target: &Target) -> bool {
+        let of_energy = matches!(target.label, Label::Energy | Label::Forces | Label::Stress);
+        target.weight > 0.0 || of_energy && self.is_conservative()
+    }
+
+    /// A sentence about targets of which nothing was learned, if there are any.
+    pub fn unlearned(&self) -> Option<String> {
+        let all = self.task.targets.iter().filter(|target| !self.is_learned(target));
+        let names: Vec<&str> = all.map(|target| target.name.as_str()).collect();
+        let (are, their) = if names.len() > 1 || names == ["forces"] { ("are", "their") } else { ("is", "its") };
+        (!names.is_empty()).then(|| {
+            format!(
+                "{} {are} not predicted: {their} weight in the loss was 0, so nothing was learned of it",
+                names.join(", ")
+            )
+        })
+    }
+
     /// What forces are, in words; `None` where none are predicted.
     pub fn forces_are(&self) -> Option<&'static str> {
-        let has_forces = self.task.targets.iter().any(|target| target.label == Label::Forces);
+        let has_forces = self.task.targets.iter().any(|own| own.label == Label::Forces && self.is_learned(own));
         has_forces.then_some(match self.model.forces {
             Forces::Gradient => "minus the gradient of the energy (conservative)",
             Forces::Direct => "direct, not the gradient of the energy (not conservative)",
@@ -288,6 +307,13 @@ impl ModelInfo {
         Ok(())
     }
 
+    /// Whether a source had energies, so that those that are predicted as it has labels are more than differences.
+    pub fn has_energies(&self, source: usize) -> bool {
+        let offsets = self.task.targets.iter().zip(&self.sources[source].offsets);
+        let is_known = |offset: &Offset| !matches!(offset, Offset::Elements(References(known)) if known.is_empty());
+        offsets.into_iter().any(|(target, offset)| target.label == Label::Energy && is_known(offset))
+    }
+
     /// How many atoms and edges the graph of a structure has.
     ///
     /// # Errors
@@ -325,10 +351,14 @@ impl ModelInfo {
     }
 
     /// The labels of a structure of a source, one entry per target, `None` where there is none. They are what the model is
-    /// to predict: what is known without it, as reference energies are, is taken off.
+    /// to predict: what is known without it, as reference energies are, is taken off. A target of which nothing is learned has
+    /// none.
     pub fn labels(&self, structure: &Structure, source: usize) -> Vec<Option<Vec<f64>>> {
         let offsets = &self.sources[source].offsets;
-        self.task.targets.iter().zip(offsets).map(|(target, offset)| target.shifted(structure, offset)).collect()
+        let learned = |target: &&Target| self.is_learned(target);
+        let label =
+            |(target, offset)| Some(target).filter(learned).and_then(|own: &Target| own.shifted(structure, offset));
+        self.task.targets.iter().zip(offsets).map(label).collect()
     }
 
     /// Turns what the model says, one entry per target, into what a user wants to know: adds what was taken off labels.

@@ -5,11 +5,15 @@
 
 mod changes;
 mod elements;
+pub(crate) mod freeze;
 mod load;
 mod presets;
+mod references;
 mod sections;
+mod start;
 
 pub use elements::{ElementList, Elements};
+pub use references::{ReferenceEnergies, ReferenceOrigin};
 pub use sections::{
     Config, DataConfig, HeadSharing, Leakage, ModelConfig, OverBudget, ParallelConfig, Preset, Resident, RunConfig,
     SourceConfig, TrainConfig,

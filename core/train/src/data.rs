@@ -4,8 +4,10 @@ mod needs;
 mod references;
 mod scales;
 mod survey;
+mod suspicions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use isograd_data::audit::{Leak, Summary, leaks};
@@ -19,12 +21,14 @@ use serde::Serialize;
 pub use self::needs::unused_stresses;
 use self::needs::{judge, lacks, needs, needs_of_one};
 pub use self::references::ReferenceReport;
-use self::references::{offset, reference_warnings};
+use self::references::{offset, reference_warnings, with_isolated_atoms};
 use self::scales::Squares;
 use self::survey::audit;
 pub use self::survey::survey;
-use crate::config::{Config, Elements, HeadSharing, Leakage, OverBudget, SourceConfig};
-use crate::{Dataset, Error, Part, Result, SampleLabels};
+use self::suspicions::suspicions;
+use crate::config::{Config, Elements, HeadSharing, Leakage, OverBudget, ReferenceEnergies, SourceConfig, freeze};
+use crate::start::StartingModel;
+use crate::{Dataset, Error, Part, Result, SampleLabels, StartingWeights};
 
 /// What was found in one source and made of it.
 #[derive(Debug, Clone, Serialize)]
@@ -53,6 +57,8 @@ pub struct Prepared {
     pub mixture: Mixture,
     /// Held out.
     pub validation: Arc<Dataset>,
+    /// The weights that training begins with; `None` where they are drawn from the seed.
+    pub start: Option<StartingWeights>,
     /// One report per source.
     pub reports: Vec<SourceReport>,
     /// Sentences that the user should see.
@@ -60,8 +66,8 @@ pub struct Prepared {
 }
 
 /// A source that is read, audited and split.
-struct SourcePart<'a> {
-    source: &'a SourceConfig,
+struct SourcePart {
+    source: SourceConfig,
     summary: Summary,
     training: Collection,
     validation: Collection,
@@ -75,6 +81,7 @@ struct SourcePart<'a> {
 pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Result<Prepared> {
     let data = &config.data;
     let task = of_structures(config)?;
+    let start = StartingModel::of(config)?;
     let cutoff = config.model.architecture(registry)?.needs().cutoff;
     let mut surveyed = Vec::new();
     for source in &data.sources {
@@ -83,26 +90,42 @@ pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Resul
             return Err(Error::Source { name: source.name.clone(), message });
         }
         let how = source.source(&data.split_by, task.columns());
-        surveyed.push((source, survey(formats, &how, &source.files, &data.limits(), cutoff)?));
+        let read = |files: &[PathBuf]| survey(formats, &how, files, &data.limits(), cutoff);
+        let held_out = match &source.validation_files[..] {
+            [] => None,
+            files => Some(read(files)?),
+        };
+        surveyed.push((source, read(&source.files)?, held_out));
     }
     let needs = needs(&task);
     let mut warnings = Vec::new();
-    for (place, (source, (_, summary))) in surveyed.iter().enumerate() {
+    for (place, (source, (_, summary), held_out)) in surveyed.iter().enumerate() {
         let others = surveyed.iter().enumerate().filter(|(other, _)| *other != place);
-        let own = needs_of_one(&needs, summary, &others.map(|(_, (_, (_, summary)))| summary).collect::<Vec<_>>());
+        let others: Vec<&Summary> = others.map(|(_, (_, (_, summary), _))| summary).collect();
+        let own = needs_of_one(&needs, summary, &others);
         judge(config, &own, source, summary)?;
         warnings.extend(lacks(&needs, &own, &source.name));
+        if let Some((_, summary)) = held_out {
+            judge(config, &own, source, summary)?;
+            let of = format!("source `{}`, held out", source.name);
+            warnings.extend(summary.warnings().into_iter().map(|text| format!("{of}: {text}")));
+        }
     }
     let mut parts = Vec::new();
-    for (index, (source, (kept, summary))) in surveyed.into_iter().enumerate() {
-        let (training, validation) = kept
-            .split(&data.split_by, data.validation_fraction, config.train.seed, index)
-            .map_err(|message| Error::Source { name: source.name.clone(), message })?;
+    for (index, (source, (kept, summary), held_out)) in surveyed.into_iter().enumerate() {
+        let (own, kept) = with_isolated_atoms(source, kept)?;
+        let (training, validation) = match held_out {
+            Some((held_out, _)) => (kept, held_out),
+            None if data.validation_fraction == 0.0 => (kept, Collection::Memory(Vec::new())),
+            None => kept
+                .split(&data.split_by, data.validation_fraction, config.train.seed, index)
+                .map_err(|message| Error::Source { name: source.name.clone(), message })?,
+        };
         let training = training.fraction(data.fraction, config.train.seed, index);
-        parts.push(SourcePart { source, summary, training, validation });
+        parts.push(SourcePart { source: own, summary, training, validation });
     }
     warnings.extend(leakage(config, &parts)?);
-    let mut prepared = measure(config, registry, task, parts)?;
+    let mut prepared = measure(config, registry, task, start, parts)?;
     prepared.warnings.splice(0..0, warnings);
     Ok(prepared)
 }
@@ -130,22 +153,21 @@ pub fn prepare_structures(
     };
     let (training, validation) = (keep(training, "training structures"), keep(validation, "validation structures"));
     judge(config, &needs(&task), source, &summary)?;
-    for (structures, use_of_them) in [(&training, "train on"), (&validation, "validate on")] {
-        if structures.is_empty() {
-            let message = format!("there is not a single structure to {use_of_them}");
-            return Err(Error::Source { name: source.name.clone(), message });
-        }
+    if training.is_empty() {
+        let message = "there is not a single structure to train on".into();
+        return Err(Error::Source { name: source.name.clone(), message });
     }
-    let [training, validation] = [training, validation].map(Collection::Memory);
+    let (source, training) = with_isolated_atoms(source, Collection::Memory(training))?;
+    let validation = Collection::Memory(validation);
     let parts = vec![SourcePart { source, summary, training, validation }];
     let warning = leakage(config, &parts)?;
-    let mut prepared = measure(config, registry, task, parts)?;
+    let mut prepared = measure(config, registry, task, StartingModel::of(config)?, parts)?;
     prepared.warnings.splice(0..0, warning);
     Ok(prepared)
 }
 
 /// Refuses structures that are trained on and held out, or warns of them where they are allowed.
-fn leakage(config: &Config, parts: &[SourcePart<'_>]) -> Result<Option<String>> {
+fn leakage(config: &Config, parts: &[SourcePart]) -> Result<Option<String>> {
     let training: Vec<&Collection> = parts.iter().map(|part| &part.training).collect();
     let held_out: Vec<&Collection> = parts.iter().map(|part| &part.validation).collect();
     let found = leaks(&training, &held_out)?;
@@ -179,7 +201,13 @@ fn of_structures(config: &Config) -> Result<Task> {
 }
 
 /// Fits what is known without the model, and measures the structures.
-fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<SourcePart<'_>>) -> Result<Prepared> {
+fn measure(
+    config: &Config,
+    registry: &Registry,
+    mut task: Task,
+    start: Option<StartingModel>,
+    parts: Vec<SourcePart>,
+) -> Result<Prepared> {
     let mut warnings = Vec::new();
     let mut known = Vec::new();
     // Where nothing is periodic there is no stress to speak of.
@@ -189,24 +217,29 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Sour
     for SourcePart { source, summary, training, validation } in &parts {
         warnings.extend(unused_stresses(summary, &task).map(|text| format!("source `{}`: {text}", source.name)));
         warnings.extend(summary.warnings().into_iter().map(|text| format!("source `{}`: {text}", source.name)));
-        if let Some(given) = &source.references
+        warnings.extend(suspicions(source, [training, validation]));
+        if let Some(ReferenceEnergies::Given(given)) = &source.references
             && task.targets.iter().any(|target| target.label == Label::Energy)
         {
             no_reference_is_missing(source, given, summary)?;
         }
         let mut own = Vec::new();
         for target in &task.targets {
-            let (offset, report) = offset(target, source, training)?;
-            warnings.extend(report.iter().flat_map(|report| reference_warnings(source, report, validation)));
+            let (offset, report) = offset(target, source, training, start.as_ref())?;
+            warnings.extend(report.iter().flat_map(|own| reference_warnings(source, own, validation, start.is_some())));
             own.push((offset, report));
         }
         known.push(own);
     }
 
-    let found: BTreeSet<Element> = parts.iter().flat_map(|part| part.summary.elements.keys().copied()).collect();
-    let elements = elements(config, found.clone())?;
+    let mut found: BTreeSet<Element> = parts.iter().flat_map(|part| part.summary.elements.keys().copied()).collect();
+    // Of files that are held out there is no other summary.
+    found.extend(parts.iter().flat_map(|part| part.validation.elements()));
+    let before = start.as_ref().map_or(&[] as &[Element], StartingModel::elements).to_vec();
+    let is_known = |element: &Element| found.contains(element) || before.contains(element);
+    let elements = elements(config, found.clone(), before.clone())?;
     let untrained: Vec<&str> =
-        elements.iter().filter(|element| !found.contains(element)).map(|element| element.symbol()).collect();
+        elements.iter().filter(|element| !is_known(element)).map(|element| element.symbol()).collect();
     if !untrained.is_empty() {
         warnings.push(format!(
             "model.elements has {}, which no structure has: nothing is learned of it, and structures with it will not be predicted",
@@ -215,7 +248,7 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Sour
     }
     for (offset, _) in known.iter_mut().flatten() {
         if let Offset::Elements(References(own)) = offset {
-            own.retain(|element, _| found.contains(element));
+            own.retain(|element, _| is_known(element));
         }
     }
     let per_source = config.model.heads == HeadSharing::PerSource;
@@ -232,8 +265,12 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Sour
         squares.add_collection(&task, &source.offsets, &part.training)?;
     }
     task = squares.scaled(task, config.model.forces());
+    if let Some(start) = &start {
+        task = start.scaled(task);
+    }
     let (trunk, model) = trunk(config, registry, Nodes::Elements(elements), &task)?;
     let info = Arc::new(ModelInfo { model: trunk, task, sources });
+    let start = begin(config, &model, &info, start)?;
 
     let mut reports = Vec::new();
     let (mut training, mut validation) = (Vec::new(), Vec::new());
@@ -255,9 +292,10 @@ fn measure(config: &Config, registry: &Registry, mut task: Task, parts: Vec<Sour
     let mixture = Mixture::new(config.data.sampling, &counts, &weights);
     let training = Arc::new(Dataset::of_structures(training, info.clone())?);
     let validation = Arc::new(Dataset::of_structures(validation, info.clone())?);
+    warnings.extend(nothing_held_out(&validation));
     warnings.extend(over_budget(config, &[&training, &validation])?);
     warnings.extend(short_training(config, &training));
-    Ok(Prepared { model, info, training, mixture, validation, reports, warnings })
+    Ok(Prepared { model, info, training, mixture, validation, start, reports, warnings })
 }
 
 /// As [`prepare`], from graphs at hand with their labels, of which nodes have `kinds` kinds.
@@ -272,10 +310,8 @@ pub fn prepare_graphs(
     training: Vec<(HostGraph, SampleLabels)>,
     validation: Vec<(HostGraph, SampleLabels)>,
 ) -> Result<Prepared> {
-    for (graphs, use_of_them) in [(&training, "train on"), (&validation, "validate on")] {
-        if graphs.is_empty() {
-            return Err(Error::Structure(format!("there is not a single graph to {use_of_them}")));
-        }
+    if training.is_empty() {
+        return Err(Error::Structure("there is not a single graph to train on".into()));
     }
     // Nothing is taken off labels here.
     let task = config.task()?;
@@ -283,7 +319,11 @@ pub fn prepare_graphs(
     for (graph, labels) in &training {
         squares.add(&task, graph.species.len(), labels.iter().map(Option::as_deref));
     }
-    let task = squares.scaled(task, config.model.forces());
+    let mut task = squares.scaled(task, config.model.forces());
+    let start = StartingModel::of(config)?;
+    if let Some(start) = &start {
+        task = start.scaled(task);
+    }
     let dims = training[0].0.dims;
     let (trunk, model) = trunk(config, registry, Nodes::Kinds { count: kinds, dims }, &task)?;
     let velocities = model.architecture().needs().velocities;
@@ -308,6 +348,7 @@ pub fn prepare_graphs(
     };
     let (training, validation) = (made(training, "training")?, made(validation, "validation")?);
     warnings.extend(over_budget(config, &[&training, &validation])?);
+    warnings.extend(nothing_held_out(&validation));
     let source = SourceInfo {
         name: "graphs".into(),
         keys: Default::default(),
@@ -317,20 +358,47 @@ pub fn prepare_graphs(
     };
     let info = Arc::new(ModelInfo { model: trunk, task, sources: vec![source] });
     let mixture = Mixture::of(training.len());
-    Ok(Prepared { model, info, training, mixture, validation, reports: Vec::new(), warnings })
+    let start = begin(config, &model, &info, start)?;
+    Ok(Prepared { model, info, training, mixture, validation, start, reports: Vec::new(), warnings })
 }
 
-fn elements(config: &Config, found: BTreeSet<Element>) -> Result<Vec<Element>> {
+/// The weights that a model begins with, and whether what it is to keep of them is there.
+fn begin(
+    config: &Config,
+    model: &Model,
+    info: &ModelInfo,
+    start: Option<StartingModel>,
+) -> Result<Option<StartingWeights>> {
+    let layout = model.layout(1);
+    let paths: Vec<&str> = layout.parameters().iter().map(|spec| spec.path.as_str()).collect();
+    freeze::check(&config.train.freeze, &paths)?;
+    start.map(|start| start.weights(model, info, config)).transpose()
+}
+
+/// The elements of a model: those it knew `before`, in their order, and then those that are listed, or found in the data.
+fn elements(config: &Config, found: BTreeSet<Element>, before: Vec<Element>) -> Result<Vec<Element>> {
+    let joined = |more: Vec<Element>| {
+        let new: Vec<Element> = more.into_iter().filter(|element| !before.contains(element)).collect();
+        [before.clone(), new].concat()
+    };
     let Elements::List(listed) = &config.model.elements else {
-        return Ok(found.into_iter().collect());
+        return Ok(joined(found.into_iter().collect()));
     };
     match found.iter().find(|element| !listed.contains(element)) {
         Some(element) => Err(Error::Config {
             place: "model.elements".into(),
             message: format!("lacks {element}, which occurs in the data; add it, or use \"auto\""),
         }),
-        None => Ok(listed.clone()),
+        None => Ok(joined(listed.clone())),
     }
+}
+
+/// A sentence where no structure is held out.
+fn nothing_held_out(validation: &Dataset) -> Option<String> {
+    validation.is_empty().then(|| {
+        "nothing is held out: how large errors on new structures are is not known, and the last weights are kept, not the best"
+            .into()
+    })
 }
 
 /// A sentence where the learning rate rises for more than half of training.

@@ -71,7 +71,8 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prepared(Prepared { training, validation, .. }) => {
-                write!(f, "training on {} structures, validating on {}", training.len(), validation.len())
+                let plural = if training.len() == 1 { "" } else { "s" };
+                write!(f, "training on {} structure{plural}, validating on {}", training.len(), validation.len())
             }
             Self::Holding(Holding { samples, of, bytes }) => {
                 write!(f, "{samples} of {of} samples in memory, {bytes} bytes")

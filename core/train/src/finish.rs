@@ -113,7 +113,7 @@ pub(crate) fn finish<B: Backend>(
     let baseline = baseline.all.metrics(&task.metrics());
     let mut warnings = prepared.warnings.clone();
     let unlearned = task.score(&baseline);
-    if unlearned > 0.0 && best.score >= unlearned {
+    if unlearned > 0.0 && best.score.is_some_and(|score| score >= unlearned) {
         warnings.push(
             "the errors are not below the baseline's, which looks at no structure: nothing was learned. Train longer, or look at \
              the data with `isograd data audit`"
@@ -127,6 +127,7 @@ pub(crate) fn finish<B: Backend>(
         parameters: trained.layout.count(),
         device: config.train.device.to_string(),
         equivariance: EquivarianceSummary { passed: equivariance.passed, worst: equivariance.worst.clone() },
+        start: prepared.start.as_ref().map(|start| start.report.clone()),
         warnings: warnings.clone(),
     };
     let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;

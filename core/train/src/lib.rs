@@ -29,7 +29,9 @@ pub mod run;
 mod schedule;
 mod session;
 mod sketch;
+mod start;
 mod step;
+mod tensor_file;
 mod threads;
 mod window;
 
@@ -49,5 +51,6 @@ pub use finish::{Details, Finished};
 pub use plan::{MemoryPlan, MemoryWorkload};
 pub use rank::{Outcome, train, train_on, train_rank};
 pub use schedule::{Plateau, Schedule, ScheduleConfig};
+pub use start::{StartReport, StartingWeights};
 pub use step::{LossGradient, Place, Step};
 pub use threads::train_threads;

@@ -2,7 +2,7 @@
 
 use isograd_data::{BATCHES_OF_WORKER, pack};
 use isograd_engine::zero::Zero;
-use isograd_engine::{Layout, OptimizerKind, Recompute, Segment, Spec};
+use isograd_engine::{Layout, OptimizerKind, Recompute, Rule, Segment, Spec};
 use isograd_models::GraphSizes;
 use isograd_ops::profile::{Profile, VALUE, packing};
 use isograd_tasks::Model;
@@ -113,6 +113,7 @@ impl MemoryWorkload {
             ranks: parallel.ranks as u64,
             zero: parallel.zero,
             validates: true,
+            layout: model.layout(1).freeze(|path| train.is_frozen(path)),
             ..Self::of_step(model, batch, profile)
         }
     }
@@ -139,7 +140,7 @@ impl MemoryWorkload {
 
     /// How many moments the optimizer keeps of a parameter.
     fn moments_of(&self, parameter: &Spec) -> u64 {
-        if self.optimizer == OptimizerKind::Muon && parameter.matrices.is_some() { 1 } else { 2 }
+        Rule::of(parameter, self.optimizer).moments() as u64
     }
 
     /// The part of a batch that a rank differentiates at once.
@@ -263,7 +264,8 @@ impl MemoryWorkload {
     pub fn largest_width(&self, recompute: Recompute, memory: u64) -> Option<u64> {
         let bytes = |eighth: u64| {
             let model = self.model.with_option("width", 8 * eighth)?;
-            let layout = model.layout(1);
+            let frozen = |path: &str| self.layout.parameters().iter().any(|own| own.frozen && own.path == path);
+            let layout = model.layout(1).freeze(frozen);
             Self { model, layout, ..self.clone() }.plan(recompute).map(|plan| plan.total)
         };
         largest(1 << 40, memory, bytes).map(|eighth| 8 * eighth)

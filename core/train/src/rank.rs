@@ -83,7 +83,10 @@ pub fn train_rank<B: Backend>(
         // Data first: what cannot be trained on leaves no run directory behind.
         let prepared = data()?;
         let hash = |set: &Dataset| set.hash().map(|hash| hash.to_hex().to_string());
-        let data = [hash(&prepared.training)?, hash(&prepared.validation)?].concat();
+        let mut data = [hash(&prepared.training)?, hash(&prepared.validation)?].concat();
+        if let Some(start) = &prepared.start {
+            data += &blake3::hash(start.description().as_bytes()).to_hex();
+        }
         agree::same_start(&*ranks.comm, &config.common()?, &data)?;
         observer.event(Event::Prepared(&prepared));
         let resident =

@@ -74,7 +74,7 @@ impl<'a, B: Backend> Session<'a, B> {
             ema_decay: config.train.ema_decay,
             zero: config.parallel.zero,
         };
-        let layout = prepared.model.layout(comm.size());
+        let layout = prepared.model.layout(comm.size()).freeze(|path| config.train.is_frozen(path));
         let mut sharded = Sharded::new(layout, config.train.seed, comm.clone(), &train, device);
         let course = Course { settings: config.training_hash(), data: job.data.to_owned() };
         let (changed, free) = if resume { config.changes_since(&run.settings()?)? } else { Default::default() };
@@ -84,7 +84,12 @@ impl<'a, B: Backend> Session<'a, B> {
                 observer.event(Event::Resumed { step: state.step, epoch: state.epoch, changes: &free });
                 state
             }
-            None => State::new(course),
+            None => {
+                if let Some(start) = &prepared.start {
+                    start.put_into(&mut sharded, config.train.seed)?;
+                }
+                State::new(course)
+            }
         };
         let log = if comm.rank() == 0 {
             run.save_config(config)?;
@@ -95,7 +100,7 @@ impl<'a, B: Backend> Session<'a, B> {
         debug_assert!(resume || state.step == 0, "a new run has no snapshots");
         let task = prepared.training.task();
         let place = Place::of_rank::<B>(device, comm.size());
-        Ok(Self {
+        let mut session = Self {
             job,
             terms: task.terms(),
             gradient: LossGradient::new(&prepared.model, &task.targets, place, device),
@@ -112,7 +117,12 @@ impl<'a, B: Backend> Session<'a, B> {
             own_edges: 0,
             learning_rate: 0.0,
             gradient_norm: 0.0,
-        })
+        };
+        // What training starts from may be better than what it comes to.
+        if prepared.start.is_some() && session.state.best.is_none() && session.state.step == 0 {
+            session.judge(0, observer)?;
+        }
+        Ok(session)
     }
 
     fn seconds(&self) -> f64 {
@@ -312,16 +322,16 @@ impl<'a, B: Backend> Session<'a, B> {
         Ok((tallies.all.metrics(&metrics), tallies.by_source(&metrics, names)))
     }
 
-    /// Predicts the validation set, logs, and keeps the weights if they are the best so far.
-    fn validate(&mut self, batches: usize, observer: &mut impl Observer) -> Result<()> {
-        // Measured now: validation is no part of the training rate.
-        let rates = self.window.rates();
+    /// Predicts the validation set after so many epochs, and keeps the weights if they are the best so far.
+    fn judge(&mut self, epoch: usize, observer: &mut impl Observer) -> Result<(Option<f64>, Validation)> {
         let latest = self.sharded.latest();
         let raw = self.errors_of(latest)?;
         let averaged = self.sharded.averaged();
         let (metrics, by_source) = averaged.map_or_else(|| Ok(raw.clone()), |averaged| self.errors_of(averaged))?;
-        let score = self.job.prepared.validation.task().score(&metrics);
-        let best = self.state.best.as_ref().is_none_or(|best| score < best.score);
+        let validation = &self.job.prepared.validation;
+        let score = (!validation.is_empty()).then(|| validation.task().score(&metrics));
+        // Where nothing is held out, the last weights are kept.
+        let best = self.state.best.as_ref().and_then(|best| best.score).zip(score).is_none_or(|(best, now)| now < best);
         if best {
             save_model(&self.job.run.best_weights(), &averaged.unwrap_or(latest), &self.job.prepared.info)?;
             self.state.best = Some(Best {
@@ -335,12 +345,19 @@ impl<'a, B: Backend> Session<'a, B> {
             self.state.stale += 1;
         }
         let raw = averaged.is_some().then_some(raw.0);
-        self.state.plateau.observe(&self.job.config.train.schedule, score);
-        let found = Validation { metrics: Some(metrics.clone()), by_source: by_source.clone(), raw };
-        self.log_line(batches, rates, found)?;
-        let epoch = self.state.epoch + 1;
         observer.event(Event::Validated { epoch, metrics: &metrics, by_source: &by_source, best });
-        Ok(())
+        Ok((score, Validation { metrics: Some(metrics), by_source, raw }))
+    }
+
+    /// Predicts the validation set, logs, and keeps the weights if they are the best so far.
+    fn validate(&mut self, batches: usize, observer: &mut impl Observer) -> Result<()> {
+        // Measured now: validation is no part of the training rate.
+        let rates = self.window.rates();
+        let (score, found) = self.judge(self.state.epoch + 1, observer)?;
+        if let Some(score) = score {
+            self.state.plateau.observe(&self.job.config.train.schedule, score);
+        }
+        self.log_line(batches, rates, found)
     }
 
     fn snapshot(&mut self, observer: &mut impl Observer) -> Result<()> {

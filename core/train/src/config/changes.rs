@@ -8,8 +8,9 @@ use super::Config;
 use crate::{Error, Result};
 
 /// What a run may go on with: where results go, how long and at what rate it is trained, on which device and by how many
-/// ranks, and where samples lie. What the samples are decides, not the path that they are read from.
-const FREE: [&str; 13] = [
+/// ranks, and where samples lie. What the samples are decides, not the path that they are read from; nor where the weights lay
+/// that it began with.
+const FREE: [&str; 14] = [
     "data.replica_width",
     "data.resident",
     "parallel.ranks",
@@ -21,13 +22,19 @@ const FREE: [&str; 13] = [
     "train.epochs",
     "train.learning_rate",
     "train.seconds",
+    "train.start_from",
     "train.validate_every",
     "train.workers",
 ];
 
+/// Whether a key names structure files.
+fn is_files(key: &str) -> bool {
+    key.ends_with(".files") || key.ends_with(".validation_files")
+}
+
 /// Whether a run may go on when this key has changed.
 fn is_free(key: &str) -> bool {
-    let of_source = key.starts_with("data.sources.") && key.ends_with(".files");
+    let of_source = key.starts_with("data.sources.") && is_files(key);
     FREE.contains(&key) || key.starts_with("run.") || of_source
 }
 
@@ -59,7 +66,8 @@ impl Config {
             let shown = |of: &BTreeMap<String, String>| of.get(key).map_or("not set", String::as_str).to_owned();
             format!("{key} was {}, is {}", shown(&old), shown(&new))
         };
-        let free = free.into_iter().filter(|key| !key.starts_with("run.") && !key.ends_with(".files"));
+        let is_place = |key: &str| key.starts_with("run.") || is_files(key) || key == "train.start_from";
+        let free = free.into_iter().filter(|key| !is_place(key));
         Ok((others.into_iter().map(words).collect(), free.map(words).collect()))
     }
 

@@ -6,7 +6,7 @@ use isograd_data::Sampling;
 use isograd_models::{Invalid, Registry};
 use isograd_tasks::{Forces, TaskConfig};
 
-use super::{Config, Resident, SourceConfig, presets};
+use super::{Config, Resident, SourceConfig, presets, start};
 use crate::{Error, Result};
 
 impl Config {
@@ -67,6 +67,7 @@ impl Config {
         for text in overrides {
             set(&mut table, text).map_err(|message| Error::Config { place: format!("--set {text}"), message })?;
         }
+        start::apply(&mut table)?;
         presets::apply(&mut table).map_err(fail)?;
         let merged = table.clone().try_into();
         // What the text itself does not allow is best shown there.
@@ -109,7 +110,9 @@ impl Config {
     /// [`Error::Io`] where there is no working directory.
     pub fn with_full_names(&self) -> Result<Self> {
         let mut config = self.clone();
-        for file in config.data.sources.iter_mut().flat_map(|source| &mut source.files) {
+        let sources = config.data.sources.iter_mut();
+        let files = sources.flat_map(|own| own.files.iter_mut().chain(own.validation_files.iter_mut()));
+        for file in files.chain(&mut config.train.start_from) {
             *file = std::path::absolute(&*file).map_err(Error::io(&*file, "find"))?;
         }
         Ok(config)
@@ -123,7 +126,11 @@ impl Config {
     pub fn common(&self) -> Result<String> {
         let mut config = self.clone();
         config.train.device = isograd_ops::device::DeviceName::Cpu;
-        config.data.sources.iter_mut().for_each(|source| source.files.clear());
+        for source in &mut config.data.sources {
+            source.files.clear();
+            source.validation_files.clear();
+        }
+        config.train.start_from = None;
         config.to_toml()
     }
 
@@ -134,6 +141,7 @@ impl Config {
             data.sources.push(SourceConfig {
                 name: "data".into(),
                 files: std::mem::take(&mut data.files),
+                validation_files: std::mem::take(&mut data.validation_files),
                 keys: data.keys.take().unwrap_or_default(),
                 units: data.units.take().unwrap_or_default(),
                 references: data.references.take(),
@@ -160,10 +168,11 @@ impl Config {
         if data.sources.is_empty() {
             return Err(("data.files", "is missing, expected a list of structure files (or [[data.sources]])".into()));
         }
-        if !data.files.is_empty() || data.keys.is_some() || data.units.is_some() || data.references.is_some() {
+        let has_files = !data.files.is_empty() || !data.validation_files.is_empty();
+        if has_files || data.keys.is_some() || data.units.is_some() || data.references.is_some() {
             return Err((
                 "data.sources",
-                "and the keys of a single source (files, keys, units, references) exclude each \
+                "and the keys of a single source (files, validation_files, keys, units, references) exclude each \
                          other; move them into a [[data.sources]] entry"
                     .into(),
             ));
@@ -179,7 +188,16 @@ impl Config {
             }
             Err((key, format!("is {value}, expected {low} to {high}")))
         };
-        between("data.validation_fraction", data.validation_fraction, 0.001, 0.9)?;
+        if data.validation_fraction != 0.0 {
+            between("data.validation_fraction", data.validation_fraction, 0.001, 0.9)?;
+        }
+        let holds_out = |source: &SourceConfig| data.validation_fraction > 0.0 || !source.validation_files.is_empty();
+        if self.train.early_stopping > 0 && !data.sources.iter().any(holds_out) {
+            return Err((
+                "train.early_stopping",
+                "needs structures that are held out: set data.validation_fraction".into(),
+            ));
+        }
         between("data.fraction", data.fraction, 1e-9, 1.0)?;
         if let Sampling::Temperature(temperature) = data.sampling {
             between("data.sampling.temperature", temperature, 1e-3, 1e9)?;
@@ -251,18 +269,30 @@ impl Config {
     }
 }
 
-/// The structure files that a table names, as far as it is a config.
+/// The files that a table names, as far as it is a config: of structures, and of weights to begin with.
 fn files_of(table: &mut toml::Table) -> impl Iterator<Item = &mut String> {
-    let data = table.get_mut("data").and_then(toml::Value::as_table_mut);
+    let (mut data, mut train) = (None, None);
+    for (key, value) in table.iter_mut() {
+        match key.as_str() {
+            "data" => data = value.as_table_mut(),
+            "train" => train = value.as_table_mut(),
+            _ => {}
+        }
+    }
     let lists = data.into_iter().flat_map(toml::Table::iter_mut).flat_map(|(key, value)| match key.as_str() {
-        "files" => vec![value],
+        "files" | "validation_files" => vec![value],
         "sources" => {
             let sources = value.as_array_mut().into_iter().flatten().filter_map(toml::Value::as_table_mut);
-            sources.filter_map(|source| source.get_mut("files")).collect()
+            let named = |(key, value)| matches!(key, "files" | "validation_files").then_some(value);
+            sources
+                .flat_map(|source| source.iter_mut().map(|(key, value)| (key.as_str(), value)))
+                .filter_map(named)
+                .collect()
         }
         _ => Vec::new(),
     });
-    lists.filter_map(toml::Value::as_array_mut).flatten().filter_map(|file| match file {
+    let start = train.and_then(|train| train.get_mut("start_from"));
+    lists.filter_map(toml::Value::as_array_mut).flatten().chain(start).filter_map(|file| match file {
         toml::Value::String(file) => Some(file),
         _ => None,
     })
@@ -422,6 +452,7 @@ mod tests {
         for (set, expected) in [
             ("train.batch_graphs=0", "train.batch_graphs is 0"),
             ("data.validation_fraction=1.5", "data.validation_fraction is 1.5"),
+            ("data.validation_fraction=-0.1", "data.validation_fraction is -0.1"),
             ("train.learning_rate=nan", "train.learning_rate is NaN"),
             ("parallel.ranks=0", "parallel.ranks is 0"),
             ("parallel.zero=4", "is 4, expected 0 to 3"),

@@ -1,6 +1,5 @@
 //! The sections of the config file, key by key, with their defaults.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,12 +10,12 @@ use isograd_engine::{OptimizerConfig, Recompute};
 use isograd_models::{AnyArchitecture, Invalid, Registry};
 use isograd_ops::device::DeviceName;
 use isograd_ops::value::EdgeWork;
-use isograd_structure::{Element, Units};
+use isograd_structure::Units;
 use isograd_tasks::{Forces, LossConfig, Task, TaskConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use super::Elements;
+use super::{Elements, ReferenceEnergies, freeze};
 use crate::{Error, Result, ScheduleConfig};
 
 /// A whole config file, complete and validated.
@@ -78,18 +77,23 @@ pub struct DataConfig {
     /// sources are given as `[[data.sources]]` instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
+    /// Files of the only source that are held out as they are, named in the same way; then none of `files` is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub validation_files: Vec<PathBuf>,
     /// Label keys of the only source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<Keys>,
     /// Units of the only source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<Units>,
-    /// Reference energies (eV per atom) of the only source; fitted where not given.
+    /// Reference energies of the only source: `fit`, `start`, `isolated_atoms`, or eV per atom of each element. Default `start`
+    /// with `train.start_from`, where that model has such a source, else `fit`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub references: Option<BTreeMap<Element, f64>>,
+    pub references: Option<ReferenceEnergies>,
     /// Sources with their own files, keys, units and reference energies.
     pub sources: Vec<SourceConfig>,
-    /// Share of the frames of each source held out for validation. Default 0.1.
+    /// Share of the frames of each source without `validation_files` that is held out for validation; 0 holds nothing out.
+    /// Default 0.1.
     pub validation_fraction: f64,
     /// Share of what is left of each source that is trained on; a smaller share is part of a larger one. Default 1.
     pub fraction: f64,
@@ -122,6 +126,7 @@ impl Default for DataConfig {
         let limits = Limits::default();
         Self {
             files: Vec::new(),
+            validation_files: Vec::new(),
             keys: None,
             units: None,
             references: None,
@@ -179,15 +184,19 @@ pub struct SourceConfig {
     pub name: String,
     /// Structure files, patterns and folders, relative to the config file.
     pub files: Vec<PathBuf>,
+    /// Files that are held out as they are, named in the same way; then none of `files` is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation_files: Vec<PathBuf>,
     /// Where labels stand in the files.
     #[serde(default)]
     pub keys: Keys,
     /// What the numbers mean.
     #[serde(default)]
     pub units: Units,
-    /// Reference energies (eV per atom); fitted on the training part where not given.
+    /// Reference energies: `fit` (to the training part), `start`, `isolated_atoms`, or eV per atom of each element. Default
+    /// `start` with `train.start_from`, where that model has such a source, else `fit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub references: Option<BTreeMap<Element, f64>>,
+    pub references: Option<ReferenceEnergies>,
     /// How often it is drawn from, in relation to the others, with `data.sampling = "weights"`. Default 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: f64,
@@ -379,6 +388,13 @@ pub struct TrainConfig {
     pub device: DeviceName,
     /// Background threads that prepare batches. Default 1.
     pub workers: usize,
+    /// A run directory or a file of weights to begin with, relative to the config file. Where `[model]` names no kind, the model
+    /// is that one's too. Default: weights are drawn from the seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<PathBuf>,
+    /// Parameters that stay as they begin, by the beginning of their names: `embedding`, `layers.0-2`. Default none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
 }
 
 impl Default for TrainConfig {
@@ -403,11 +419,18 @@ impl Default for TrainConfig {
             seed: 0,
             device: DeviceName::Cpu,
             workers: 1,
+            start_from: None,
+            freeze: Vec::new(),
         }
     }
 }
 
 impl TrainConfig {
+    /// Whether a parameter stays as it begins.
+    pub fn is_frozen(&self, path: &str) -> bool {
+        freeze::is_frozen(&self.freeze, path)
+    }
+
     /// What one batch may hold.
     pub fn budget(&self) -> Budget {
         Budget { graphs: self.batch_graphs, atoms: self.batch_atoms, edges: self.batch_edges }

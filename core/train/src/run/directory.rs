@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::tensor_file::{best_weights, weights_file};
 use crate::{Error, Result};
 
 use super::atomic::write_file;
@@ -163,7 +164,7 @@ impl RunDirectory {
 
     /// The weights file in `best/`.
     pub fn best_weights(&self) -> PathBuf {
-        self.root.join("best").join("model.safetensors")
+        best_weights(&self.root)
     }
 
     /// The best weights, for a command that needs them.
@@ -171,10 +172,6 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Run`] if no validation was reached yet.
     pub fn trained(&self) -> Result<PathBuf> {
-        let path = self.best_weights();
-        if path.exists() {
-            return Ok(path);
-        }
-        Err(Error::run(&self.root, "has no best/model.safetensors: the run has not reached its first validation"))
+        weights_file(&self.root)
     }
 }

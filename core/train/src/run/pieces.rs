@@ -7,8 +7,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use isograd_engine::{Fragment, Layout};
 
-use super::weights::TensorFile;
 use crate::Result;
+use crate::tensor_file::TensorFile;
 
 /// The files of a snapshot.
 pub(super) struct Pieces {

@@ -5,13 +5,15 @@ use isograd_equivariance::Worst;
 use isograd_tasks::{BySource, Metrics};
 use serde::{Deserialize, Serialize};
 
+use crate::StartReport;
+
 /// The best validation of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Steps made by then.
     pub step: usize,
-    /// What models are compared by, see [`Task::score`](isograd_tasks::Task::score).
-    pub score: f64,
+    /// What models are compared by, see [`Task::score`](isograd_tasks::Task::score); `None` where nothing is held out.
+    pub score: Option<f64>,
     /// The errors.
     pub validation: Metrics,
     /// The errors on the structures of each source, where there are several.
@@ -74,6 +76,9 @@ pub struct Summary {
     pub device: String,
     /// What the equivariance harness found.
     pub equivariance: EquivarianceSummary,
+    /// What was made of the model that training started from, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartReport>,
     /// What the user was warned of.
     #[serde(default)]
     pub warnings: Vec<String>,

@@ -4,27 +4,22 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
 use isograd_engine::Spec;
 use isograd_engine::zero::View;
 use isograd_models::{GraphBackend, Registry};
 use isograd_ops::value::EdgeWork;
 use isograd_tasks::{ModelInfo, Trained};
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, Metadata, View as TensorView, serialize_to_file};
+use safetensors::tensor::{Dtype, View as TensorView, serialize_to_file};
 
 use super::atomic;
+use crate::tensor_file::{HEADER, TensorFile};
 use crate::{Error, Result};
-
-/// The header key of the description.
-const HEADER: &str = "isograd";
 
 /// A tensor to be written, which is fetched and copied to the host when its turn has come.
 pub(super) struct LazyTensor<'a, B: Backend> {
@@ -69,72 +64,6 @@ pub(super) fn save<'a, B: Backend>(
         })?;
         fetched()
     })
-}
-
-/// An open file, of whose tensors one at a time is read.
-pub(super) struct TensorFile {
-    path: PathBuf,
-    file: File,
-    /// Where tensors begin.
-    start: u64,
-    metadata: Metadata,
-}
-
-impl TensorFile {
-    /// Reads the header, and checks that the file is whole.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let damaged = |why: String| Error::run(path, format!("is not a safetensors file, or is damaged: {why}"));
-        let mut file = File::open(path).map_err(Error::io(path, "read"))?;
-        let size = file.metadata().map_err(Error::io(path, "read"))?.len();
-        let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|_| damaged("it is shorter than its header".into()))?;
-        let start = u64::from_le_bytes(length).saturating_add(8);
-        if start > size {
-            return Err(damaged("it is shorter than its header".into()));
-        }
-        let mut header = vec![0; start as usize - 8];
-        file.read_exact(&mut header).map_err(Error::io(path, "read"))?;
-        let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
-        let expected = start + metadata.data_len() as u64;
-        if size != expected {
-            return Err(damaged(format!("it has {size} bytes, its header speaks of {expected}")));
-        }
-        Ok(Self { path: path.to_owned(), file, start, metadata })
-    }
-
-    /// The text in the header.
-    pub(super) fn header(&self) -> Option<&str> {
-        self.metadata.metadata().as_ref()?.get(HEADER).map(String::as_str)
-    }
-
-    /// Whether a tensor has a name that begins so.
-    pub(super) fn has(&self, prefix: &str) -> bool {
-        self.metadata.offset_keys().iter().any(|name| name.starts_with(prefix))
-    }
-
-    /// Some values of a tensor of this shape.
-    pub(super) fn read(&mut self, name: &str, shape: &[usize], range: Range<usize>) -> Result<Vec<f32>> {
-        let wrong = |message: String| Error::run(&self.path, message);
-        let info = self.metadata.info(name).ok_or_else(|| wrong(format!("lacks the tensor `{name}`")))?;
-        if info.dtype != Dtype::F32 {
-            return Err(wrong(format!("tensor `{name}` is {:?}, expected F32", info.dtype)));
-        }
-        if info.shape != shape {
-            return Err(wrong(format!("tensor `{name}` is {:?}, the model's is {shape:?}", info.shape)));
-        }
-        let size = size_of::<f32>();
-        let mut bytes = vec![0; size * range.len()];
-        let place = SeekFrom::Start(self.start + (info.data_offsets.0 + size * range.start) as u64);
-        let read = self.file.seek(place).and_then(|_| self.file.read_exact(&mut bytes));
-        read.map_err(Error::io(&self.path, "read"))?;
-        Ok(bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect())
-    }
-
-    /// A whole parameter on a device.
-    fn parameter<B: Backend>(&mut self, spec: &Spec, device: &B::Device) -> Result<Tensor<B, 1>> {
-        let values = self.read(&spec.path, &spec.shape, 0..spec.size())?;
-        Ok(Tensor::from_data(TensorData::new(values, [spec.size()]), device))
-    }
 }
 
 /// Writes a model, weights and description in one file. All ranks call it, and the first one writes; weights of
@@ -208,11 +137,7 @@ impl<B: Backend> Fetch<'_, B> {
 /// [`Error::Run`] if the file is damaged or not a model, [`Error::Io`] if it cannot be read.
 pub fn load_model<B: GraphBackend>(path: &Path, registry: &Registry, device: &B::Device) -> Result<Trained<B>> {
     let mut file = TensorFile::open(path)?;
-    let header = file
-        .header()
-        .ok_or_else(|| Error::run(path, "has no `isograd` entry in its header: it is no trained model"))?;
-    let info: ModelInfo = serde_json::from_str(header)
-        .map_err(|error| Error::run(path, format!("has a description that cannot be read: {error}")))?;
+    let info = file.describe()?;
     let model = info
         .build(registry, EdgeWork::default())
         .map_err(|invalid| Error::run(path, format!("describes a model whose {invalid}")))?;
