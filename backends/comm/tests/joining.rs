@@ -24,7 +24,8 @@ fn key(secret: &str) -> Option<JobKey> {
 /// Joins a rank to the others, and hears from all; how many it turned away.
 fn meet(rank: usize, size: usize, place: &str, key: Option<JobKey>) -> Result<usize, CommError> {
     let mut joined = Tcp::connect(&World { key, ..world(rank, size, place) }, LONG)?;
-    let heard = joined.exchange(vec![Arc::new(vec![rank as u8]); size])?;
+    let word = Arc::new(vec![rank as u8]);
+    let heard = joined.exchange(vec![word; size])?;
     assert!(heard.iter().enumerate().all(|(from, bytes)| **bytes == [from as u8]), "{heard:?}");
     Ok(joined.turned_away())
 }
@@ -133,6 +134,20 @@ fn many_strangers_hold_up_nobody() {
         (0..300).map(come).collect()
     };
     assert_eq!(join_after(3, &key(SECRET), crowd), [300, 0, 0]);
+}
+
+#[test]
+fn who_announces_a_long_text_is_shown_out_before_it_comes() {
+    let announce = |place: &str| {
+        let mut stream = dial(place);
+        stream.write_all(&opening(true)).unwrap();
+        hear(&mut stream, OPENING + PROOF);
+        stream.write_all(&513u32.to_le_bytes()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0);
+        Vec::new()
+    };
+    assert_eq!(join_after(2, &key(SECRET), announce), [1, 0]);
 }
 
 #[test]
