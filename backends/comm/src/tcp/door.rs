@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use super::handshake::{Guest, Line};
-use crate::JobKey;
+use crate::{JobKey, World};
 
 /// How long a guest has to say who it is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The most guests at a time that have not said who they are. Where there are more, the one that came first goes, and
-/// comes again if it is a rank.
+/// The most guests at a time that have not said who they are, beside as many as there are ranks. Where there are more, the
+/// one that came first goes, and comes again if it is a rank.
 const GUESTS: usize = 256;
 
 /// The most that come in before those that are in are heard: nobody can keep the door so busy that no guest is.
@@ -33,6 +33,8 @@ pub(super) struct Door<'a> {
     /// Who listens, and the key of its job.
     rank: usize,
     key: Option<&'a JobKey>,
+    /// The most guests at a time.
+    most: usize,
     /// With the time until which each may stay.
     guests: VecDeque<(Instant, Guest)>,
     /// How many have come, and how many of them have said who they are.
@@ -41,10 +43,12 @@ pub(super) struct Door<'a> {
 }
 
 impl<'a> Door<'a> {
-    pub(super) fn open(at: SocketAddr, rank: usize, key: Option<&'a JobKey>) -> io::Result<Self> {
+    /// Listens at `at` as a rank of `world`.
+    pub(super) fn open(at: SocketAddr, world: &'a World) -> io::Result<Self> {
         let listener = TcpListener::bind(at)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, rank, key, guests: VecDeque::new(), came: 0, known: 0 })
+        let World { rank, size, ref key, .. } = *world;
+        Ok(Self { listener, rank, key: key.as_ref(), most: GUESTS + size, guests: VecDeque::new(), came: 0, known: 0 })
     }
 
     pub(super) fn port(&self) -> io::Result<u16> {
@@ -84,7 +88,7 @@ impl<'a> Door<'a> {
                 // Also where the process may not open more: guests that go make room.
                 Err(_) => return count,
             }
-            if self.guests.len() > GUESTS {
+            if self.guests.len() > self.most {
                 self.guests.pop_front();
             }
         }

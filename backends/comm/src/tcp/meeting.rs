@@ -77,7 +77,7 @@ struct Meeting<'a> {
     seconds: u64,
 }
 
-impl<'a> Meeting<'a> {
+impl Meeting<'_> {
     /// Rank 0: waits for all others.
     fn receive(&self) -> Result<Met, CommError> {
         let closed = |error: io::Error| {
@@ -86,7 +86,8 @@ impl<'a> Meeting<'a> {
                 self.rendezvous
             ))
         };
-        let mut door = resolve(self.rendezvous).and_then(|at| self.open(self.listens_at(at[0]))).map_err(closed)?;
+        let mut door =
+            resolve(self.rendezvous).and_then(|at| Door::open(self.listens_at(at[0]), self.world)).map_err(closed)?;
         let mut arrived = self.nobody();
         let met = self.gather(&mut door, &mut arrived, 1, &AtomicBool::new(false)).and_then(|()| addresses(&arrived));
         let answer = met.clone().map_or_else(|error| Answer::Refused(error.to_string()), Answer::Addresses);
@@ -105,7 +106,7 @@ impl<'a> Meeting<'a> {
         let World { rank: own, size, .. } = *self.world;
         let mut door = None;
         let hello = |stream: &TcpStream| {
-            let opened = self.open(self.listens_beside(stream.local_addr()?))?;
+            let opened = Door::open(self.listens_beside(stream.local_addr()?), self.world)?;
             let port = opened.port()?;
             door = Some(opened);
             let (isograd, local) = (env!("CARGO_PKG_VERSION").into(), self.world.is_local());
@@ -243,10 +244,6 @@ impl<'a> Meeting<'a> {
 
     fn nobody(&self) -> Arrived {
         (0..self.world.size).map(|_| None).collect()
-    }
-
-    fn open(&self, at: SocketAddr) -> io::Result<Door<'a>> {
-        Door::open(at, self.world.rank, self.world.key.as_ref())
     }
 
     /// Where rank 0 listens, whose rendezvous has this address: there, but at all addresses of the machine where a name stands
