@@ -230,7 +230,7 @@ fn connect<B: Backend>(world: &World, device: &B::Device, timeout: Duration) -> 
                 let _ = tell.send(tcp.turned_away());
             })
         };
-        let comm = join(connect, device, timeout)?;
+        let comm = join::<B, _>(connect, device, timeout)?;
         let counts = agree::all(&*comm, &told.recv().unwrap_or_default())?;
         return Ok(Joined { comm, warning: turned_away(counts.iter().sum()) });
     }
