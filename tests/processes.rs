@@ -4,7 +4,10 @@
 
 mod common;
 
-use std::net::TcpListener;
+use std::fs::Permissions;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -180,6 +183,88 @@ fn a_process_that_does_not_come_is_named() {
     assert!(ends[0].1.contains("has waited 1 s for rank 1;"), "{ends:?}");
     assert_ne!(ends[1].0, 0, "{ends:?}");
     assert!(!space.path("run").exists());
+}
+
+/// A connection to a rank that may not listen yet.
+fn dial(place: &str) -> TcpStream {
+    let began = Instant::now();
+    loop {
+        match TcpStream::connect(place) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(120), "{place}: {error}"),
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn processes_with_a_key_are_not_disturbed_by_strangers() {
+    let space = Workspace::new(40, CONFIG);
+    for (name, secret) in [("job.key", "a secret of all ranks\n"), ("other.key", "the secret of another job\n")] {
+        std::fs::write(space.path(name), secret).unwrap();
+        std::fs::set_permissions(space.path(name), Permissions::from_mode(0o600)).unwrap();
+    }
+    // At all addresses of this machine.
+    let place = format!("0.0.0.0:{}", free_port());
+    let rank = |rank: &str, key: &[&str]| {
+        let own = ["--rank", rank, "--world-size", "2", "--rendezvous", &place, "--out", "run"];
+        let mut command = space.command(&["train", "config.toml"]);
+        command.args(own).args(key).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let first = rank("0", &["--job-key", "job.key"]);
+    let mut stranger = dial(&place);
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let silent = dial(&place);
+    let (code, text) = ends(vec![rank("1", &["--job-key", "other.key"])]).swap_remove(0);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("the job key of rank 1 differs from that of rank 0") && !text.contains("secret"), "{text}");
+    let printed = succeed(vec![first, rank("1", &["--job-key", "job.key"])]);
+    drop(silent);
+    let warning = "3 connections were turned away while ranks were joined";
+    assert_eq!(printed[0].matches(warning).count(), 2, "at the start, and once more at the end: {}", printed[0]);
+    let summary = std::fs::read_to_string(space.path("run/summary.json")).unwrap();
+    assert!(summary.contains(warning) && !summary.contains("secret"), "{summary}");
+}
+
+#[test]
+fn processes_that_others_can_reach_need_a_key() {
+    let space = Workspace::new(12, CONFIG);
+    let rank = ["train", "config.toml", "--rank", "0", "--world-size", "2", "--rendezvous"];
+    let refused = |place: &str, key: &[&str], expected: &[&str]| {
+        let (code, _, message) = space.run(&[&rank[..], &[place], key].concat());
+        assert_eq!(code, 2, "{message}");
+        for expected in expected {
+            assert!(message.contains(expected), "{expected}: {message}");
+        }
+    };
+    for place in ["0.0.0.0:29400", "node1:29400"] {
+        refused(place, &[], &[place, "openssl rand -hex 32 > job.key", "--job-key job.key", "ISOGRAD_JOB_KEY"]);
+    }
+    std::fs::write(space.path("job.key"), "short\n").unwrap();
+    let key = ["--job-key", "job.key"];
+    std::fs::set_permissions(space.path("job.key"), Permissions::from_mode(0o640)).unwrap();
+    refused("node1:29400", &key, &["--job-key job.key: ", "mode 640", "chmod 600"]);
+    std::fs::set_permissions(space.path("job.key"), Permissions::from_mode(0o400)).unwrap();
+    refused("localhost:29400", &key, &["--job-key job.key: ", "has 5 bytes", "needs 16"]);
+    refused("localhost:29400", &["--job-key", "none.key"], &["--job-key none.key: No such file"]);
+    let (code, _, message) = space.run(&["train", "config.toml", "--job-key", "job.key"]);
+    assert_eq!((code, message.contains("there is only one rank")), (2, true), "{message}");
+}
+
+#[test]
+fn a_variable_has_the_key_as_well() {
+    let space = Workspace::new(40, CONFIG);
+    let port = free_port().to_string();
+    let start = |rank: &str| {
+        let mut command = space.command(&["train", "config.toml", "--out", "run"]);
+        command.env("RANK", rank).env("LOCAL_RANK", rank).env("WORLD_SIZE", "2");
+        command.env("MASTER_ADDR", "0.0.0.0").env("MASTER_PORT", &port);
+        command.env("ISOGRAD_JOB_KEY", "a secret of all ranks");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let printed = succeed(vec![start("0"), start("1")]);
+    assert!(printed[0].contains("waits for ranks"), "{}", printed[0]);
+    assert!(!printed[0].contains("turned away"), "{}", printed[0]);
 }
 
 /// A model and its training state of 2 GB.

@@ -1,6 +1,7 @@
 #!/bin/bash
 # One node of 8 A100s: a rank for each GPU, of an isograd built with `--features mpi,nccl`. Hand it in again to go on
-# where it stopped. Without MPI: `srun isograd train ... --rendezvous "$(hostname):29400"`.
+# where it stopped. Without MPI: `export ISOGRAD_JOB_KEY=$(openssl rand -hex 32)`, which ranks know each other by, and
+# `srun isograd train ... --rendezvous "$(hostname):29400"`.
 #SBATCH --job-name=isograd
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=8

@@ -1,5 +1,7 @@
 //! Flags that say which ranks there are, where no launcher does.
 
+use std::path::PathBuf;
+
 use isograd::comm::WorldFlags;
 
 #[derive(clap::Args)]
@@ -17,6 +19,10 @@ pub(crate) struct ProcessArgs {
     /// Join ranks by TCP, without MPI: the host of rank 0, and a free port there
     #[arg(long, value_name = "HOST:PORT")]
     rendezvous: Option<String>,
+    /// A secret of all ranks joined by TCP, as made by `openssl rand -hex 32`; or the variable ISOGRAD_JOB_KEY has it. Needed
+    /// unless they meet at a loopback address
+    #[arg(long, value_name = "FILE")]
+    job_key: Option<PathBuf>,
 }
 
 impl ProcessArgs {
@@ -25,6 +31,7 @@ impl ProcessArgs {
             rank: self.rank.zip(self.world_size),
             local_rank: self.local_rank,
             rendezvous: self.rendezvous.clone(),
+            job_key: self.job_key.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use isograd::ops::device::CpuBackend;
 use isograd::train::Backend;
 use isograd::train::config::Config;
 use isograd::train::run::RunDirectory;
-use isograd::train::{Error, Result};
+use isograd::train::{Error, Result, agree};
 use isograd::train::{Outcome, Prepared, RankContext, RunOn, dispatch, prepare, train_rank, train_threads};
 
 use super::processes::ProcessArgs;
@@ -37,7 +38,12 @@ pub(crate) fn print_error(error: &Error) {
     let alone = matches!(
         error,
         Error::Ranks(
-            CommError::Lost(_) | CommError::Silent { .. } | CommError::Mismatch { .. } | CommError::Nccl { .. }
+            CommError::Lost(_)
+                | CommError::Silent { .. }
+                | CommError::Absent { .. }
+                | CommError::Key(_)
+                | CommError::Mismatch { .. }
+                | CommError::Nccl { .. }
         )
     );
     if rank == 0 {
@@ -85,8 +91,8 @@ impl Ranks {
         let Some(world) = &self.world else { return };
         let failure = Failure { message: error.to_string(), input: error.is_input() };
         // What cannot be told is at least printed here.
-        if let Ok(comm) = connect::<CpuBackend>(world, &Default::default(), Duration::from_secs(30)) {
-            comm.fail(failure);
+        if let Ok(joined) = connect::<CpuBackend>(world, &Default::default(), Duration::from_secs(30)) {
+            joined.comm.fail(failure);
         }
     }
 
@@ -157,7 +163,16 @@ impl<D: FnOnce() -> Result<Arc<Prepared>>> RunOn for Process<'_, D> {
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let Self { config, world, timeout, resume, stop, data } = self;
-        let ranks = RankContext { comm: connect::<B>(world, &device, timeout)?, stop };
+        let Joined { comm, warning } = connect::<B>(world, &device, timeout)?;
+        let ranks = RankContext { comm, stop };
+        let data = || {
+            data().map(|mut prepared| {
+                if let Some(prepared) = Arc::get_mut(&mut prepared) {
+                    prepared.warnings.extend(warning);
+                }
+                prepared
+            })
+        };
         let registry = Registry::default();
         if world.rank == 0 {
             return train_rank::<B>(&config, resume, &registry, &ranks, &device, &mut Display::new(), data);
@@ -173,7 +188,11 @@ static JOINED: Mutex<Option<Arc<dyn Any + Send + Sync>>> = Mutex::new(None);
 pub(crate) fn joined<B: Backend>(world: &World, device: &B::Device) -> Result<Arc<dyn Communicator<B>>> {
     let mut joined = JOINED.lock().unwrap_or_else(PoisonError::into_inner);
     if joined.is_none() {
-        *joined = Some(Arc::new(connect::<B>(world, device, super::bench_scaling::PATIENCE)?));
+        let Joined { comm, warning } = connect::<B>(world, device, super::bench_scaling::PATIENCE)?;
+        if world.rank == 0 {
+            warning.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        }
+        *joined = Some(Arc::new(comm));
     }
     let comm = joined.as_ref().and_then(|joined| joined.downcast_ref::<Arc<dyn Communicator<B>>>());
     comm.cloned().ok_or_else(|| Error::Internal("ranks were joined for another backend".into()))
@@ -193,14 +212,43 @@ pub(crate) fn join<B: Backend, T: Transport>(
     Ok(B::join(Staged::<B>::start(connect)?, device, timeout)?)
 }
 
+/// This rank among the others.
+struct Joined<B: Backend> {
+    comm: Arc<dyn Communicator<B>>,
+    /// What the user should know of how they were joined.
+    warning: Option<String>,
+}
+
 /// Joins processes: by TCP where they have a rendezvous, else by MPI.
-fn connect<B: Backend>(world: &World, device: &B::Device, timeout: Duration) -> Result<Arc<dyn Communicator<B>>> {
+fn connect<B: Backend>(world: &World, device: &B::Device, timeout: Duration) -> Result<Joined<B>> {
     let world = world.clone();
     if world.rendezvous.is_some() {
-        return join(move || Tcp::connect(&world, timeout), device, timeout);
+        let (tell, told) = channel();
+        let connect = move || {
+            Tcp::connect(&world, timeout).inspect(|tcp| {
+                // Who asks is there until this is known.
+                let _ = tell.send(tcp.turned_away());
+            })
+        };
+        let comm = join::<B, _>(connect, device, timeout)?;
+        let counts = agree::all(&*comm, &told.recv().unwrap_or_default())?;
+        return Ok(Joined { comm, warning: turned_away(counts.iter().sum()) });
     }
     #[cfg(feature = "mpi")]
-    return join(move || isograd::comm::Mpi::connect(&world, timeout), device, timeout);
+    return join(move || isograd::comm::Mpi::connect(&world, timeout), device, timeout)
+        .map(|comm| Joined { comm, warning: None });
     #[cfg(not(feature = "mpi"))]
     Err(Error::Internal("processes without a rendezvous are refused where there is no MPI".into()))
+}
+
+/// What is said of those who came while ranks were joined, and were not ranks.
+fn turned_away(count: usize) -> Option<String> {
+    let connections = match count {
+        0 => return None,
+        1 => "1 connection was".to_owned(),
+        _ => format!("{count} connections were"),
+    };
+    Some(format!(
+        "{connections} turned away while ranks were joined: whoever it was did not show that it belongs to this job"
+    ))
 }

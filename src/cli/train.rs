@@ -19,7 +19,7 @@ use super::tables::{bytes, counted, grouped, metrics_rows, rate, table};
   isograd train my.toml --device wgpu --resume
   isograd train my.toml --device cuda --ranks 4
   mpirun -n 8 isograd train my.toml --zero 2
-  isograd train my.toml --rank 1 --world-size 2 --rendezvous node1:29400")]
+  isograd train my.toml --rank 1 --world-size 2 --rendezvous node1:29400 --job-key job.key")]
 pub(crate) struct Args {
     /// Config file (TOML)
     config: PathBuf,

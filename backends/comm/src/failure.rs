@@ -31,6 +31,23 @@ pub enum CommError {
         /// How long.
         seconds: u64,
     },
+    /// Ranks did not come, where ranks are joined.
+    #[error(
+        "rank {rank} has waited {seconds} s for {}; it was not started, has ended, cannot reach this rank, or takes longer than \
+         parallel.timeout allows{}",
+        list(.absent),
+        others(.turned_away)
+    )]
+    Absent {
+        /// The rank that waited.
+        rank: usize,
+        /// Those it waited for.
+        absent: Vec<usize>,
+        /// How long.
+        seconds: u64,
+        /// How many others came, and did not show that they belong to the job.
+        turned_away: usize,
+    },
     /// A rank has failed, and said why.
     #[error("rank {rank}: {}", .failure.message)]
     Failed {
@@ -59,6 +76,9 @@ pub enum CommError {
         /// Why.
         message: String,
     },
+    /// A rank has another job key than those that it has found, or only one of them has any.
+    #[error("{0}")]
+    Key(String),
     /// Ranks cannot find each other.
     #[error("{0}")]
     Launch(String),
@@ -69,8 +89,10 @@ impl CommError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Failed { failure, .. } => failure.input,
-            Self::Launch(_) => true,
-            Self::Lost(_) | Self::Silent { .. } | Self::Mismatch { .. } | Self::Nccl { .. } => false,
+            Self::Launch(_) | Self::Key(_) => true,
+            Self::Lost(_) | Self::Silent { .. } | Self::Absent { .. } | Self::Mismatch { .. } | Self::Nccl { .. } => {
+                false
+            }
         }
     }
 }
@@ -78,4 +100,14 @@ impl CommError {
 fn list(ranks: &[usize]) -> String {
     let numbers: Vec<String> = ranks.iter().map(usize::to_string).collect();
     format!("rank{} {}", if ranks.len() == 1 { "" } else { "s" }, numbers.join(", "))
+}
+
+fn others(count: &usize) -> String {
+    match *count {
+        0 => String::new(),
+        1 => ". A connection was turned away meanwhile; if it was a rank, its job key differs from this one's".into(),
+        count => format!(
+            ". {count} connections were turned away meanwhile; if they were ranks, their job key differs from this one's"
+        ),
+    }
 }

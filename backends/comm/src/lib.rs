@@ -9,7 +9,8 @@
 //! [`Solo`] is one rank alone. [`Staged`] takes tensors of any backend through host memory, over a
 //! [`Transport`]: [`Threads`] of one process, processes joined by [`Tcp`], or processes under MPI (feature
 //! `mpi`). Ranks with an NVIDIA GPU each exchange tensors from device to device (feature `nccl`), in the order
-//! that NVIDIA's library adds them in. Which ranks there are, launchers or flags say ([`World`]).
+//! that NVIDIA's library adds them in. Which ranks there are, launchers or flags say ([`World`]). Ranks joined by TCP know
+//! each other by a secret ([`JobKey`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -30,6 +31,7 @@
 
 mod collectives;
 mod failure;
+mod key;
 #[cfg(feature = "mpi")]
 mod mpi;
 #[cfg(feature = "nccl")]
@@ -49,6 +51,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 pub use failure::{CommError, Failure};
+pub use key::JobKey;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
 pub use pending::{Pending, Usage};

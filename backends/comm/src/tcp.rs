@@ -3,6 +3,8 @@
 //! Every rank keeps a connection to every other, and a thread that reads it, so that a rank may send before
 //! the other one receives.
 
+mod door;
+mod handshake;
 mod meeting;
 
 use std::collections::VecDeque;
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 
+use self::meeting::Met;
 use super::{CommError, Failure, Message, Transport, World};
 
 /// What a frame holds: a message, or why its sender cannot go on.
@@ -49,17 +52,20 @@ pub struct Tcp {
     early: Vec<VecDeque<Message>>,
     /// Ranks that have ended, the first one first.
     ended: Vec<usize>,
+    turned_away: usize,
 }
 
 impl Tcp {
     /// Meets the other ranks at the rendezvous of `world`, which rank 0 opens, and connects to each. Ranks wait
-    /// at most `timeout` for one another.
+    /// at most `timeout` for one another. On each connection both ends show first that they know the key of `world`; whoever
+    /// does not is turned away, and holds up nobody.
     ///
     /// # Errors
-    /// [`CommError::Launch`] if there is no rendezvous, it cannot be reached or opened, or ranks come that do not
-    /// belong together; [`CommError::Silent`] if ranks do not come.
+    /// [`CommError::Launch`] if there is no rendezvous, it cannot be reached or opened, it is not this machine's alone and
+    /// there is no key, or ranks come that do not belong together; [`CommError::Key`] if the key differs from that of the
+    /// ranks there; [`CommError::Absent`] if ranks do not come.
     pub fn connect(world: &World, timeout: Duration) -> Result<Self, CommError> {
-        let streams = meeting::meet(world, timeout)?;
+        let Met { streams, turned_away } = meeting::meet(world, timeout)?;
         let (tell, arrivals) = channel();
         let mut links = Vec::new();
         let mut readers = Vec::new();
@@ -74,7 +80,12 @@ impl Tcp {
             links.push(stream);
         }
         let early = vec![VecDeque::new(); world.size];
-        Ok(Self { rank: world.rank, timeout, links, readers, arrivals, early, ended: Vec::new() })
+        Ok(Self { rank: world.rank, timeout, links, readers, arrivals, early, ended: Vec::new(), turned_away })
+    }
+
+    /// How many have connected to this rank while it waited for others, and not shown that they belong to the job.
+    pub fn turned_away(&self) -> usize {
+        self.turned_away
     }
 
     /// Sends a frame; where that fails, what has arrived says why.

@@ -1,8 +1,11 @@
 //! Which ranks there are: read from the variables that launchers set, whichever it is, or from flags.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
 
-use super::CommError;
+use super::key::REMEDY;
+use super::{CommError, JobKey};
 
 /// What has started the ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,9 @@ pub struct World {
     pub launcher: Launcher,
     /// Where rank 0 waits for the others, as HOST:PORT, if ranks are to be joined by TCP instead of MPI.
     pub rendezvous: Option<String>,
+    /// What ranks that are joined by TCP show each other that they know. Without it they take each other's word, which they do
+    /// only where the rendezvous is one for this machine alone.
+    pub key: Option<JobKey>,
 }
 
 /// What is said of the ranks on the command line.
@@ -58,7 +64,12 @@ pub struct WorldFlags {
     pub local_rank: Option<usize>,
     /// Where rank 0 waits for the others, as HOST:PORT.
     pub rendezvous: Option<String>,
+    /// A file with the secret that ranks share, instead of the variable `ISOGRAD_JOB_KEY`.
+    pub job_key: Option<PathBuf>,
 }
+
+/// The variable that has the secret itself.
+const KEY_VARIABLE: &str = "ISOGRAD_JOB_KEY";
 
 /// Names of rank, size and node-local rank. Variables that a batch script sees too, outside of a parallel
 /// step, are not among them (SLURM_NTASKS, PBS_NP), except those that count only where a rendezvous is given.
@@ -76,10 +87,13 @@ impl World {
     /// innermost rules.
     ///
     /// # Errors
-    /// [`CommError::Launch`] if variables or flags contradict themselves, or say too little.
+    /// [`CommError::Launch`] if variables or flags contradict themselves or say too little, or a job key is wrong, or missing
+    /// where ranks meet at an address that is not this machine's alone.
     pub fn find(given: &WorldFlags, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, CommError> {
         let mut world = match given.rank {
-            Some((rank, size)) => Some(Self { rank, size, local_rank: 0, launcher: Launcher::Flags, rendezvous: None }),
+            Some((rank, size)) => {
+                Some(Self { rank, size, local_rank: 0, launcher: Launcher::Flags, rendezvous: None, key: None })
+            }
             None => launched(given.rendezvous.is_some(), &variable)?,
         };
         match &mut world {
@@ -87,14 +101,54 @@ impl World {
                 return launch("--rendezvous: no launcher has said which rank this is; add --rank and --world-size");
             }
             None if given.local_rank.is_some() => return launch("--local-rank: there is only one rank"),
+            None if given.job_key.is_some() => return launch("--job-key: there is only one rank"),
             None => {}
             Some(world) => {
                 world.local_rank = given.local_rank.unwrap_or(world.local_rank);
                 world.rendezvous = given.rendezvous.clone().or(world.rendezvous.take());
                 world.check()?;
+                world.key = world.find_key(given, variable)?;
+                world.check_key()?;
             }
         }
         Ok(world)
+    }
+
+    fn find_key(
+        &self,
+        given: &WorldFlags,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<JobKey>, CommError> {
+        match (&given.job_key, &self.rendezvous) {
+            (None, None) => Ok(None),
+            (Some(_), None) => launch(
+                "--job-key: these ranks are joined by MPI, which asks for no key; leave it out, or add --rendezvous \
+                 HOST:PORT to join them by TCP",
+            ),
+            (Some(file), Some(_)) => JobKey::read(file).map(Some),
+            (None, Some(_)) => variable(KEY_VARIABLE)
+                .map(|secret| JobKey::new(secret.as_bytes()))
+                .transpose()
+                .map_err(|error| CommError::Launch(format!("{KEY_VARIABLE}: {error}"))),
+        }
+    }
+
+    /// Whether ranks meet at an address that only this machine has.
+    pub(super) fn is_local(&self) -> bool {
+        let place = self.rendezvous.as_deref().unwrap_or_default();
+        let host = place.rsplit_once(':').map_or("", |(host, _)| host.trim_matches(['[', ']']));
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+    }
+
+    /// Ranks that others can reach need a key.
+    pub(super) fn check_key(&self) -> Result<(), CommError> {
+        match &self.rendezvous {
+            Some(place) if self.size > 1 && self.key.is_none() && !self.is_local() => launch(&format!(
+                "ranks that meet at {place} can be reached by others, who could pose as one of them: {REMEDY}, on a file system that \
+                 all ranks see, and add --job-key job.key to each, or set {KEY_VARIABLE} to the same secret for all"
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check(&self) -> Result<(), CommError> {
@@ -142,7 +196,7 @@ fn launched(meets: bool, variable: &impl Fn(&str) -> Option<String>) -> Result<O
         let local = local.iter().find_map(|name| Some((*name, variable(name)?)));
         let local_rank = local.map_or(Ok(0), |(name, text)| number(name, &text))?;
         let rendezvous = if launcher == Launcher::Torchrun { master(variable)? } else { None };
-        return Ok(Some(World { rank: this, size: all, local_rank, launcher, rendezvous }));
+        return Ok(Some(World { rank: this, size: all, local_rank, launcher, rendezvous, key: None }));
     }
     Ok(None)
 }
@@ -162,7 +216,11 @@ fn master(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<String>, 
 mod tests {
     use super::*;
 
+    const SECRET: &str = "a secret of all ranks";
+
+    /// With a job key, unless one is among the variables.
     fn find_with(given: &WorldFlags, set: &[(&str, &str)]) -> Result<Option<World>, CommError> {
+        let set = [set, &[(KEY_VARIABLE, SECRET)]].concat();
         World::find(given, |name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
     }
 
@@ -177,7 +235,8 @@ mod tests {
         launcher: Launcher,
         at: Option<&str>,
     ) -> Result<Option<World>, CommError> {
-        Ok(Some(World { rank, size, local_rank, launcher, rendezvous: at.map(str::to_owned) }))
+        let key = at.map(|_| JobKey::new(SECRET.as_bytes())).transpose()?;
+        Ok(Some(World { rank, size, local_rank, launcher, rendezvous: at.map(str::to_owned), key }))
     }
 
     #[test]
@@ -218,7 +277,7 @@ mod tests {
     fn flags_come_before_variables() {
         let at = Some("node1:9".to_owned());
         let torchrun = [("RANK", "3"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "node7"), ("MASTER_PORT", "29500")];
-        let given = WorldFlags { rank: Some((1, 2)), local_rank: Some(1), rendezvous: at.clone() };
+        let given = WorldFlags { rank: Some((1, 2)), local_rank: Some(1), rendezvous: at.clone(), job_key: None };
         assert_eq!(find_with(&given, &torchrun), world(1, 2, 1, Launcher::Flags, Some("node1:9")));
         // srun's ranks, joined by TCP.
         let slurm = [("SLURM_PROCID", "9"), ("SLURM_STEP_NUM_TASKS", "16"), ("SLURM_LOCALID", "1")];
@@ -244,9 +303,43 @@ mod tests {
         assert!(refused(WorldFlags { rank: Some((0, 2)), ..Default::default() }).contains("add --rendezvous"));
         assert!(refused(WorldFlags { rendezvous: at("a:1"), ..Default::default() }).contains("--world-size"));
         assert!(refused(WorldFlags { local_rank: Some(0), ..Default::default() }).contains("only one rank"));
+        let job_key = Some("job.key".into());
+        assert!(refused(WorldFlags { job_key, ..Default::default() }).contains("--job-key: there is only one rank"));
         for place in ["node", "node:", ":1", "node:0", "node:70000"] {
             let given = WorldFlags { rank: Some((0, 2)), rendezvous: at(place), ..Default::default() };
             assert!(refused(given).contains("expected HOST:PORT"), "{place}");
         }
+    }
+
+    #[test]
+    fn ranks_that_others_can_reach_need_a_key() {
+        let at = |place: &str, key: Option<&str>| {
+            let given = WorldFlags { rank: Some((0, 2)), rendezvous: Some(place.into()), ..Default::default() };
+            World::find(&given, |name| key.filter(|_| name == KEY_VARIABLE).map(str::to_owned))
+        };
+        for place in ["localhost:1", "LOCALHOST:1", "127.0.0.1:1", "127.3.2.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(at(place, None).unwrap().unwrap().key, None, "{place}");
+        }
+        for place in ["node1:1", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[fe80::1]:1", "localhost.example:1"] {
+            let error = at(place, None).unwrap_err().to_string();
+            assert!(error.contains(place) && error.contains("openssl rand -hex 32 > job.key"), "{error}");
+            let found = at(place, Some(SECRET)).unwrap().unwrap();
+            assert_eq!(found.key, JobKey::new(SECRET.as_bytes()).ok());
+            assert!(!format!("{found:?}").contains(SECRET));
+        }
+        // A key that is no key is said, also where none is needed.
+        for place in ["node1:1", "localhost:1"] {
+            let error = at(place, Some(" \n")).unwrap_err().to_string();
+            assert!(error.starts_with("ISOGRAD_JOB_KEY: the job key has 0 bytes"), "{error}");
+        }
+        // One rank has nobody to meet.
+        let alone = [("RANK", "0"), ("WORLD_SIZE", "1"), ("MASTER_ADDR", "node7"), ("MASTER_PORT", "1")];
+        let variable = |name: &str| alone.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        assert!(World::find(&WorldFlags::default(), variable).is_ok());
+        let mpi = [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "2")];
+        let given = WorldFlags { job_key: Some("job.key".into()), ..Default::default() };
+        assert!(find_with(&given, &mpi).unwrap_err().to_string().contains("joined by MPI"));
+        // The variable may be set for other jobs.
+        assert_eq!(find(&mpi), world(0, 2, 0, Launcher::OpenMpi, None));
     }
 }

@@ -1,6 +1,8 @@
 //! Collectives between ranks: against sums made by hand, for any number of ranks, and when ranks are lost,
 //! silent, or fail.
 
+mod common;
+
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +11,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
-use isograd_comm::{CommError, Communicator, Failure, Launcher, Solo, Staged, Tcp, Threads, Transport, World, spawn};
-
-const LONG: Duration = Duration::from_secs(60);
+use common::{LONG, free_place, together, world};
+use isograd_comm::{CommError, Communicator, Failure, Solo, Staged, Tcp, Threads, Transport, spawn};
 
 /// A kind of transport, whose ranks are threads here.
 trait Kind {
@@ -39,24 +40,6 @@ impl Kind for OverTcp {
         let place = free_place();
         together(size, |rank| work(Tcp::connect(&world(rank, size, &place), timeout).unwrap()))
     }
-}
-
-/// Runs `work` on a thread for each rank.
-fn together<T: Send>(size: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let work = &work;
-    std::thread::scope(|scope| {
-        let ranks: Vec<_> = (0..size).map(|rank| scope.spawn(move || work(rank))).collect();
-        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
-    })
-}
-
-/// A port where nobody listens.
-fn free_place() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-fn world(rank: usize, size: usize, place: &str) -> World {
-    World { rank, size, local_rank: rank, launcher: Launcher::Flags, rendezvous: Some(place.to_owned()) }
 }
 
 /// What rank `rank` gives in round `round`: numbers whose sum depends on the order of the ranks.
@@ -268,34 +251,15 @@ fn ranks_that_do_not_come_are_named() {
     let place = free_place();
     let short = Duration::from_secs(1);
     let ends = together(2, |k| Tcp::connect(&world([0, 2][k], 4, &place), short).map(|_| ()));
-    let silent = CommError::Silent { rank: 0, silent: vec![1, 3], seconds: 1 };
-    assert_eq!(ends[0], Err(silent.clone()));
+    let absent = CommError::Absent { rank: 0, absent: vec![1, 3], seconds: 1, turned_away: 0 };
+    assert_eq!(ends[0], Err(absent.clone()));
     // Rank 2 waits as long, and may be told first.
-    let nobody = CommError::Silent { rank: 2, silent: vec![0], seconds: 1 };
-    assert!([Err(CommError::Launch(silent.to_string())), Err(nobody)].contains(&ends[1]), "{ends:?}");
+    let nobody = CommError::Absent { rank: 2, absent: vec![0], seconds: 1, turned_away: 0 };
+    assert!([Err(CommError::Launch(absent.to_string())), Err(nobody)].contains(&ends[1]), "{ends:?}");
     let Err(error) = Tcp::connect(&world(1, 2, &place), short) else { panic!("nobody listens") };
     assert!(error.to_string().contains(&format!("rank 1 has not reached rank 0 at {place} within 1 s")), "{error}");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = taken.local_addr().unwrap().to_string();
     let Err(error) = Tcp::connect(&world(0, 2, &place), short) else { panic!("the port is taken") };
     assert!(error.to_string().contains("it must be a free port"), "{error}");
-}
-
-#[test]
-fn strangers_are_not_taken_for_ranks() {
-    use std::io::Write;
-    let place = free_place();
-    let ends = together(3, |k| {
-        if k < 2 {
-            return Tcp::connect(&world(k, 2, &place), LONG).map(|_| ());
-        }
-        for text in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[255; 64], b"\x02\0\0\0{}", b""] {
-            // The ranks may have met before.
-            if let Ok(mut stream) = std::net::TcpStream::connect(&place) {
-                let _ = stream.write_all(text);
-            }
-        }
-        Ok(())
-    });
-    assert_eq!(ends, [Ok(()), Ok(()), Ok(())]);
 }
