@@ -9,8 +9,9 @@ mod load;
 mod presets;
 mod sections;
 
+pub use changes::settings_of;
 pub use elements::{ElementList, Elements};
 pub use sections::{
-    Config, DataConfig, HeadSharing, Leakage, ModelConfig, OverBudget, ParallelConfig, Preset, Resident, RunConfig,
-    SourceConfig, TrainConfig,
+    Config, DataConfig, HeadSharing, Leakage, LogFormat, ModelConfig, OverBudget, ParallelConfig, Preset, Resident,
+    RunConfig, SourceConfig, TrainConfig,
 };
