@@ -8,6 +8,7 @@ mod bench_scaling;
 mod bench_simulate;
 mod bench_store;
 mod check;
+mod compare;
 mod convert;
 mod data;
 mod devices;
@@ -52,6 +53,8 @@ enum Command {
     Plan(plan::Args),
     /// Errors of a trained model on labelled structures
     Eval(eval::Args),
+    /// Runs beside each other: what they came to, and where their configs differ
+    Compare(compare::Args),
     /// Prove that a trained model is equivariant
     Check(check::Args),
     /// Energies and forces of structures, or what else the model predicts, written as extended XYZ
@@ -82,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Compare(args) => compare::run(&args),
         Command::Check(args) => check::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Vibrations(args) => vibrations::run(args),

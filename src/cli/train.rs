@@ -18,6 +18,7 @@ use super::tables::{bytes, counted, grouped, metrics_rows, rate, table};
   isograd train my.toml --set train.epochs=50 --set model.width=64 --out runs/small
   isograd train my.toml --device wgpu --resume
   isograd train my.toml --device cuda --ranks 4
+  isograd train my.toml --log csv,tensorboard
   mpirun -n 8 isograd train my.toml --zero 2
   isograd train my.toml --rank 1 --world-size 2 --rendezvous node1:29400 --job-key job.key")]
 pub(crate) struct Args {
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Run directory
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Keep the log in this form as well, beside metrics.jsonl; several with commas
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', value_parser = ["csv", "tensorboard"])]
+    log: Vec<String>,
     /// Go on from the latest snapshot in the run directory, if there is one
     #[arg(long)]
     resume: bool,
@@ -75,6 +79,9 @@ fn prepare_config(args: &Args, ranks: &Ranks) -> Result<Config> {
     let mut overrides = args.overrides.clone();
     overrides.extend(args.ranks.map(|ranks| format!("parallel.ranks={ranks}")));
     overrides.extend(args.zero.map(|zero| format!("parallel.zero={zero}")));
+    if !args.log.is_empty() {
+        overrides.push(format!("run.log={:?}", args.log));
+    }
     let mut config = Config::load(&args.config, &overrides)?;
     if let Some(device) = &args.device {
         config.train.device = device.clone();

@@ -1,13 +1,18 @@
-//! `report.html`: one self-contained page that shows a run to a colleague; and another one of what an audit found in data.
+//! `report.html`: one self-contained page that shows a run to a colleague; others of what an audit found in data, and of runs
+//! beside each other.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod audit;
+mod compare;
+mod compare_page;
+mod curves;
 mod document;
 mod format;
 mod page;
 mod plots;
 mod ranks;
 
+pub use compare::{Cell, ComparedRun, Comparison, Difference, Row};
 use isograd_data::audit::Audit;
 use isograd_train::run::{LogLine, MetricsLog, Summary};
 use isograd_train::{Details, Finished};
@@ -62,6 +67,14 @@ pub fn render(report: &Report<'_>) -> Result<String> {
 /// [`Error::Plot`].
 pub fn render_audit(name: &str, audit: &Audit) -> Result<String> {
     audit::render(name, audit)
+}
+
+/// A page of runs beside each other.
+///
+/// # Errors
+/// [`Error::Plot`].
+pub fn render_comparison(comparison: &Comparison) -> Result<String> {
+    compare_page::render(comparison)
 }
 
 /// Writes `report.html` into the directory of a finished run; nothing on ranks other than the first.

@@ -6,6 +6,7 @@ use isograd_train::run::LogLine;
 use isograd_train::{ReferenceReport, SourceReport};
 use maud::{Markup, html};
 
+use super::curves::losses;
 use super::document::{document, figure};
 use super::format::{bytes, grouped};
 use super::plots::{Series, histogram, lines, parity};
@@ -149,15 +150,6 @@ fn unit(target: &Target) -> String {
     format!("{}{per}", target.unit)
 }
 
-/// Losses by epoch, without those that are means of far fewer steps than others: a line at the end of an epoch may be
-/// of a single one.
-fn losses(lines: &[LogLine]) -> Vec<(f64, f64)> {
-    let before = std::iter::once(0).chain(lines.iter().map(|line| line.step));
-    let steps: Vec<usize> = lines.iter().zip(before).map(|(line, before)| line.step.saturating_sub(before)).collect();
-    let most = steps.iter().copied().max().unwrap_or(0);
-    lines.iter().zip(steps).filter(|(_, steps)| 2 * steps >= most).map(|(line, _)| (line.epoch, line.loss)).collect()
-}
-
 fn course(report: &Report<'_>) -> Result<Markup> {
     let all = report.lines;
     let over = |value: &dyn Fn(&LogLine) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -184,7 +176,7 @@ fn course(report: &Report<'_>) -> Result<Markup> {
     let memory = one("memory", &|line| line.peak_bytes.map(|bytes| bytes as f64 / (1 << 20) as f64));
     Ok(html! {
         div.plots {
-            (figure("Training loss", &lines("epoch", "loss", &[Series::new("loss", losses(all))], true)?))
+            (figure("Training loss", &lines("epoch", "loss", &[Series::new("loss", losses(all, |line| line.epoch))], true)?))
             (figure("Learning rate", &lines("epoch", "learning rate", &one("rate", &|line| Some(line.learning_rate)), false)?))
             @for course in courses { (course) }
             (figure("Throughput", &lines("epoch", "edges/s", &one("edges", &|line| Some(line.edges_per_second)), false)?))
@@ -302,31 +294,4 @@ fn references(sources: &[SourceReport]) -> Markup {
 
 fn plural(name: &str) -> String {
     if name == "energy" { "energies".into() } else { name.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn losses_of_few_steps_are_left_out() {
-        let line = |step: usize| LogLine {
-            step,
-            epoch: step as f64,
-            seconds: 0.0,
-            loss: 2.0 * step as f64,
-            learning_rate: 0.0,
-            gradient_norm: 0.0,
-            edges_per_second: 0.0,
-            atoms_per_second: 0.0,
-            peak_bytes: None,
-            validation: None,
-            validation_by_source: Default::default(),
-            validation_raw: None,
-        };
-        // Validations after 100 and 101 steps.
-        let found = losses(&[50, 100, 100, 101, 150].map(line));
-        assert_eq!(found, [(50.0, 100.0), (100.0, 200.0), (150.0, 300.0)]);
-        assert!(losses(&[]).is_empty());
-    }
 }

@@ -10,9 +10,27 @@ const SIZE: (u32, u32) = (560, 340);
 const SQUARE: (u32, u32) = (420, 400);
 const INK: RGBColor = RGBColor(0x26, 0x2b, 0x33);
 const GRID: RGBColor = RGBColor(0xe4, 0xe7, 0xec);
-const COLOURS: [RGBColor; 3] = [RGBColor(0x1f, 0x5f, 0xa8), RGBColor(0xd9, 0x6b, 0x27), RGBColor(0x8a, 0x93, 0xa0)];
+const GREY: RGBColor = RGBColor(0x8a, 0x93, 0xa0);
+const COLOURS: [RGBColor; 10] = [
+    RGBColor(0x1f, 0x5f, 0xa8),
+    RGBColor(0xd9, 0x6b, 0x27),
+    RGBColor(0x2a, 0x94, 0x5b),
+    RGBColor(0xc0, 0x39, 0x2b),
+    RGBColor(0x7d, 0x4f, 0xb0),
+    RGBColor(0x17, 0xa5, 0xb8),
+    RGBColor(0xd1, 0x4f, 0x98),
+    RGBColor(0x9a, 0x86, 0x1c),
+    RGBColor(0x6b, 0x4a, 0x36),
+    RGBColor(0x5b, 0x66, 0x75),
+];
 
-/// A named line; `dashed` marks a level to compare with.
+/// The colour of the series at a place, as style sheets write it.
+pub(super) fn colour(place: usize) -> String {
+    let RGBColor(red, green, blue) = COLOURS[place % COLOURS.len()];
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// A line; one without a name is in no legend. `dashed` marks a level to compare with.
 #[derive(Clone)]
 pub(super) struct Series {
     pub(super) name: String,
@@ -53,6 +71,13 @@ pub(super) fn lines(x_label: &str, y_label: &str, series: &[Series], log: bool) 
     draw_lines((x_label, y_label), &drawn, x, y, &label)
 }
 
+/// A line for each of several runs, in the colour of its place, without a legend; logarithmic in y where all values are
+/// positive.
+pub(super) fn courses(x_label: &str, y_label: &str, runs: &[Vec<(f64, f64)>]) -> Result<String> {
+    let series: Vec<Series> = runs.iter().map(|points| Series::new("", points.clone())).collect();
+    lines(x_label, y_label, &series, true)
+}
+
 fn draw_lines(
     labels: (&str, &str),
     series: &[Series],
@@ -84,7 +109,7 @@ fn draw_lines(
             .draw()
             .map_err(failed)?;
         for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
-            let colour = if series.dashed { COLOURS[2] } else { *colour };
+            let colour = if series.dashed { GREY } else { *colour };
             let points = series.points.iter().copied().filter(|p| p.1.is_finite());
             let style = colour.stroke_width(2);
             let drawn = if series.dashed {
@@ -92,9 +117,11 @@ fn draw_lines(
             } else {
                 chart.draw_series(LineSeries::new(points, style)).map_err(failed)?
             };
-            drawn.label(&series.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+            if !series.name.is_empty() {
+                drawn.label(&series.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+            }
         }
-        if series.len() > 1 {
+        if series.iter().filter(|series| !series.name.is_empty()).count() > 1 {
             chart
                 .configure_series_labels()
                 .position(SeriesLabelPosition::UpperRight)

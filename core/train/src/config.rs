@@ -12,9 +12,10 @@ mod references;
 mod sections;
 mod start;
 
+pub use changes::settings_of;
 pub use elements::{ElementList, Elements};
 pub use references::{ReferenceEnergies, ReferenceOrigin};
 pub use sections::{
-    Config, DataConfig, HeadSharing, Leakage, ModelConfig, OverBudget, ParallelConfig, Preset, Resident, RunConfig,
-    SourceConfig, TrainConfig,
+    Config, DataConfig, HeadSharing, Leakage, LogFormat, ModelConfig, OverBudget, ParallelConfig, Preset, Resident,
+    RunConfig, SourceConfig, TrainConfig,
 };

@@ -1,17 +1,27 @@
-//! The run directory: resolved config, metrics, snapshots, best weights, summary.
+//! The run directory: resolved config, log, snapshots, best weights, summary; and what it tells of its run.
 
 mod atomic;
+mod columns;
 mod course;
+mod csv;
 mod directory;
+mod events;
 mod log;
+mod logs;
 mod pieces;
+mod record;
 mod snapshot;
+mod start;
 mod summary;
 mod weights;
 
+pub use columns::Columns;
 pub use course::Course;
 pub use directory::{Lock, RunDirectory};
 pub use log::{LogLine, MetricsLog};
-pub use snapshot::{State, load_latest, save_snapshot};
+pub use logs::Logs;
+pub use record::{Record, RunState};
+pub use snapshot::{State, latest_state, load_latest, save_snapshot};
+pub use start::{SampleSet, Start};
 pub use summary::{Best, EquivarianceSummary, RankSummary, Summary, TrainSummary};
 pub use weights::{load_model, save_model};

@@ -15,7 +15,8 @@ use crate::feed::{Feed, Walk};
 use crate::finish::{evaluate_shared, finish};
 use crate::job::Job;
 use crate::run::{
-    Best, Course, LogLine, MetricsLog, RankSummary, State, TrainSummary, load_latest, save_model, save_snapshot,
+    Best, Columns, Course, LogLine, Logs, RankSummary, SampleSet, Start, State, TrainSummary, load_latest, save_model,
+    save_snapshot,
 };
 use crate::window::Window;
 use crate::{
@@ -45,7 +46,7 @@ pub(crate) struct Session<'a, B: Backend> {
     sharded: Sharded<B>,
     state: State,
     /// Of the first rank only.
-    log: Option<MetricsLog>,
+    log: Option<Logs>,
     /// Seconds of earlier sessions.
     before: f64,
     start: Instant,
@@ -58,6 +59,22 @@ pub(crate) struct Session<'a, B: Backend> {
     own_edges: usize,
     learning_rate: f64,
     gradient_norm: f64,
+}
+
+/// What is known before the first step.
+fn start<B: Backend>(job: &Job<'_, B>, parameters: usize) -> Start {
+    let Prepared { training, validation, .. } = job.prepared;
+    // The hashes of both, which are equally long.
+    let (first, second) = job.data.split_at(job.data.len() / 2);
+    let set = |dataset: &Dataset, hash: &str| SampleSet { structures: dataset.len(), hash: hash.to_owned() };
+    Start { parameters, training: set(training, first), validation: set(validation, second) }
+}
+
+/// The names of all numbers in the log.
+fn columns<B: Backend>(job: &Job<'_, B>) -> Result<Columns> {
+    let Prepared { validation, info, .. } = job.prepared;
+    let sources: Vec<String> = info.sources.iter().map(|source| source.name.clone()).collect();
+    Columns::of(&validation.task().metrics(), &sources, job.config.train.ema_decay > 0.0)
 }
 
 impl<'a, B: Backend> Session<'a, B> {
@@ -93,7 +110,8 @@ impl<'a, B: Backend> Session<'a, B> {
         };
         let log = if comm.rank() == 0 {
             run.save_config(config)?;
-            Some(MetricsLog::open(&run.metrics_file(), state.step)?)
+            run.save_start(&start(&job, sharded.layout().count()))?;
+            Some(Logs::open(run, &config.run.log, columns(&job)?, state.step, state.seconds)?)
         } else {
             None
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::Config;
@@ -63,7 +64,7 @@ impl Config {
         let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
         let (free, others): (Vec<&String>, Vec<&String>) = changed.partition(|key| is_free(key));
         let words = |key: &String| {
-            let shown = |of: &BTreeMap<String, String>| of.get(key).map_or("not set", String::as_str).to_owned();
+            let shown = |of: &BTreeMap<String, Value>| of.get(key).map_or("not set".to_owned(), Value::to_string);
             format!("{key} was {}, is {}", shown(&old), shown(&new))
         };
         let is_place = |key: &str| key.starts_with("run.") || is_files(key) || key == "train.start_from";
@@ -72,7 +73,7 @@ impl Config {
     }
 
     /// Every setting by its full name.
-    fn entries(&self) -> Result<BTreeMap<String, String>> {
+    fn entries(&self) -> Result<BTreeMap<String, Value>> {
         let table = Table::try_from(self).map_err(|error| Error::Internal(format!("writing a config: {error}")))?;
         let mut entries = BTreeMap::new();
         flatten("", &Value::Table(table), &mut entries);
@@ -80,8 +81,16 @@ impl Config {
     }
 }
 
+/// The settings of a table by their full names, as in `train.seed`; those of a list of tables with their positions.
+pub fn settings_of(table: &Table) -> BTreeMap<String, Json> {
+    let mut entries = BTreeMap::new();
+    flatten("", &Value::Table(table.clone()), &mut entries);
+    // Every value of TOML can be written in JSON.
+    entries.into_iter().map(|(key, value)| (key, serde_json::to_value(value).unwrap_or_default())).collect()
+}
+
 /// The values of a table by their full names; of a list of tables with their positions.
-fn flatten(name: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+fn flatten(name: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
     let within = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
     match value {
         Value::Table(table) => table.iter().for_each(|(key, value)| flatten(&within(key), value, into)),
@@ -89,7 +98,7 @@ fn flatten(name: &str, value: &Value, into: &mut BTreeMap<String, String>) {
             all.iter().enumerate().for_each(|(place, value)| flatten(&within(&place.to_string()), value, into));
         }
         other => {
-            into.insert(name.to_owned(), other.to_string());
+            into.insert(name.to_owned(), other.clone());
         }
     }
 }

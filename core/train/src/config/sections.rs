@@ -461,6 +461,16 @@ impl Default for ParallelConfig {
     }
 }
 
+/// A form of the log beside `metrics.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `metrics.csv`, for spreadsheets.
+    Csv,
+    /// `events.out.tfevents.*`, for TensorBoard.
+    Tensorboard,
+}
+
 /// The `[run]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -474,10 +484,12 @@ pub struct RunConfig {
     pub keep: usize,
     /// Steps between lines of `metrics.jsonl`, beside the one at each validation. Default 50.
     pub log_every: usize,
+    /// Forms of the log beside `metrics.jsonl`: `csv`, `tensorboard`. Default none.
+    pub log: Vec<LogFormat>,
 }
 
 impl Default for RunConfig {
     fn default() -> Self {
-        Self { out: PathBuf::new(), snapshot_every: 1000, keep: 2, log_every: 50 }
+        Self { out: PathBuf::new(), snapshot_every: 1000, keep: 2, log_every: 50, log: Vec::new() }
     }
 }

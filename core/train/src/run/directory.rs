@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::tensor_file::{best_weights, weights_file};
 use crate::{Error, Result};
 
+use super::Start;
 use super::atomic::write_file;
 
 /// Keeps other processes from training in a directory, as long as it lives.
@@ -42,6 +43,12 @@ impl RunDirectory {
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(Lock { _file: file }),
             Err(TryLockError::Error(error)) => Err(Error::io(&path, "lock")(error)),
         }
+    }
+
+    /// Whether another process trains in the directory, as far as this machine can see.
+    pub fn is_locked(&self) -> bool {
+        let lock = File::open(self.root.join("lock"));
+        lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Makes a new run directory with the resolved config in it.
@@ -125,6 +132,15 @@ impl RunDirectory {
         let path = self.config_file();
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read"))?;
         toml::from_str(&text).map_err(|error| Error::run(&path, format!("is damaged: {}", error.message())))
+    }
+
+    /// Writes what is known before the first step.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save_start(&self, start: &Start) -> Result<()> {
+        let json = serde_json::to_vec_pretty(start).map_err(|error| Error::Internal(error.to_string()))?;
+        self.write("start.json", &json)
     }
 
     /// Replaces a file in the directory, all or nothing.

@@ -193,6 +193,12 @@ pub fn load_latest<B: KernelBackend>(
     Ok(Some(state))
 }
 
+/// The numbers of the latest snapshot that can be read, for whoever wants to know how far a run is; `None` where there is none.
+pub fn latest_state(snapshots: &Path) -> Option<State> {
+    let folders = list(snapshots).ok()?;
+    folders.iter().rev().find_map(|(_, folder)| read_json(folder, "state.json").ok())
+}
+
 fn read_json<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Result<T> {
     let path = folder.join(name);
     let text = fs::read(&path).map_err(|error| match error.kind() {
