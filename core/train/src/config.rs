@@ -8,6 +8,7 @@ mod elements;
 mod load;
 mod presets;
 mod sections;
+mod spot;
 
 pub use elements::{ElementList, Elements};
 pub use sections::{
