@@ -38,11 +38,13 @@ fn crystals(frames: usize) -> String {
     let one = |k: usize| {
         let edge = 3.8 + 0.02 * k as f64;
         let rest = edge.powi(3) - 64.0;
-        let (energy, pressure) = (0.4 * rest * rest / 64.0 - 3.0, 0.8 * rest / 64.0);
+        let (energy, pressure) = (0.4 * rest * rest / 64.0 - 6.0, 0.8 * rest / 64.0);
+        let (middle, force) = (0.5 * edge, 1e-2 * (1.0 + k as f64));
         format!(
-            "1\nLattice=\"{edge} 0 0 0 {edge} 0 0 0 {edge}\" Properties=species:S:1:pos:R:3:forces:R:3 energy={energy} \
-             stress=\"{pressure} 0 0 0 {pressure} 0 0 0 {pressure}\" pbc=\"T T T\"\nCu 0 0 0 0.0 0.0 {}\n",
-            1e-3 * (1.0 + k as f64)
+            "2\nLattice=\"{edge} 0 0 0 {edge} 0 0 0 {edge}\" Properties=species:S:1:pos:R:3:forces:R:3 energy={energy} \
+             stress=\"{pressure} 0 0 0 {pressure} 0 0 0 {pressure}\" pbc=\"T T T\"\nCu 0 0 0 0.0 0.0 {force}\n\
+             Cu {middle} {middle} {middle} 0.0 0.0 {}\n",
+            -force
         )
     };
     (0..frames).map(one).collect()
@@ -190,7 +192,7 @@ fn init_chooses_by_the_time_and_says_what_it_cannot_make_a_config_of() {
         }
         assert!(!space.path(file).with_extension("toml").exists() && !space.path("runs").exists());
     }
-    let (code, _, said) = space.run(&["init", "mine.extxyz", "--seconds", "-1", "-o", "never.toml"]);
+    let (code, _, said) = space.run(&["init", "mine.extxyz", "--seconds=-1", "-o", "never.toml"]);
     assert!(code == 2 && said.contains("--seconds"), "{said}");
     space.succeed(&["init", "bad.xyz"]);
     assert!(config(&space, "bad.toml").contains("suspicious = \"filter\""));
@@ -209,7 +211,7 @@ fn files_are_trained_on_without_a_config() {
     let on = ["train", "mine.extxyz", "--resume", "--set", "train.epochs=2", "--set", "train.seconds=8"];
     let (code, _, said) = space.run(&on);
     assert_eq!(code, 0, "{said}");
-    assert_eq!(summary(&space.path("runs/mine"))["train"]["epochs"], 2);
+    assert_eq!(summary(&space.path("runs/mine"))["train"]["epochs"].as_f64(), Some(2.0));
     // Other data are not those of the run.
     std::fs::write(space.path("others.extxyz"), other_names(&clusters(50))).unwrap();
     let (code, _, said) = space.run(&["train", "others.extxyz", "--out", "runs/mine", "--resume"]);

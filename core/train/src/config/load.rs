@@ -335,7 +335,20 @@ impl Written<'_> {
         let path = format!("model.{}", unknown.unwrap_or(key));
         match unknown {
             Some(_) if self.set_by(&path).is_none() => self.at(spot::of_key(self.text, &path), &said),
-            _ => self.wrong(path.trim_end_matches('.'), &said),
+            // A value of another type is quoted in the message, and its key is not named.
+            None if key.is_empty() => {
+                let literal = message.split(['`', '"']).nth(1).unwrap_or_default();
+                let sets_it = |text: &&String| {
+                    let (path, value) = text.split_once('=').unwrap_or_default();
+                    path.trim().starts_with("model.") && value.trim().trim_matches('"') == literal
+                };
+                if let Some(text) = self.overrides.iter().rev().find(sets_it) {
+                    return Error::Config { place: format!("--set {text}"), message: said };
+                }
+                let span = spot::of_literal(self.text, "model", literal).or_else(|| spot::of_value(self.text, "model"));
+                self.at(span, &said)
+            }
+            _ => self.wrong(&path, &said),
         }
     }
 
@@ -486,7 +499,11 @@ mod tests {
                 "c.toml:4:16: train.batch_graphs is 0\n",
                 "    |                ^\nexpected at least 1",
             ),
-            ("[model]\nwidth = \"wide\"\n", "c.toml", "invalid type"),
+            (
+                "[model]\nlayers = 2\nwidth = \"wide\"\n",
+                "c.toml:5:9: [model]: invalid type",
+                "  5 | width = \"wide\"\n    |         ^^^^^^",
+            ),
             ("[model]\nkind = \"egn\"\n", "c.toml:4:8: model.kind is `egn`", "    |        ^^^^^"),
             ("[model]\nlayers = 2\nelements = [\"H\", \"Xx\"]\n", "c.toml:5:18: `Xx`", "    |                  ^^^^"),
         ] {

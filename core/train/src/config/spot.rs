@@ -70,6 +70,14 @@ pub(super) fn of_key(text: &str, path: &str) -> Option<Range<usize>> {
     Some(of(text, path)?.key)
 }
 
+/// The place of the only value of a section that is written like this, with or without quotes.
+pub(super) fn of_literal(text: &str, section: &str, literal: &str) -> Option<Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    let values = document.get_ref().get(section)?.get_ref().as_table()?.values().map(|value| value.span());
+    let mut found = values.filter(|span| text.get(span.clone()).is_some_and(|own| own.trim_matches('"') == literal));
+    found.next().filter(|_| found.next().is_none())
+}
+
 /// A key and its value in a text.
 struct Found {
     key: Range<usize>,
@@ -123,6 +131,8 @@ mod tests {
         assert_eq!(at("data.sources.name"), Some("\"a\""));
         assert_eq!(at("model"), Some("model"));
         assert_eq!((at("model.layers"), at("train")), (None, None));
+        assert_eq!(of_literal(TEXT, "model", "3"), of_value(TEXT, "model.width"));
+        assert_eq!((of_literal(TEXT, "model", "4"), of_literal(TEXT, "train", "3")), (None, None));
         assert_eq!(of_key(TEXT, "model.width").map(|span| &TEXT[span]), Some("width"));
     }
 
