@@ -13,6 +13,8 @@ mod convert;
 mod data;
 mod devices;
 mod eval;
+mod info;
+mod init;
 mod labels;
 mod memory;
 mod pack;
@@ -47,7 +49,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a potential, or a model of anything else, as a config file says
+    /// Write a config that fits structure files
+    Init(init::Args),
+    /// Train a potential, or a model of anything else, as a config file says, or on structure files
     Train(train::Args),
     /// How much memory training will take, and what would fit
     Plan(plan::Args),
@@ -82,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
     pipe::end_with_reader();
     let command = Cli::parse().command;
     let result = memory::guarded(|| match command {
+        Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Eval(args) => eval::run(args),

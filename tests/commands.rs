@@ -185,7 +185,7 @@ fn wrong_input_is_one_message_and_exit_code_2() {
     let set = |files: &'static str| vec!["train", "config.toml", "--out", "other", "--set", files];
     let cases: Vec<(Vec<&str>, Vec<&str>)> = vec![
         (vec!["train", "missing.toml"], vec!["missing.toml"]),
-        (vec!["train", "typo.toml"], vec!["typo.toml", "line 4", "did you mean `epochs`"]),
+        (vec!["train", "typo.toml"], vec!["typo.toml:4:1: ", "4 | epoch = 3", "did you mean `epochs`"]),
         (vec!["train", "config.toml", "--device", "tpu"], vec!["unknown device `tpu`"]),
         (set("data.files=[\"nowhere.xyz\"]"), vec!["nowhere.xyz"]),
         (set("data.files=[\"cut.xyz\"]"), vec!["cut.xyz:4: frame 0", "ends after 1 of 2 atoms"]),

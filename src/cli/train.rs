@@ -1,19 +1,23 @@
 //! `isograd train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use isograd::ops::device::DeviceName;
 use isograd::train::config::Config;
-use isograd::train::run::{RankSummary, Summary};
-use isograd::train::{Error, Result};
-use isograd::train::{Finished, Outcome};
+use isograd::train::run::{RankSummary, RunDirectory, Summary};
+use isograd::train::{DraftOptions, Error, Finished, Outcome, Result, name_of};
 
+use super::init::{self, Time};
 use super::processes::ProcessArgs;
 use super::ranks::Ranks;
 use super::tables::{bytes, counted, grouped, metrics_rows, rate, table};
 
+/// Bytes of a file that may be a config.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
+  isograd train mine.extxyz --hours 1
   isograd train examples/configs/quickstart.toml
   isograd train my.toml --set train.epochs=50 --set model.width=64 --out runs/small
   isograd train my.toml --device wgpu --resume
@@ -22,8 +26,11 @@ use super::tables::{bytes, counted, grouped, metrics_rows, rate, table};
   mpirun -n 8 isograd train my.toml --zero 2
   isograd train my.toml --rank 1 --world-size 2 --rendezvous node1:29400 --job-key job.key")]
 pub(crate) struct Args {
-    /// Config file (TOML)
-    config: PathBuf,
+    /// Config file (TOML); or structure files, for which the config is made that `isograd init` would write
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    time: Time,
     /// Override a key of the config, as in `--set train.epochs=50`; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
@@ -82,7 +89,14 @@ fn prepare_config(args: &Args, ranks: &Ranks) -> Result<Config> {
     if !args.log.is_empty() {
         overrides.push(format!("run.log={:?}", args.log));
     }
-    let mut config = Config::load(&args.config, &overrides)?;
+    let mut config = match &args.inputs[..] {
+        [path] if is_config(path) => {
+            let seconds = args.time.seconds()?;
+            overrides.extend(seconds.map(|seconds| format!("train.seconds={seconds:?}")));
+            Config::load(path, &overrides)?
+        }
+        files => config_of(files, args, ranks, &overrides)?,
+    };
     if let Some(device) = &args.device {
         config.train.device = device.clone();
     }
@@ -96,6 +110,56 @@ fn prepare_config(args: &Args, ranks: &Ranks) -> Result<Config> {
             return Err(Error::Config { place: "--ranks".into(), message });
         }
         config.parallel.ranks = world.size;
+    }
+    Ok(config)
+}
+
+/// Whether a file is a config: it is called one, or reads like one.
+fn is_config(path: &Path) -> bool {
+    let reads_like_one = || {
+        let is_small = path.metadata().is_ok_and(|file| file.is_file() && file.len() <= LARGEST_CONFIG);
+        is_small && std::fs::read_to_string(path).is_ok_and(|text| Config::is_in(&text))
+    };
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml")) || reads_like_one()
+}
+
+/// The config that fits structure files, or that of the run which goes on.
+fn config_of(files: &[PathBuf], args: &Args, ranks: &Ranks, overrides: &[String]) -> Result<Config> {
+    if let Some(path) = files.iter().find(|path| is_config(path)) {
+        let message = "is a config beside other files; name it alone, or structure files alone".into();
+        return Err(Error::Config { place: path.display().to_string(), message });
+    }
+    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name_of(files)));
+    let seconds = args.time.seconds()?;
+    let mut overrides = overrides.to_vec();
+    let begun = out.join("config.toml");
+    // What was chosen when the run began stays, also on a machine with other memory.
+    if args.resume && begun.exists() {
+        overrides.extend(seconds.map(|seconds| format!("train.seconds={seconds:?}")));
+        let mut config = Config::load(&begun, &overrides)?;
+        if let [source] = &mut config.data.sources[..] {
+            source.files = files.to_vec();
+        }
+        config.run.out = out;
+        return Ok(config);
+    }
+    if !args.resume && ranks.is_first() {
+        RunDirectory::check_free(&out)?;
+    }
+    // All ranks have to make the same config, and machines may differ.
+    let memory = if ranks.world().is_some() { None } else { init::memory(args.device.as_ref()) };
+    let options = DraftOptions { seconds, memory, device: args.device.clone(), folder: None };
+    let made = init::look(files, &options)?;
+    let mut config = Config::parse(&made.text, &overrides, "the config that was made")?;
+    if config.run.out.as_os_str().is_empty() {
+        config.run.out = out;
+    }
+    if ranks.is_first() {
+        made.said.iter().for_each(|line| eprintln!("{line}"));
+        eprintln!(
+            "the config was made for it and is saved as {}; `isograd init` writes it with comments",
+            config.run.out.join("config.toml").display()
+        );
     }
     Ok(config)
 }

@@ -50,6 +50,11 @@ impl Stored {
         &self.store
     }
 
+    /// The numbers of all of them in the store.
+    pub(crate) fn graphs(&self) -> &[u32] {
+        &self.graphs
+    }
+
     /// The number of a graph in the store.
     pub fn graph(&self, index: usize) -> usize {
         self.graphs[index] as usize

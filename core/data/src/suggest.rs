@@ -1,44 +1,159 @@
 //! Keys and columns of a file that look like labels, where there are none under the names that are looked for.
 
-use crate::formats::Frame;
+use serde::Serialize;
+
+use crate::formats::{Data, Frame};
 use crate::{ColumnKey, Keys};
+
+/// A label that is looked for under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Label {
+    Energy,
+    Forces,
+    Stress,
+    Virial,
+}
+
+impl Label {
+    /// Its name in `keys`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Energy => "energy",
+            Self::Forces => "forces",
+            Self::Stress => "stress",
+            Self::Virial => "virial",
+        }
+    }
+}
+
+/// A key of frames or a column of atoms, as far as a label is told by it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) of_atoms: bool,
+    /// Numbers, of each atom for a column; `None` of what are no numbers.
+    pub(crate) numbers: Option<usize>,
+    /// Frames that have it.
+    pub(crate) frames: usize,
+}
+
+/// The label that a key or column looks like, whatever else there is.
+pub(crate) fn label_of(seen: &Seen<'_>) -> Option<Label> {
+    let name = seen.name.to_lowercase();
+    let like = |wanted: &[&str]| wanted.iter().any(|wanted| name.contains(wanted));
+    match (seen.of_atoms, seen.numbers?) {
+        (false, 1) if like(&["energy", "etot", "toten"]) => Some(Label::Energy),
+        (true, 3) if like(&["force", "grad"]) => Some(Label::Forces),
+        (false, 6 | 9) if like(&["stress"]) => Some(Label::Stress),
+        (false, 6 | 9) if like(&["virial"]) => Some(Label::Virial),
+        _ => None,
+    }
+}
+
+/// Names that labels probably have, of each for which there is none under the name that is looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Suggestion {
+    /// Key of the energy.
+    pub energy: Option<String>,
+    /// Column of the forces.
+    pub forces: Option<String>,
+    /// Key of the stress.
+    pub stress: Option<String>,
+    /// Key of the virial.
+    pub virial: Option<String>,
+}
+
+impl Suggestion {
+    /// Of keys and columns, beside the names that are looked for.
+    pub(crate) fn of(all: &[Seen<'_>], keys: &Keys) -> Self {
+        let has = |of_atoms: bool, name: &str| all.iter().any(|seen| seen.of_atoms == of_atoms && seen.name == name);
+        let likeliest = |label: Label| {
+            let like = all.iter().filter(|seen| label_of(seen) == Some(label));
+            // What most frames have; then the shortest name, because what else there is says more, as in `energy_sigma`.
+            let best = like.min_by_key(|seen| (std::cmp::Reverse(seen.frames), seen.name.len()));
+            best.map(|seen| seen.name.to_owned())
+        };
+        let stressed = has(false, &keys.stress) || has(false, &keys.virial);
+        let stress = if stressed { None } else { likeliest(Label::Stress) };
+        Self {
+            energy: if has(false, &keys.energy) { None } else { likeliest(Label::Energy) },
+            forces: if has(true, &keys.forces) { None } else { likeliest(Label::Forces) },
+            virial: if stressed || stress.is_some() { None } else { likeliest(Label::Virial) },
+            stress,
+        }
+    }
+
+    fn named(&self) -> Vec<(Label, &str)> {
+        let all = [
+            (Label::Energy, &self.energy),
+            (Label::Forces, &self.forces),
+            (Label::Stress, &self.stress),
+            (Label::Virial, &self.virial),
+        ];
+        all.into_iter().filter_map(|(label, name)| Some((label, name.as_deref()?))).collect()
+    }
+
+    /// Whether there is nothing to suggest.
+    pub fn is_empty(&self) -> bool {
+        self.named().is_empty()
+    }
+
+    /// Whether what looks like forces is called a gradient.
+    pub fn gradients(&self) -> bool {
+        self.forces.as_ref().is_some_and(|name| name.to_lowercase().contains("grad"))
+    }
+
+    /// The setting that names them: `keys = { energy = "REF_energy" }`.
+    pub fn setting(&self) -> Option<String> {
+        let settings: Vec<String> =
+            self.named().iter().map(|(label, name)| format!("{} = \"{name}\"", label.name())).collect();
+        (!settings.is_empty()).then(|| format!("keys = {{ {} }}", settings.join(", ")))
+    }
+
+    /// The same names in place of those of `keys`.
+    #[must_use]
+    pub fn applied(&self, mut keys: Keys) -> Keys {
+        for (label, name) in self.named() {
+            let key = match label {
+                Label::Energy => &mut keys.energy,
+                Label::Forces => &mut keys.forces,
+                Label::Stress => &mut keys.stress,
+                Label::Virial => &mut keys.virial,
+            };
+            name.clone_into(key);
+        }
+        keys
+    }
+
+    /// A sentence about them, with the setting.
+    pub fn sentence(&self) -> Option<String> {
+        let setting = self.setting()?;
+        let named = self.named();
+        let names: Vec<String> = named.iter().map(|(_, name)| format!("`{name}`")).collect();
+        let units = if self.gradients() { ", and units = { forces_are_gradients = true }" } else { "" };
+        Some(format!(
+            "found {}; where {} what to train on, set {setting}{units}",
+            names.join(" and "),
+            if names.len() > 1 { "these are" } else { "this is" },
+        ))
+    }
+}
 
 /// A sentence about what in a frame looks like the labels that `keys` does not find there, with the setting that names them.
 pub fn suggest_keys(frame: &Frame, keys: &Keys) -> Option<String> {
-    let named = |what: &'static str, own: &str, wanted: &[&str], is: &dyn Fn(usize) -> bool| {
-        let like = |name: &str| wanted.iter().any(|wanted| name.to_lowercase().contains(wanted));
-        let found = frame.header.iter().filter(|(name, _)| *name != own && like(name));
-        let found = found.filter(|(_, value)| value.numbers().is_some_and(|numbers| is(numbers.len())));
-        found.map(|(name, _)| (what, name.to_owned())).collect::<Vec<_>>()
-    };
-    let mut found = Vec::new();
-    if frame.header.get(&keys.energy).is_none() {
-        found.extend(likeliest(named("energy", &keys.energy, &["energy", "etot", "toten"], &|count| count == 1)));
-    }
-    if frame.column(&keys.forces).is_none() {
-        let like = |name: &str| ["force", "grad"].iter().any(|wanted| name.to_lowercase().contains(wanted));
-        let columns = frame.columns.iter().filter(|column| like(&column.name) && column.as_vectors().is_some());
-        found.extend(likeliest(columns.map(|column| ("forces", column.name.clone())).collect()));
-    }
-    if frame.header.get(&keys.stress).is_none() && frame.header.get(&keys.virial).is_none() {
-        let tensor = |count| matches!(count, 6 | 9);
-        let stress = likeliest(named("stress", &keys.stress, &["stress"], &tensor));
-        let virial = || likeliest(named("virial", &keys.virial, &["virial"], &tensor));
-        found.extend(stress.or_else(virial));
-    }
-    if found.is_empty() {
-        return None;
-    }
-    let names: Vec<String> = found.iter().map(|(_, name)| format!("`{name}`")).collect();
-    let settings: Vec<String> = found.iter().map(|(what, name)| format!("{what} = \"{name}\"")).collect();
-    let gradients = found.iter().any(|(_, name)| name.to_lowercase().contains("grad"));
-    let units = if gradients { ", and units = { forces_are_gradients = true }" } else { "" };
-    Some(format!(
-        "found {}; where {} what to train on, set keys = {{ {} }}{units}",
-        names.join(" and "),
-        if names.len() > 1 { "these are" } else { "this is" },
-        settings.join(", ")
-    ))
+    let of_frame = frame.header.iter().map(|(name, value)| Seen {
+        name,
+        of_atoms: false,
+        numbers: value.numbers().map(|numbers| numbers.len()),
+        frames: 1,
+    });
+    let of_atoms = frame.columns.iter().map(|column| Seen {
+        name: &column.name,
+        of_atoms: true,
+        numbers: matches!(column.data, Data::Real(_) | Data::Integer(_)).then_some(column.width),
+        frames: 1,
+    });
+    Suggestion::of(&of_frame.chain(of_atoms).collect::<Vec<_>>(), keys).sentence()
 }
 
 /// Keys of the state of a structure's electrons, which no model reads.
@@ -46,9 +161,7 @@ const STATES: [&str; 6] = ["charge", "total_charge", "spin", "total_spin", "mult
 
 /// A sentence about keys of a frame that tell structures apart and that are not read, beside columns that are asked for.
 pub fn unread_states(frame: &Frame, columns: &[ColumnKey]) -> Option<String> {
-    let is_unread = |name: &&str| {
-        STATES.contains(&name.to_lowercase().as_str()) && !columns.iter().any(|column| column.key == **name)
-    };
+    let is_unread = |name: &&str| is_state(name) && !columns.iter().any(|column| column.key == **name);
     let states = frame.header.iter().map(|(name, _)| name).filter(is_unread);
     let states: Vec<String> = states.map(|name| format!("`{name}`")).collect();
     let is = if states.len() > 1 { "are" } else { "is" };
@@ -60,15 +173,14 @@ pub fn unread_states(frame: &Frame, columns: &[ColumnKey]) -> Option<String> {
     })
 }
 
-/// The shortest name: what else there is says more, as in `energy_sigma`.
-fn likeliest(found: Vec<(&'static str, String)>) -> Option<(&'static str, String)> {
-    found.into_iter().min_by_key(|(_, name)| name.len())
+/// Whether a key is one of the state of a structure's electrons.
+pub(crate) fn is_state(name: &str) -> bool {
+    STATES.contains(&name.to_lowercase().as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::Data;
 
     fn frame() -> Frame {
         Frame { atoms: 1, ..Frame::default() }.with("step", 3.0)

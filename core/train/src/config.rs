@@ -10,6 +10,7 @@ mod load;
 mod presets;
 mod references;
 mod sections;
+mod spot;
 mod start;
 
 pub use changes::settings_of;

@@ -17,6 +17,7 @@ pub mod config;
 mod context;
 mod data;
 mod dataset;
+mod draft;
 mod error;
 mod evaluate;
 mod events;
@@ -43,6 +44,7 @@ pub use data::{
     unused_stresses,
 };
 pub use dataset::{Batch, Dataset, Part, Sample, SampleLabels, Samples};
+pub use draft::{Draft, DraftOptions, draft, name_of};
 pub use error::{Error, Result};
 pub use evaluate::{Pass, Predicted, Predictor, Tallies, baseline, evaluate, predict};
 pub use events::{Event, Observer, Progress};

@@ -20,6 +20,12 @@ const CHUNK: usize = 1024;
 /// Which of the frames that are alike are looked at to measure distances in every direction, if there are so many.
 const MEASURED: std::ops::RangeInclusive<usize> = 8..=15;
 
+/// Pairs of near frames from which on forces are held against energies.
+pub(super) const FORCE_PAIRS: usize = 16;
+
+/// Frames of several sizes from which on energies are looked at as energies per atom.
+pub(super) const SIZES: usize = 20;
+
 /// Edges are not asked for; pairs of atoms are looked for up to 4 angstrom anyway.
 const CUTOFF: f64 = 1.0;
 
@@ -357,7 +363,8 @@ fn divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { divisor(b, a % b) }
 }
 
-fn geometry_hash(structure: &Structure) -> u64 {
+/// A hash of elements, positions and cell.
+pub(super) fn geometry_hash(structure: &Structure) -> u64 {
     let mut hasher = blake3::Hasher::new();
     let cell = structure.geometry.cell.map_or([[0.0; 3]; 3], |cell| cell.0);
     let rows = structure.geometry.positions.iter().chain(&cell);

@@ -6,23 +6,14 @@ use isograd_structure::Element;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::auditor::{Auditor, Looked, Record};
+use super::auditor::{Auditor, FORCE_PAIRS, Looked, Record, SIZES};
 use super::energies::{Residuals, are_per_atom, median, residuals};
 use super::finding::{Finding, MOST, Severity, Worst};
+use super::judged::{self, Judged};
 use super::near::{self, Groups};
 use super::slopes::{Difference, Slope, slope};
-use super::{Fault, SAME, Summary, units};
+use super::{Fault, SAME, Summary};
 use crate::Fit;
-
-/// Pairs of near frames from which on forces are held against energies, and how well these must follow.
-const FORCE_PAIRS: usize = 16;
-const FOLLOWS: f64 = 0.9;
-
-/// Pairs from which on it is said that energies and forces do not belong together, and the agreement below which they do not.
-const UNRELATED: (usize, f64) = (64, 0.5);
-
-/// Frames of several sizes from which on energies are looked at as energies per atom.
-const FRAMES: usize = 20;
 
 /// By how much energies of near copies may differ beyond what forces say: in eV per atom, and in eV/angstrom^2 of their distance.
 const DIFFERENCE: f64 = 1e-3;
@@ -380,7 +371,7 @@ impl Evidence {
         let Some((residuals, own)) = &self.energies[source] else { return Vec::new() };
         let labelled: Vec<_> = own.iter().map(|&place| labelled(&self.auditor, place)).collect();
         let sizes: BTreeSet<u32> = own.iter().map(|&place| self.record(place).atoms).collect();
-        if own.len() >= FRAMES && sizes.len() > 1 && are_per_atom(&labelled) {
+        if own.len() >= SIZES && sizes.len() > 1 && are_per_atom(&labelled) {
             let says = "energies do not grow with the number of atoms: they are probably energies per atom".into();
             let mut finding = self.finding("energy_per_atom", Severity::Error, Some(source), own.len(), says);
             finding.remedy = Some("units.energies_are_per_atom = true".into());
@@ -390,7 +381,7 @@ impl Evidence {
         let limit = self.auditor.options.deviations * residuals.deviation;
         let far = || own.iter().copied().zip(residuals.left.iter().copied()).filter(|(_, left)| left.abs() > limit);
         let count = far().count();
-        if count == 0 || own.len() < FRAMES {
+        if count == 0 || own.len() < SIZES {
             return Vec::new();
         }
         let says = format!(
@@ -457,52 +448,18 @@ impl Evidence {
     }
 
     fn forces(&self, source: usize, audited: &AuditedSource, findings: &mut Vec<Finding>) {
-        let Some(Slope { slope, agreement, pairs }) = audited.forces else { return };
-        let frames = audited.summary.with_forces;
-        if agreement.abs() < UNRELATED.1 && pairs >= UNRELATED.0 {
-            let says = format!(
-                "differences of energies do not follow forces (agreement {agreement:.2} of {pairs} pairs of near frames): they may be \
-                 of other calculations, or of other frames"
-            );
-            findings.push(self.finding("forces_unrelated", Severity::Warning, Some(source), frames, says));
-            return;
-        }
-        if agreement.abs() < FOLLOWS {
-            return;
-        }
-        let Some(found) = units::of_forces(slope, &self.looked(source).units) else { return };
-        let kind = if found.scaled { "force_unit" } else { "force_sign" };
-        let meaning = match (found.turned, found.scaled) {
-            (true, false) => "they are gradients",
-            (true, true) => "they are gradients in another unit",
-            _ => "forces or energies are in another unit",
-        };
-        let says =
-            format!("energies differ by {slope:.3} times what forces say, in {pairs} pairs of near frames: {meaning}");
-        let mut finding = self.finding(kind, Severity::Error, Some(source), frames, says);
-        finding.remedy = found.remedy;
-        findings.push(finding);
+        let judged = audited.forces.and_then(|slope| judged::forces(slope, &self.looked(source).units));
+        findings.extend(judged.map(|judged| self.judged(source, audited.summary.with_forces, judged)));
     }
 
     fn stresses(&self, source: usize, audited: &AuditedSource, findings: &mut Vec<Finding>) {
-        let Some(Slope { slope, agreement, pairs }) = audited.stresses.filter(|own| own.agreement.abs() >= FOLLOWS)
-        else {
-            return;
-        };
-        let Some(found) = units::of_stresses(slope, &self.looked(source).units) else { return };
-        let kind = if found.scaled { "stress_unit" } else { "stress_sign" };
-        let meaning = match (found.turned, found.scaled) {
-            (true, false) => "compression is positive",
-            (true, true) => "compression is positive, in another unit",
-            _ => "they are in another unit",
-        };
-        let says = format!(
-            "energies differ by {slope:.3e} times what stresses say (agreement {agreement:.2} of {pairs} pairs of frames of other \
-             volumes): {meaning}"
-        );
-        let mut finding = self.finding(kind, Severity::Error, Some(source), audited.summary.with_stress, says);
-        finding.remedy = found.remedy;
-        findings.push(finding);
+        let judged = audited.stresses.and_then(|slope| judged::stresses(slope, &self.looked(source).units));
+        findings.extend(judged.map(|judged| self.judged(source, audited.summary.with_stress, judged)));
+    }
+
+    fn judged(&self, source: usize, frames: usize, judged: Judged) -> Finding {
+        let Judged { kind, severity, says, remedy } = judged;
+        Finding { remedy, ..self.finding(kind, severity, Some(source), frames, says) }
     }
 
     /// Copies within each source and between sources. Returns the frames that are copies of earlier ones.

@@ -6,7 +6,7 @@ use isograd_data::Sampling;
 use isograd_models::{Invalid, Registry};
 use isograd_tasks::{Forces, TaskConfig};
 
-use super::{Config, Resident, SourceConfig, presets, start};
+use super::{Config, Resident, SourceConfig, presets, spot, start};
 use crate::{Error, Result};
 
 impl Config {
@@ -59,8 +59,8 @@ impl Config {
         overrides: &[String],
         place: &str,
     ) -> Result<Self> {
-        let fail = |message: String| Error::Config { place: place.to_owned(), message };
-        let mut table: toml::Table = toml::from_str(text).map_err(|e| fail(explain(&e)))?;
+        let written = Written { text, overrides, place };
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| written.syntax(&error))?;
         if let Some(folder) = folder {
             files_of(&mut table).for_each(|file| *file = folder.join(&*file).to_string_lossy().into_owned());
         }
@@ -68,21 +68,18 @@ impl Config {
             set(&mut table, text).map_err(|message| Error::Config { place: format!("--set {text}"), message })?;
         }
         start::apply(&mut table)?;
-        presets::apply(&mut table).map_err(fail)?;
-        let merged = table.clone().try_into();
-        // What the text itself does not allow is best shown there.
-        let config = if overrides.is_empty() {
-            merged.or_else(|error| toml::from_str::<Self>(text).and(Err(error)))
-        } else {
-            merged
-        };
-        let mut config: Self = config.map_err(|error| fail(explain(&error)))?;
+        presets::apply(&mut table).map_err(|message| written.wrong("preset", &message))?;
+        let mut config: Self = table.try_into().map_err(|error| written.unread(&error))?;
         config.fill();
-        let set_here = overrides.is_empty().then_some(text);
-        config.model.fill(registry).map_err(|invalid| fail(explain_model(&invalid, set_here)))?;
+        config.model.fill(registry).map_err(|invalid| written.wrong_model(&invalid))?;
         config.fill_forces(registry)?;
-        config.check().map_err(|(key, message)| fail(format!("{key} {message}")))?;
+        config.check().map_err(|(key, message)| written.wrong(key, &format!("{key} {message}")))?;
         Ok(config)
+    }
+
+    /// Whether a text is that of a config, right or wrong: TOML with a section `[data]`.
+    pub fn is_in(text: &str) -> bool {
+        toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("data"))
     }
 
     /// Checks every value of a config that was made in code, and fills in what is left out, as reading a file does.
@@ -318,33 +315,102 @@ fn set(table: &mut toml::Table, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The parser's message, with a suggestion where a key is unknown.
-fn explain(error: &toml::de::Error) -> String {
-    suggest(error.to_string().trim_end().to_owned(), error.message())
+/// A config as it was written, in a file and in overrides: what errors show a place of.
+struct Written<'a> {
+    text: &'a str,
+    overrides: &'a [String],
+    /// The name of the file.
+    place: &'a str,
 }
 
-/// What is wrong with a hyper-parameter, with the line in `text` that it is in.
-fn explain_model(invalid: &Invalid, text: Option<&str>) -> String {
-    let Invalid { key, message } = invalid;
-    // A message about an unknown key names it first; other messages do not name the key they are about.
-    let named = message.split('`').nth(1).filter(|_| message.starts_with("unknown field"));
-    let key = if key.is_empty() { named } else { Some(key.as_str()) };
-    let place = text.zip(key).and_then(|(text, key)| line_of(text, "model", key));
-    let said = match (place, invalid.key.as_str()) {
-        (Some((number, line)), _) => format!("line {number}: `{}`: {message}", line.trim()),
-        (None, "") => format!("[model]: {message}"),
-        (None, key) => format!("model.{key} {message}"),
-    };
-    suggest(said, message)
-}
+impl Written<'_> {
+    /// What the parser does not understand.
+    fn syntax(&self, error: &toml::de::Error) -> Error {
+        self.at(error.span(), error.message())
+    }
 
-/// The number, from 1, and the text of the line that sets a key of a section.
-fn line_of<'a>(text: &'a str, section: &str, key: &str) -> Option<(usize, &'a str)> {
-    let table = toml::de::DeTable::parse(text).ok()?;
-    let section = table.get_ref().get(section)?.get_ref().as_table()?;
-    let start = section.iter().find(|(own, _)| own.get_ref() == key)?.0.span().start;
-    let number = text[..start].matches('\n').count();
-    Some((number + 1, text.lines().nth(number)?))
+    /// What is no config: an unknown key, a value of another type. What a text does not allow is shown in it; what it does
+    /// allow, and no override does, is said of the first override that it is found with.
+    fn unread(&self, error: &toml::de::Error) -> Error {
+        let message = suggest(error.to_string().trim_end().to_owned(), error.message());
+        if let Err(own) = toml::from_str::<Config>(self.text)
+            && own.message() == error.message()
+        {
+            let said = suggest(own.message().to_owned(), own.message());
+            return self.at(own.span().map(|span| spot::narrowed(self.text, span, own.message())), &said);
+        }
+        let fails = |count: usize| {
+            let mut table: toml::Table = toml::from_str(self.text).unwrap_or_default();
+            let all_set = self.overrides[..count].iter().all(|text| set(&mut table, text).is_ok());
+            let _ = presets::apply(&mut table);
+            let read: Result<Config, _> = table.try_into();
+            all_set && read.is_err_and(|own: toml::de::Error| own.message() == error.message())
+        };
+        match (1..=self.overrides.len()).find(|&count| fails(count)) {
+            Some(count) => Error::Config { place: format!("--set {}", self.overrides[count - 1]), message },
+            None => self.at(None, &message),
+        }
+    }
+
+    /// A hyper-parameter that the model does not have, or whose value it does not take.
+    fn wrong_model(&self, invalid: &Invalid) -> Error {
+        let Invalid { key, message } = invalid;
+        // A message about an unknown key names it first; other messages do not name the key they are about.
+        let unknown = message.split('`').nth(1).filter(|_| key.is_empty() && message.starts_with("unknown field"));
+        let said = match key.as_str() {
+            "" => format!("[model]: {message}"),
+            key => format!("model.{key} {message}"),
+        };
+        let said = suggest(said, message);
+        let path = format!("model.{}", unknown.unwrap_or(key));
+        match unknown {
+            Some(_) if self.set_by(&path).is_none() => self.at(spot::of_key(self.text, &path), &said),
+            // A value of another type is quoted in the message, and its key is not named.
+            None if key.is_empty() => {
+                let literal = message.split(['`', '"']).nth(1).unwrap_or_default();
+                let sets_it = |text: &&String| {
+                    let (path, value) = text.split_once('=').unwrap_or_default();
+                    path.trim().starts_with("model.") && value.trim().trim_matches('"') == literal
+                };
+                if let Some(text) = self.overrides.iter().rev().find(sets_it) {
+                    return Error::Config { place: format!("--set {text}"), message: said };
+                }
+                let span = spot::of_literal(self.text, "model", literal).or_else(|| spot::of_value(self.text, "model"));
+                self.at(span, &said)
+            }
+            _ => self.wrong(&path, &said),
+        }
+    }
+
+    /// A value that is wrong, by the full name of its key.
+    fn wrong(&self, key: &str, message: &str) -> Error {
+        if let Some(text) = self.set_by(key) {
+            return Error::Config { place: format!("--set {text}"), message: message.to_owned() };
+        }
+        // Of what is missing, the section that it is missing in.
+        let section = key.rsplit_once('.').map(|(section, _)| section).filter(|_| message.contains(" is missing"));
+        let span = spot::of_value(self.text, key);
+        self.at(span.or_else(|| spot::of_value(self.text, section?)), message)
+    }
+
+    /// The override that sets a key, or something in it or around it, if one does.
+    fn set_by(&self, key: &str) -> Option<&String> {
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.overrides.iter().rev().find(|text| {
+            let path = text.split_once('=').map_or("", |(path, _)| path.trim());
+            within(path, key) || within(key, path)
+        })
+    }
+
+    /// An error about a place of the text, or the file as a whole.
+    fn at(&self, span: Option<std::ops::Range<usize>>, message: &str) -> Error {
+        match span {
+            Some(span) => spot::error_at(self.place, self.text, span, message),
+            None => Error::Config { place: self.place.to_owned(), message: message.to_owned() },
+        }
+    }
 }
 
 /// What keys are called in other programs, and here.
@@ -440,11 +506,60 @@ mod tests {
         let text = format!("{SMALL}[model]\nwidht = 3\n");
         let message = message(&text, &[]);
         assert!(message.contains("widht") && message.contains("did you mean `width`?"), "{message}");
-        assert!(message.contains("line 4"), "{message}");
+        assert!(message.starts_with("c.toml:4:1: [model]: unknown field `widht`"), "{message}");
+        assert!(message.contains("\n  4 | widht = 3\n    | ^^^^^\n"), "{message}");
         assert!(self::message(SMALL, &["modle.width=3"]).contains("did you mean `model`?"));
         // Names that other programs have.
         assert!(self::message(SMALL, &["train.batch_size=3"]).contains("did you mean `batch_graphs`?"));
         assert!(self::message(SMALL, &["model.r_max=3"]).contains("did you mean `cutoff`?"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_in_its_line() {
+        for (lines, place, shown) in [
+            ("[train]\nepochs = = 3\n", "c.toml:4:10: ", "  4 | epochs = = 3\n    |          ^"),
+            (
+                "[train]\nepoch = 3\n",
+                "c.toml:4:1: unknown field `epoch`\n",
+                "  4 | epoch = 3\n    | ^^^^^\nexpected one of",
+            ),
+            ("[train]\nepochs = \"many\"\n", "c.toml:4:10: ", "    |          ^^^^^^"),
+            (
+                "[train]\nbatch_graphs = 0\n",
+                "c.toml:4:16: train.batch_graphs is 0\n",
+                "    |                ^\nexpected at least 1",
+            ),
+            (
+                "[model]\nlayers = 2\nwidth = \"wide\"\n",
+                "c.toml:5:9: [model]: invalid type",
+                "  5 | width = \"wide\"\n    |         ^^^^^^",
+            ),
+            ("[model]\nkind = \"egn\"\n", "c.toml:4:8: model.kind is `egn`", "    |        ^^^^^"),
+            ("[model]\nlayers = 2\nelements = [\"H\", \"Xx\"]\n", "c.toml:5:18: `Xx`", "    |                  ^^^^"),
+        ] {
+            let said = message(&format!("{SMALL}{lines}"), &[]);
+            assert!(said.starts_with(place) && said.contains(shown), "{said}");
+        }
+        let preset = message(&format!("preset = \"quick\"\n{SMALL}"), &[]);
+        assert!(preset.starts_with("c.toml:1:10: preset is \"quick\"\n  1 | preset = \"quick\"\n"), "{preset}");
+        assert!(message("[data]\nfraction = 1.0\n", &[]).starts_with("c.toml:1:2: data.files is missing"));
+    }
+
+    #[test]
+    fn what_an_override_sets_is_said_of_it() {
+        let text = format!("{SMALL}[train]\nepochs = 3\n");
+        for (set, start) in [
+            ("train.epoch=3", "--set train.epoch=3: unknown field `epoch`"),
+            ("train.epochs=0", "--set train.epochs=0: train.epochs is 0"),
+            ("model.widht=3", "--set model.widht=3: [model]: unknown field `widht`"),
+            ("preset=quick", "--set preset=quick: preset is \"quick\""),
+        ] {
+            let said = message(&text, &["train.batch_graphs=8", set, "train.workers=2"]);
+            assert!(said.starts_with(start) && !said.contains('|'), "{said}");
+        }
+        // The file has a mistake of its own, whatever else is set.
+        let said = message(&format!("{text}epoch = 4\n"), &["train.workers=2"]);
+        assert!(said.starts_with("c.toml:5:1: unknown field `epoch`"), "{said}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::Result;
 const CHUNK: usize = 1024;
 
 /// Reads and checks one source, of files, patterns and folders, and counts the edges of each structure that are shorter than
-/// `cutoff` angstrom; used by training and by `data info`. Of a store nothing is read but its index.
+/// `cutoff` angstrom; used by training. Of a store nothing is read but its index.
 ///
 /// # Errors
 /// [`Error::Data`](crate::Error::Data) where a file cannot be read.
