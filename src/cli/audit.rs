@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(config) = &config {
         let (by, share) = (&config.data.split_by, config.data.validation_fraction);
         auditor
-            .split(by, share, config.train.seed)
+            .split(by, share, config.split_seed())
             .map_err(|message| Error::Config { place: "data".into(), message })?;
     }
     bar.set_message("comparing");

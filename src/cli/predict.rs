@@ -11,7 +11,9 @@ use isograd::tasks::{self, Kind, Label, Level, ModelInfo, Target};
 use isograd::train::config::Config;
 use isograd::train::run::RunDirectory;
 use isograd::train::{Error, Result};
-use isograd::{Model, Values};
+use isograd::{Committee, CommitteeValues, Model, Values};
+
+use super::committee::{Beyond, CommitteeArgs};
 
 /// Structures that are held and predicted together.
 const CHUNK: usize = 512;
@@ -23,7 +25,12 @@ Energies are in eV, lengths in angstrom, forces in eV/angstrom, stress in eV/ang
 units of the input. Stress is written of conservative potentials, where there is a cell. Labels of the
 input are kept under `reference_energy` and `reference_forces`, and so are other results of a calculation, such as
 `reference_free_energy`; all other keys and columns stay as they are. Models of other
-tasks write each target under its name, and labels under `reference_` and the name.")]
+tasks write each target under its name, and labels under `reference_` and the name.
+
+Of several models, which are those of --with or those of a run with train.seeds, the mean is written, and the standard deviation
+over them: the key `energy_std` in eV, the column `forces_std` in eV/angstrom (the root of the mean variance of an atom's three
+components), and `NAME_std` of other targets. `beyond_validation` says whether it is larger than on any structure that was held
+out when they were trained together.")]
 pub(crate) struct Args {
     /// Run directory
     run: PathBuf,
@@ -38,6 +45,8 @@ pub(crate) struct Args {
     /// Leave out structures with elements that the model was not trained on, instead of refusing them
     #[arg(long)]
     skip_unknown: bool,
+    #[command(flatten)]
+    committee: CommitteeArgs,
     #[command(flatten)]
     options: UseOptions,
 }
@@ -64,7 +73,7 @@ impl UseOptions {
     /// The model of a run, and how files of the source that it predicts for are read.
     pub(crate) fn model(&self, run: &Path) -> Result<(Model, Source)> {
         let opened = self.device.open(run)?;
-        let model = Model::load(&opened.weights, opened.device)?;
+        let model = Model::load(opened.run.trained()?, opened.device)?;
         let (_, source) = self.source(model.info())?;
         let model = match &self.source {
             Some(name) => model.of_source(name)?,
@@ -90,7 +99,7 @@ impl UseOptions {
 
 /// A run that is ready to be used.
 pub(crate) struct Opened {
-    pub(crate) weights: PathBuf,
+    pub(crate) run: RunDirectory,
     pub(crate) config: Config,
     pub(crate) device: DeviceName,
 }
@@ -100,12 +109,13 @@ impl DeviceOption {
         let run = RunDirectory::open(root)?;
         let config = Config::load(&run.config_file(), &[])?;
         let device = self.device.clone().unwrap_or_else(|| config.train.device.clone());
-        Ok(Opened { weights: run.trained()?, config, device })
+        Ok(Opened { run, config, device })
     }
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let (model, source) = args.options.model(&args.run)?;
+    let (committee, source) = args.committee.load(&args.run, &args.options)?;
+    let model = committee.first();
     let conservative = model.info().is_conservative();
     if args.without_net_force && (conservative || !model.info().task.targets.iter().any(is_force)) {
         let message = match conservative {
@@ -119,11 +129,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let name = args.input.display().to_string();
     let mut frames = Formats::default().open(&args.input)?.peekable();
     let mut out = Output::create(&args.output)?;
-    let (mut count, mut skipped) = (0, Vec::new());
+    let (mut count, mut skipped, mut beyond) = (0, Vec::new(), Beyond::default());
     let how = How { source: &source, file: &name, options: &args };
     while frames.peek().is_some() {
         let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
-        for frame in label(chunk, &model, &how, &mut skipped)? {
+        for frame in label(chunk, &committee, &how, &mut skipped, &mut beyond)? {
             count += 1;
             write_frame(&mut out, &frame).map_err(Error::io(&args.output, "write"))?;
         }
@@ -133,6 +143,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(first) = skipped.first() {
         eprintln!("warning: {} left out for their elements (first: frame {first})", skipped.len());
     }
+    beyond.warn(count);
     if let Some(what) = model.info().forces_are() {
         eprintln!("forces are {what}");
     }
@@ -151,9 +162,17 @@ struct How<'a> {
     options: &'a Args,
 }
 
-/// Frames with predicted labels in them; `skipped` is told the numbers of those that are left out.
-fn label(frames: Vec<Frame>, model: &Model, how: &How<'_>, skipped: &mut Vec<usize>) -> Result<Vec<Frame>> {
+/// Frames with predicted labels in them; `skipped` is told the numbers of those that are left out, and `beyond` those of
+/// frames on which models are farther apart than they should be.
+fn label(
+    frames: Vec<Frame>,
+    committee: &Committee,
+    how: &How<'_>,
+    skipped: &mut Vec<usize>,
+    beyond: &mut Beyond,
+) -> Result<Vec<Frame>> {
     let How { source, file, options } = how;
+    let model = committee.first();
     let (place, _) = options.options.source(model.info())?;
     let mut kept = Vec::with_capacity(frames.len());
     let mut structures = Vec::with_capacity(frames.len());
@@ -172,10 +191,34 @@ fn label(frames: Vec<Frame>, model: &Model, how: &How<'_>, skipped: &mut Vec<usi
         kept.push(frame);
         structures.push(structure);
     }
-    for ((frame, structure), values) in kept.iter_mut().zip(&structures).zip(model.predict(&structures)?) {
-        write_labels(frame, source, structure, model, &values, options.without_net_force);
+    for ((frame, structure), found) in kept.iter_mut().zip(&structures).zip(committee.predict(&structures)?) {
+        write_labels(frame, source, structure, model, &found.mean, options.without_net_force);
+        write_spread(frame, model, &found);
+        beyond.count(&found, frame.index);
     }
     Ok(kept)
+}
+
+/// Puts beside predictions how far models are apart, where there are several.
+fn write_spread(frame: &mut Frame, model: &Model, found: &CommitteeValues) {
+    let Some(deviations) = &found.deviations else { return };
+    for target in &model.info().task.targets {
+        let (name, own) = (format!("{}_std", target.name), &deviations[&target.name]);
+        match target.level {
+            _ if own.is_empty() => {}
+            Level::Graph => frame.header.set(&name, words(own)),
+            Level::Node => {
+                frame.columns.retain(|column| column.name != name);
+                let data = Data::Real(own.iter().copied().map(rounded).collect());
+                frame.columns.push(Column { name, width: 1, data });
+            }
+            // Files have none.
+            Level::Edge => {}
+        }
+    }
+    if let Some(is_beyond) = found.is_beyond_validation {
+        frame.header.set("beyond_validation", if is_beyond { "T" } else { "F" });
+    }
 }
 
 /// Puts predictions where ASE looks for them, and moves labels of the input aside.
@@ -251,7 +294,7 @@ fn write_labels(
 }
 
 /// What ASE takes for results of the calculation that the energy is of, beside energy, forces and stress.
-const RESULTS: [&str; 11] = [
+const RESULTS: [&str; 15] = [
     "free_energy",
     "energies",
     "stresses",
@@ -263,6 +306,11 @@ const RESULTS: [&str; 11] = [
     "born_effective_charges",
     "polarization",
     "polarizability",
+    // Ours, of several models.
+    "energy_std",
+    "forces_std",
+    "stress_std",
+    "beyond_validation",
 ];
 
 /// Keeps results of another calculation under names that nobody takes for those of this one.

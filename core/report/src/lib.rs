@@ -1,14 +1,19 @@
-//! `report.html`: one self-contained page that shows a run to a colleague; and another one of what an audit found in data.
+//! `report.html`: one self-contained page that shows a run to a colleague; others of what an audit found in data, and of
+//! how predicted spreads compare with errors.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod audit;
+mod calibration;
 mod document;
 mod format;
 mod page;
 mod plots;
 mod ranks;
 
+use std::collections::BTreeMap;
+
 use isograd_data::audit::Audit;
+use isograd_tasks::Calibration;
 use isograd_train::run::{LogLine, MetricsLog, Summary};
 use isograd_train::{Details, Finished};
 
@@ -62,6 +67,14 @@ pub fn render(report: &Report<'_>) -> Result<String> {
 /// [`Error::Plot`].
 pub fn render_audit(name: &str, audit: &Audit) -> Result<String> {
     audit::render(name, audit)
+}
+
+/// A page of how predicted spreads compare with errors, by the names of targets; `subtitle` says of what.
+///
+/// # Errors
+/// [`Error::Plot`].
+pub fn render_calibration(subtitle: &str, targets: &BTreeMap<String, Calibration>) -> Result<String> {
+    calibration::render(subtitle, targets)
 }
 
 /// Writes `report.html` into the directory of a finished run; nothing on ranks other than the first.

@@ -96,9 +96,9 @@ pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Resul
     let mut parts = Vec::new();
     for (index, (source, (kept, summary))) in surveyed.into_iter().enumerate() {
         let (training, validation) = kept
-            .split(&data.split_by, data.validation_fraction, config.train.seed, index)
+            .split(&data.split_by, data.validation_fraction, config.split_seed(), index)
             .map_err(|message| Error::Source { name: source.name.clone(), message })?;
-        let training = training.fraction(data.fraction, config.train.seed, index);
+        let training = training.fraction(data.fraction, config.split_seed(), index);
         parts.push(SourcePart { source, summary, training, validation });
     }
     warnings.extend(leakage(config, &parts)?);

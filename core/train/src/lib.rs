@@ -13,6 +13,7 @@
 pub mod agree;
 mod backend;
 mod check;
+mod committee;
 pub mod config;
 mod context;
 mod data;
@@ -35,6 +36,7 @@ mod window;
 
 pub use backend::{Backend, RunOn, dispatch};
 pub use check::{CASES_AFTER_TRAINING, Checked, WithTwin, check_model};
+pub use committee::FinishedCommittee;
 pub use context::RankContext;
 pub use data::{
     Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,

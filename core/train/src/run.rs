@@ -1,6 +1,7 @@
 //! The run directory: resolved config, metrics, snapshots, best weights, summary.
 
 mod atomic;
+mod committee;
 mod course;
 mod directory;
 mod log;
@@ -9,6 +10,7 @@ mod snapshot;
 mod summary;
 mod weights;
 
+pub use committee::{CommitteeSummary, HeldOutSpread, MemberSummary};
 pub use course::Course;
 pub use directory::{Lock, RunDirectory};
 pub use log::{LogLine, MetricsLog};

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// What a run may go on with: where results go, how long and at what rate it is trained, on which device and by how many
 /// ranks, and where samples lie. What the samples are decides, not the path that they are read from.
-const FREE: [&str; 13] = [
+const FREE: [&str; 14] = [
     "data.replica_width",
     "data.resident",
     "parallel.ranks",
@@ -21,6 +21,7 @@ const FREE: [&str; 13] = [
     "train.epochs",
     "train.learning_rate",
     "train.seconds",
+    "train.seeds",
     "train.validate_every",
     "train.workers",
 ];
