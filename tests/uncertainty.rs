@@ -13,7 +13,8 @@ use isograd::prelude::*;
 use isograd::train::config::Config;
 use serde_json::Value;
 
-const CONFIG: &str = "[model]
+const CONFIG: &str = "validation_fraction = 0.3
+[model]
 width = 8
 layers = 2
 cutoff = 3.0
@@ -98,7 +99,7 @@ fn models_of_several_seeds_answer_with_their_mean_and_spread() {
     let text = |frame: &Frame| frame.header.get("beyond_validation").map(|value| value.text().into_owned());
     assert!(with.iter().all(|frame| text(frame).is_none()));
     let beyond = together.iter().filter(|frame| text(frame).unwrap() == "T").count();
-    assert!(beyond < 15, "{beyond} of 60");
+    assert!(beyond < 20, "{beyond} of 60");
     // Predicted again by one model, nothing is left that looks like its own spread.
     let (code, again, said) = space.run(&["predict", "run/members/1", "both.xyz", "-o", "-"]);
     assert!(code == 0 && !again.contains(" energy_std=") && !again.contains(":forces_std"), "{said}");

@@ -11,6 +11,10 @@ use crate::{Error, Result};
 /// The name of the file.
 const FILE: &str = "committee.json";
 
+/// What the largest spread of held-out structures is multiplied by before one is beyond it: the same structure in another batch
+/// has another one by rounding.
+const ROUNDING: f64 = 1.01;
+
 /// The whole of `committee.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommitteeSummary {
@@ -62,7 +66,7 @@ impl HeldOutSpread {
 }
 
 impl CommitteeSummary {
-    /// Whether members are farther apart on a structure than on any that was held out; `deviations` are what they say of
+    /// Whether members are farther apart on a structure than on any that was held out, by more than rounding; `deviations` are what they say of
     /// each target. `None` where nothing of them was seen on held-out structures.
     pub fn is_exceeded_by<'a>(
         &self,
@@ -73,7 +77,7 @@ impl CommitteeSummary {
             let own = target.largest_deviation(deviations, nodes)?;
             let held_out = self.spread.get(&target.name)?;
             // Also of what is no number.
-            Some(own.is_nan() || own > held_out.maximum)
+            Some(own.is_nan() || own > ROUNDING * held_out.maximum)
         });
         beyond.reduce(|a, b| a || b)
     }
