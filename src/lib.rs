@@ -30,6 +30,7 @@ pub use isograd_structure as structure;
 pub use isograd_tasks as tasks;
 pub use isograd_train as train;
 
+mod committee;
 mod model;
 pub mod network;
 mod potential;
@@ -37,6 +38,7 @@ mod structures;
 mod trainer;
 mod vibrations;
 
+pub use committee::{Committee, CommitteeValues};
 pub use model::{Model, Values};
 pub use potential::{Calculator, Potential, Prediction};
 pub use structures::{Data, Graphs, Split, SplitData};
@@ -52,6 +54,6 @@ pub mod prelude {
     pub use crate::tasks::{Classes, LossConfig, LossKind, PotentialTask, Property, Task, TaskConfig};
     pub use crate::train::Event;
     pub use crate::{
-        Calculator, Data, Fitted, Graphs, Model, Potential, Prediction, Split, SplitData, Trainer, Values,
+        Calculator, Committee, Data, Fitted, Graphs, Model, Potential, Prediction, Split, SplitData, Trainer, Values,
     };
 }

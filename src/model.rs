@@ -21,8 +21,8 @@ const BUDGET: Budget = Budget { graphs: 64, atoms: 4096, edges: 1 << 17 };
 /// class, the largest for the likeliest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Values {
-    info: Arc<ModelInfo>,
-    numbers: Vec<Vec<f64>>,
+    pub(crate) info: Arc<ModelInfo>,
+    pub(crate) numbers: Vec<Vec<f64>>,
 }
 
 impl Values {

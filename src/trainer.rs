@@ -13,7 +13,7 @@ use isograd_train::run::{Best, RunDirectory, Summary};
 use isograd_train::{Error, Event, Outcome, Prepared, Result, prepare_graphs, prepare_structures, train_threads};
 use serde_json::Value as Json;
 
-use crate::{Graphs, Model, Potential, SplitData};
+use crate::{Committee, Graphs, Model, Potential, SplitData};
 
 /// What is told of events.
 type OnEvent = Box<dyn FnMut(Event<'_>) + Send>;
@@ -102,9 +102,22 @@ impl Trainer {
     /// [`Error::Config`] for a value out of range, [`Error::Source`] for structures that are not fit for training,
     /// [`Error::Run`] for a run directory that is taken, [`Error::Diverged`] if the loss becomes NaN.
     pub fn fit(self, data: &SplitData) -> Result<Fitted> {
-        self.fit_on(&|config, registry| {
-            let [training, validation] = [data.training(), data.validation()].map(<[_]>::to_vec);
-            prepare_structures(config, registry, training, validation)
+        self.fit_on(&|config, registry| structures_of(data, config, registry))
+    }
+
+    /// Trains `seeds` models on structures, one after the other, that differ in their seed alone.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`], and [`Error::Config`] where there is no seed, or the task has classes, which have no mean.
+    pub fn fit_committee(self, data: &SplitData, seeds: usize) -> Result<Committee> {
+        let trainer = self.config(|config| config.train.seeds = seeds);
+        trainer.run_on(&|config, registry| structures_of(data, config, registry), |outcome, registry, device| {
+            let run = match &outcome {
+                Outcome::Finished(finished) => &finished.run,
+                Outcome::Committee(committee) => &committee.run,
+                Outcome::Stopped { .. } => return Err(stopped()),
+            };
+            Committee::load_with(registry, &[run.root()], device)
         })
     }
 
@@ -120,6 +133,23 @@ impl Trainer {
     }
 
     fn fit_on(self, prepare: &Prepare<'_>) -> Result<Fitted> {
+        if self.config.train.seeds > 1 {
+            let message = format!("is {}: several models, which `fit_committee` trains", self.config.train.seeds);
+            return Err(Error::Config { place: "train.seeds".into(), message });
+        }
+        self.run_on(prepare, |outcome, registry, device| {
+            let Outcome::Finished(finished) = outcome else { return Err(stopped()) };
+            let model = Model::load_with(registry, finished.run.root(), device)?;
+            Ok(Fitted { summary: finished.summary, made: Made::of(model) })
+        })
+    }
+
+    /// Trains, and hands what became of it to `load`, while its run directory is there.
+    fn run_on<T>(
+        self,
+        prepare: &Prepare<'_>,
+        load: impl FnOnce(Outcome, &Registry, DeviceName) -> Result<T>,
+    ) -> Result<T> {
         let Self { mut config, registry, on_event, out } = self;
         config.complete(&registry)?;
         // Training keeps snapshots and the best weights in a run directory; nobody needs to see it.
@@ -137,12 +167,17 @@ impl Trainer {
         let outcome = train_threads(&config, &registry, false, &Arc::default(), &mut on_event, || {
             prepare(&config, &registry).map(Arc::new)
         })?;
-        let Outcome::Finished(finished) = outcome else {
-            return Err(Error::Internal("training was stopped by nobody".into()));
-        };
-        let model = Model::load_with(&registry, finished.run.root(), config.train.device.of_rank(0))?;
-        Ok(Fitted { summary: finished.summary, made: Made::of(model) })
+        load(outcome, &registry, config.train.device.of_rank(0))
     }
+}
+
+fn structures_of(data: &SplitData, config: &Config, registry: &Registry) -> Result<Prepared> {
+    let [training, validation] = [data.training(), data.validation()].map(<[_]>::to_vec);
+    prepare_structures(config, registry, training, validation)
+}
+
+fn stopped() -> Error {
+    Error::Internal("training was stopped by nobody".into())
 }
 
 /// What makes the data ready.

@@ -79,6 +79,13 @@ impl Counterexample {
     }
 }
 
+impl Row {
+    /// The error of the worst case in units of its tolerance.
+    fn ratio(&self) -> f64 {
+        if self.error.is_finite() { self.error / self.tolerance } else { f64::INFINITY }
+    }
+}
+
 /// The row with the largest error in units of its tolerance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Worst {
@@ -95,6 +102,18 @@ pub struct Worst {
     pub tolerance: f64,
     /// As in [`Row`].
     pub seed: u32,
+}
+
+fn worst_of(rows: &[Row]) -> Option<Worst> {
+    let worst = rows.iter().max_by(|a, b| a.ratio().total_cmp(&b.ratio()));
+    worst.map(|row| Worst {
+        transformation: row.transformation.clone(),
+        output: row.output.clone(),
+        error: row.error,
+        noise_floor: row.noise_floor,
+        tolerance: row.tolerance,
+        seed: row.seed,
+    })
 }
 
 /// What a battery found.
@@ -126,15 +145,7 @@ impl Report {
         settings: &Settings,
         description: &Description,
     ) -> Self {
-        let ratio = |row: &Row| if row.error.is_finite() { row.error / row.tolerance } else { f64::INFINITY };
-        let worst = rows.iter().max_by(|a, b| ratio(a).total_cmp(&ratio(b))).map(|row| Worst {
-            transformation: row.transformation.clone(),
-            output: row.output.clone(),
-            error: row.error,
-            noise_floor: row.noise_floor,
-            tolerance: row.tolerance,
-            seed: row.seed,
-        });
+        let worst = worst_of(&rows);
         Self {
             passed: rows.iter().all(|row| row.passed),
             worst,
@@ -145,6 +156,28 @@ impl Report {
             cases: settings.cases,
             precision: description.precision,
         }
+    }
+
+    /// What was found of this model and of another one that works beside it: of each row the one nearer to failing, or further
+    /// beyond.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        let key = |row: &Row| (row.transformation.clone(), row.output.clone());
+        let is_worse = |a: &Row, b: &Row| (!a.passed, a.ratio()) > (!b.passed, b.ratio());
+        for row in other.rows {
+            match self.rows.iter_mut().find(|own| key(own) == key(&row)) {
+                Some(own) if is_worse(&row, own) => *own = row,
+                Some(_) => {}
+                None => self.rows.push(row),
+            }
+        }
+        let skipped = other.skipped.into_iter().filter(|own| !self.skipped.contains(own)).collect::<Vec<_>>();
+        let warnings = other.warnings.into_iter().filter(|own| !self.warnings.contains(own)).collect::<Vec<_>>();
+        self.skipped.extend(skipped);
+        self.warnings.extend(warnings);
+        self.passed &= other.passed;
+        self.worst = worst_of(&self.rows);
+        self
     }
 
     /// The row of a property and an output.

@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(config) = config.as_ref().filter(|config| config.data.validation_fraction > 0.0) {
         let (by, share) = (&config.data.split_by, config.data.validation_fraction);
         auditor
-            .split(by, share, config.train.seed)
+            .split(by, share, config.split_seed())
             .map_err(|message| Error::Config { place: "data".into(), message })?;
     }
     bar.set_message("comparing");

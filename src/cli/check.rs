@@ -10,7 +10,7 @@ use isograd::train::run::load_model;
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
 
-use super::predict::{DeviceOption, Opened};
+use super::predict::DeviceOption;
 use super::print_json;
 
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ use super::print_json;
 
 Exit codes: 0 everything passed, 1 something failed or grew, 2 the input was wrong.")]
 pub(crate) struct Args {
-    /// Run directory
+    /// Run directory; of several models, each is checked, and rows are those of the worst
     run: PathBuf,
     #[command(flatten)]
     device: DeviceOption,
@@ -68,7 +68,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         case: args.case,
         ..Settings::default()
     };
-    let mut report = dispatch(&opened.device.clone(), Check { opened, settings })??;
+    let mut reports = Vec::new();
+    // The mean of equivariant models is equivariant.
+    for member in opened.run.members()? {
+        let check = Check { weights: member.trained()?, settings: settings.clone() };
+        reports.push(dispatch(&opened.device, check)??);
+    }
+    let report = reports.into_iter().reduce(Report::and);
+    let mut report = report.ok_or_else(|| Error::Internal("a run has no model".into()))?;
     if report.rows.is_empty() {
         let name = args.only.unwrap_or_default();
         return Err(Error::Structure(format!("no property has `{name}` in its name; run without --only to see them")));
@@ -101,7 +108,7 @@ fn load_baseline(path: &std::path::Path) -> Result<Report> {
 }
 
 struct Check {
-    opened: Opened,
+    weights: PathBuf,
     settings: Settings,
 }
 
@@ -109,7 +116,7 @@ impl RunOn for Check {
     type Output = Result<Report, Error>;
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
-        let trained = load_model::<B>(&self.opened.weights, &Registry::default(), &device)?;
+        let trained = load_model::<B>(&self.weights, &Registry::default(), &device)?;
         Ok(check_model(&trained, &device, &self.settings))
     }
 }

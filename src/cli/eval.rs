@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use isograd::data::Collection;
+use isograd::data::audit::Limits;
 use isograd::data::formats::Formats;
 use isograd::models::Registry;
 use isograd::tasks::{Metrics, ModelInfo};
@@ -13,12 +14,18 @@ use isograd::train::{Dataset, Part, Pass, Predictor, baseline, evaluate, survey}
 use isograd::train::{Error, Result};
 use isograd::train::{RunOn, dispatch};
 
+use super::committee::CommitteeArgs;
 use super::predict::UseOptions;
-use super::print_json;
 use super::tables::{counted, metrics_rows, summary_table, table};
+use super::{eval_committee, print_json};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  isograd eval runs/quickstart held-out.extxyz --json")]
+#[command(after_help = "Examples:
+  isograd eval runs/quickstart held-out.extxyz --json
+  isograd eval runs/first held-out.extxyz --with runs/second -o reliability.html
+
+Of several models, which are those of --with or those of a run with train.seeds, errors are those of their mean. Beside them stand
+those of each, and how the spread over the models compares with errors.")]
 pub(crate) struct Args {
     /// Run directory
     run: PathBuf,
@@ -28,6 +35,11 @@ pub(crate) struct Args {
     /// Leave out structures with elements that the model was not trained on, instead of refusing them
     #[arg(long)]
     skip_unknown: bool,
+    /// Where to write a page with reliability plots, of several models
+    #[arg(short, long, value_name = "PAGE.html")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    committee: CommitteeArgs,
     #[command(flatten)]
     options: UseOptions,
     /// Print one JSON object
@@ -46,6 +58,15 @@ struct Report {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let opened = args.options.device.open(&args.run)?;
+    if !args.committee.is_of_one(&opened)? {
+        let (committee, _) = args.committee.load(&args.run, &args.options)?;
+        let (structures, source) = labelled(&args, &opened.config.data.limits(), committee.first().info())?;
+        return eval_committee::run(&committee, structures, source, args.json, args.output.as_ref());
+    }
+    if args.output.is_some() {
+        let message = "is of several models, whose spread is plotted; name others by --with";
+        return Err(Error::Config { place: "--output".into(), message: message.into() });
+    }
     dispatch(&opened.device.clone(), Evaluate { args, opened })?
 }
 
@@ -59,19 +80,8 @@ impl RunOn for Evaluate {
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let Self { args, opened } = self;
-        let trained = load_model::<B>(&opened.weights, &Registry::default(), &device)?;
-        let (index, source) = args.options.source(&trained.info)?;
-        let limits = opened.config.data.limits();
-        let (structures, summary) =
-            survey(&Formats::default(), &source, &args.files, &limits, trained.info.model.cutoff)?;
-        for warning in summary.warnings() {
-            eprintln!("warning: {warning}");
-        }
-        if structures.is_empty() {
-            eprintln!("{}", summary_table("files", &summary));
-            return Err(Error::Structure("no structure with labels is left to evaluate on".into()));
-        }
-        let structures = known(structures, &trained.info, index, args.skip_unknown)?;
+        let trained = load_model::<B>(&opened.run.trained()?, &Registry::default(), &device)?;
+        let (structures, index) = labelled(&args, &opened.config.data.limits(), &trained.info)?;
         let metrics = trained.info.task.metrics();
         let dataset = Arc::new(Dataset::of_structures(
             vec![Part { graphs: structures, source: index, cost: 1.0 }],
@@ -99,6 +109,20 @@ impl RunOn for Evaluate {
         println!("{}", table(&["errors", "model", "baseline", "share"], rows));
         Ok(())
     }
+}
+
+/// The labelled structures of the files that a model can be evaluated on, and the position of their source.
+fn labelled(args: &Args, limits: &Limits, info: &ModelInfo) -> Result<(Collection, usize)> {
+    let (index, source) = args.options.source(info)?;
+    let (structures, summary) = survey(&Formats::default(), &source, &args.files, limits, info.model.cutoff)?;
+    for warning in summary.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    if structures.is_empty() {
+        eprintln!("{}", summary_table("files", &summary));
+        return Err(Error::Structure("no structure with labels is left to evaluate on".into()));
+    }
+    Ok((known(structures, info, index, args.skip_unknown)?, index))
 }
 
 /// The structures whose elements the model was trained on: all of them, unless others are to be skipped.

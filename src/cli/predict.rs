@@ -12,8 +12,9 @@ use isograd::tasks::{self, Kind, Label, Level, ModelInfo, Target};
 use isograd::train::config::Config;
 use isograd::train::run::RunDirectory;
 use isograd::train::{Error, Result};
-use isograd::{Model, Values};
+use isograd::{Committee, CommitteeValues, Model, Values};
 
+use super::committee::{Beyond, CommitteeArgs};
 use super::labels::LabelOptions;
 use super::tables::counted;
 
@@ -27,7 +28,12 @@ Energies are in eV, lengths in angstrom, forces in eV/angstrom, stress in eV/ang
 units of the input. Stress is written of conservative potentials, where there is a cell. Labels of the
 input are kept under `reference_energy` and `reference_forces`, and so are other results of a calculation, such as
 `reference_free_energy`; all other keys and columns stay as they are. Models of other
-tasks write each target under its name, and labels under `reference_` and the name.")]
+tasks write each target under its name, and labels under `reference_` and the name.
+
+Of several models, which are those of --with or those of a run with train.seeds, the mean is written, and the standard deviation
+over them: the key `energy_std` in eV, the column `forces_std` in eV/angstrom (the root of the mean variance of an atom's three
+components), and `NAME_std` of other targets. `beyond_validation` says whether it is larger than on any structure that was held
+out when they were trained together.")]
 pub(crate) struct Args {
     /// Run directory
     run: PathBuf,
@@ -42,6 +48,8 @@ pub(crate) struct Args {
     /// Leave out structures with elements that the model was not trained on, instead of refusing them
     #[arg(long)]
     skip_unknown: bool,
+    #[command(flatten)]
+    committee: CommitteeArgs,
     #[command(flatten)]
     options: UseOptions,
 }
@@ -70,7 +78,7 @@ impl UseOptions {
     /// The model of a run, and how files of the source that it predicts for are read.
     pub(crate) fn model(&self, run: &Path) -> Result<(Model, Source)> {
         let opened = self.device.open(run)?;
-        let model = Model::load(&opened.weights, opened.device)?;
+        let model = Model::load(opened.run.trained()?, opened.device)?;
         let (_, source) = self.source(model.info())?;
         let model = match &self.source {
             Some(name) => model.of_source(name)?,
@@ -97,7 +105,7 @@ impl UseOptions {
 
 /// A run that is ready to be used.
 pub(crate) struct Opened {
-    pub(crate) weights: PathBuf,
+    pub(crate) run: RunDirectory,
     pub(crate) config: Config,
     pub(crate) device: DeviceName,
 }
@@ -107,12 +115,13 @@ impl DeviceOption {
         let run = RunDirectory::open(root)?;
         let config = Config::load(&run.config_file(), &[])?;
         let device = self.device.clone().unwrap_or_else(|| config.train.device.clone());
-        Ok(Opened { weights: run.trained()?, config, device })
+        Ok(Opened { run, config, device })
     }
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let (model, source) = args.options.model(&args.run)?;
+    let (committee, source) = args.committee.load(&args.run, &args.options)?;
+    let model = committee.first();
     let conservative = model.info().is_conservative();
     if args.without_net_force && (conservative || !model.info().task.targets.iter().any(is_force)) {
         let message = match conservative {
@@ -131,7 +140,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let how = How { source: &source, place, file: &name, options: &args };
     while frames.peek().is_some() {
         let chunk: Vec<Frame> = frames.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
-        for frame in label(chunk, &model, &how, &mut noted)? {
+        for frame in label(chunk, &committee, &how, &mut noted)? {
             count += 1;
             write_frame(&mut out, &frame).map_err(Error::io(&args.output, "write"))?;
         }
@@ -139,6 +148,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     out.finish()?;
     eprintln!("{} written to {}", counted(count, "structure"), args.output.display());
     noted.show();
+    noted.beyond.warn(count);
     if let Some(what) = model.info().forces_are() {
         eprintln!("forces are {what}");
     }
@@ -160,6 +170,8 @@ struct Noted {
     skipped: Vec<usize>,
     /// With atoms that are closer than any that can be trained on.
     overlapping: Vec<usize>,
+    /// On which models are farther apart than they should be.
+    beyond: Beyond,
 }
 
 impl Noted {
@@ -193,8 +205,9 @@ struct How<'a> {
 }
 
 /// Frames with predicted labels in them.
-fn label(frames: Vec<Frame>, model: &Model, how: &How<'_>, noted: &mut Noted) -> Result<Vec<Frame>> {
+fn label(frames: Vec<Frame>, committee: &Committee, how: &How<'_>, noted: &mut Noted) -> Result<Vec<Frame>> {
     let How { source, place, file, options } = how;
+    let model = committee.first();
     let mut kept = Vec::with_capacity(frames.len());
     let mut structures = Vec::with_capacity(frames.len());
     for frame in frames {
@@ -215,10 +228,34 @@ fn label(frames: Vec<Frame>, model: &Model, how: &How<'_>, noted: &mut Noted) ->
         kept.push(frame);
         structures.push(structure);
     }
-    for ((frame, structure), values) in kept.iter_mut().zip(&structures).zip(model.predict(&structures)?) {
-        write_labels(frame, source, structure, model, &values, options.without_net_force);
+    for ((frame, structure), found) in kept.iter_mut().zip(&structures).zip(committee.predict(&structures)?) {
+        write_labels(frame, source, structure, model, &found.mean, options.without_net_force);
+        write_spread(frame, model, &found);
+        noted.beyond.count(&found, frame.index);
     }
     Ok(kept)
+}
+
+/// Puts beside predictions how far models are apart, where there are several.
+fn write_spread(frame: &mut Frame, model: &Model, found: &CommitteeValues) {
+    let Some(deviations) = &found.deviations else { return };
+    for target in model.info().task.targets.iter().filter(|target| model.info().is_learned(target)) {
+        let (name, own) = (format!("{}_std", target.name), &deviations[&target.name]);
+        match target.level {
+            _ if own.is_empty() => {}
+            Level::Graph => frame.header.set(&name, words(own)),
+            Level::Node => {
+                frame.columns.retain(|column| column.name != name);
+                let data = Data::Real(own.iter().copied().map(rounded).collect());
+                frame.columns.push(Column { name, width: 1, data });
+            }
+            // Files have none.
+            Level::Edge => {}
+        }
+    }
+    if let Some(is_beyond) = found.is_beyond_validation {
+        frame.header.set("beyond_validation", if is_beyond { "T" } else { "F" });
+    }
 }
 
 /// Puts predictions where ASE looks for them, and moves labels of the input aside.
@@ -294,7 +331,7 @@ fn write_labels(
 }
 
 /// What ASE takes for results of the calculation that the energy is of, beside energy, forces and stress.
-const RESULTS: [&str; 11] = [
+const RESULTS: [&str; 15] = [
     "free_energy",
     "energies",
     "stresses",
@@ -306,6 +343,11 @@ const RESULTS: [&str; 11] = [
     "born_effective_charges",
     "polarization",
     "polarizability",
+    // Ours, of several models.
+    "energy_std",
+    "forces_std",
+    "stress_std",
+    "beyond_validation",
 ];
 
 /// Keeps results of another calculation under names that nobody takes for those of this one.

@@ -137,6 +137,10 @@ impl Observer for Display {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Prepared(prepared) => self.prepared(prepared),
+            Event::Member { number, of, seed } => {
+                self.bar.reset();
+                self.say(&format!("model {number} of {of}, seed {seed}"));
+            }
             Event::Holding(holding) => self.holding(holding),
             Event::Planned(work, recompute) => {
                 let Some(plan) = work.plan(recompute) else {

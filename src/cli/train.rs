@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use isograd::ops::device::DeviceName;
 use isograd::train::config::Config;
-use isograd::train::run::{RankSummary, RunDirectory, Summary};
-use isograd::train::{DraftOptions, Error, Finished, Outcome, Result, name_of};
+use isograd::train::run::{CommitteeSummary, HeldOutSpread, RankSummary, RunDirectory, Summary};
+use isograd::train::{DraftOptions, Error, Finished, FinishedCommittee, Outcome, Result, name_of};
 
 use super::init::{self, Time};
 use super::processes::ProcessArgs;
@@ -73,6 +73,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Outcome::Finished(finished) => {
             isograd::report::write(&finished)?;
             print_finished(&finished);
+        }
+        Outcome::Committee(committee) => {
+            committee.members.iter().try_for_each(isograd::report::write)?;
+            print_committee(&committee);
         }
         Outcome::Stopped { step, snapshot } => {
             eprintln!("stopped at step {step}; go on with --resume, from {}", snapshot.display());
@@ -191,6 +195,31 @@ fn print_finished(outcome: &Finished) {
     }
     // Once more, below all that has scrolled by since.
     summary.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+}
+
+/// The errors of each member and of their mean, and how far they are apart.
+fn print_committee(committee: &FinishedCommittee) {
+    let details = committee.members.iter().find_map(|member| member.details.as_ref());
+    let (Some(CommitteeSummary { members, validation, baseline, spread, .. }), Some(details)) =
+        (&committee.summary, details)
+    else {
+        return;
+    };
+    let metrics = details.info.task.metrics();
+    let names: Vec<String> = members.iter().map(|member| format!("seed {}", member.seed)).collect();
+    let header = ["validation", "mean", "baseline", "share"].into_iter().chain(names.iter().map(String::as_str));
+    let mut rows = metrics_rows(&metrics, validation, baseline);
+    for (row, metric) in rows.iter_mut().zip(&metrics) {
+        let shown = |value: Option<f64>| value.map_or("-".into(), |value| metric.shown(value));
+        row.extend(members.iter().map(|member| shown(member.best.validation.get(&metric.key))));
+    }
+    println!("{}", table(&header.collect::<Vec<_>>(), rows));
+    let row = |(name, own): (&String, &HeldOutSpread)| {
+        let number = |value: f64| format!("{value:.2e} {}", own.unit);
+        vec![name.clone(), number(own.median), number(own.percentile_99), number(own.maximum)]
+    };
+    println!("{}", table(&["spread of a structure", "median", "99 %", "largest"], spread.iter().map(row).collect()));
+    println!("{} models in {}", members.len(), committee.run.root().display());
 }
 
 /// A row for each rank.

@@ -1,8 +1,9 @@
-//! `report.html`: one self-contained page that shows a run to a colleague; others of what an audit found in data, and of runs
-//! beside each other.
+//! `report.html`: one self-contained page that shows a run to a colleague; others of what an audit found in data, of runs beside
+//! each other, and of how predicted spreads compare with errors.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod audit;
+mod calibration;
 mod compare;
 mod compare_page;
 mod curves;
@@ -12,8 +13,11 @@ mod page;
 mod plots;
 mod ranks;
 
+use std::collections::BTreeMap;
+
 pub use compare::{Cell, ComparedRun, Comparison, Difference, Row};
 use isograd_data::audit::Audit;
+use isograd_tasks::Calibration;
 use isograd_train::run::{LogLine, MetricsLog, Summary};
 use isograd_train::{Details, Finished};
 
@@ -75,6 +79,14 @@ pub fn render_audit(name: &str, audit: &Audit) -> Result<String> {
 /// [`Error::Plot`].
 pub fn render_comparison(comparison: &Comparison) -> Result<String> {
     compare_page::render(comparison)
+}
+
+/// A page of how predicted spreads compare with errors, by the names of targets; `subtitle` says of what.
+///
+/// # Errors
+/// [`Error::Plot`].
+pub fn render_calibration(subtitle: &str, targets: &BTreeMap<String, Calibration>) -> Result<String> {
+    calibration::render(subtitle, targets)
 }
 
 /// Writes `report.html` into the directory of a finished run; nothing on ranks other than the first.

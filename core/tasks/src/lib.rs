@@ -5,6 +5,7 @@
 //! Neither engine nor training knows what an energy is.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod calibration;
 mod classes;
 mod derivatives;
 mod error;
@@ -18,6 +19,7 @@ mod network;
 mod potential;
 mod properties;
 mod readout;
+mod spread;
 mod target;
 mod task;
 
@@ -27,6 +29,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use isograd_engine::Layout;
 
+pub use calibration::{Calibration, ReliabilityBin, SpreadErrors};
 pub use classes::Classes;
 pub use derivatives::Of;
 pub use error::Error;
@@ -40,6 +43,7 @@ pub use network::Network;
 pub use potential::{LossConfig, PotentialTask, potential_targets};
 pub use properties::{Property, Shape};
 pub use readout::{Derivative, Pool, Readout};
+pub use spread::Spread;
 pub use target::{Kind, Label, Level, Target};
 pub use task::Task;
 

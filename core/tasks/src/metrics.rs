@@ -151,7 +151,7 @@ impl Tally {
             }
             return;
         }
-        let per = if target.extensive { nodes as f64 } else { 1.0 };
+        let per = target.per(nodes);
         for (label, found) in label.iter().zip(found) {
             own.add_number(label / per, found / per, (found - label) / per);
         }

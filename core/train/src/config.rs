@@ -11,7 +11,7 @@ mod presets;
 mod references;
 mod sections;
 mod spot;
-mod start;
+mod start_from;
 
 pub use changes::settings_of;
 pub use elements::{ElementList, Elements};

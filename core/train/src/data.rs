@@ -27,7 +27,7 @@ use self::survey::audit;
 pub use self::survey::survey;
 use self::suspicions::suspicions;
 use crate::config::{Config, Elements, HeadSharing, Leakage, OverBudget, ReferenceEnergies, SourceConfig, freeze};
-use crate::start::StartingModel;
+use crate::fine_tuning::StartingModel;
 use crate::{Dataset, Error, Part, Result, SampleLabels, StartingWeights};
 
 /// What was found in one source and made of it.
@@ -118,10 +118,10 @@ pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Resul
             Some((held_out, _)) => (kept, held_out),
             None if data.validation_fraction == 0.0 => (kept, Collection::Memory(Vec::new())),
             None => kept
-                .split(&data.split_by, data.validation_fraction, config.train.seed, index)
+                .split(&data.split_by, data.validation_fraction, config.split_seed(), index)
                 .map_err(|message| Error::Source { name: source.name.clone(), message })?,
         };
-        let training = training.fraction(data.fraction, config.train.seed, index);
+        let training = training.fraction(data.fraction, config.split_seed(), index);
         parts.push(SourcePart { source: own, summary, training, validation });
     }
     warnings.extend(leakage(config, &parts)?);

@@ -149,7 +149,7 @@ impl Labelled {
 
 /// Predicts samples, in the order they are named in, and hands each to `found` with its labels, both without what the task
 /// adds to what the model says.
-fn predict_raw<B: ModelBackend>(
+pub(crate) fn predict_raw<B: ModelBackend>(
     model: &Predictor<'_, B>,
     pass: &Pass<'_, B::Device>,
     mut found: impl FnMut(Predicted, SampleLabels) -> Result<()>,
@@ -236,7 +236,7 @@ impl Tallies {
     }
 
     /// Adds a prediction beside its labels; both are without what is known without the model.
-    fn add(&mut self, dataset: &Dataset, predicted: &Predicted, labels: SampleLabels) {
+    pub(crate) fn add(&mut self, dataset: &Dataset, predicted: &Predicted, labels: SampleLabels) {
         let nodes = dataset.sizes[predicted.index].atoms;
         let source = self.sources.get_mut(dataset.source(predicted.index));
         let mut tallies = [Some(&mut self.all), source];

@@ -13,6 +13,15 @@ use crate::{Finished, Holding, MemoryWorkload, Prepared};
 pub enum Event<'a> {
     /// The data are read, checked and split.
     Prepared(&'a Prepared),
+    /// A member of a committee is trained from here on.
+    Member {
+        /// Its number, from 1.
+        number: usize,
+        /// Of how many.
+        of: usize,
+        /// Its seed.
+        seed: u64,
+    },
     /// Samples of stores are read into memory.
     Holding(Holding),
     /// What decides the memory that training will take, under this policy.
@@ -74,6 +83,7 @@ impl fmt::Display for Event<'_> {
                 let plural = if training.len() == 1 { "" } else { "s" };
                 write!(f, "training on {} structure{plural}, validating on {}", training.len(), validation.len())
             }
+            Self::Member { number, of, seed } => write!(f, "member {number} of {of}, seed {seed}"),
             Self::Holding(Holding { samples, of, bytes }) => {
                 write!(f, "{samples} of {of} samples in memory, {bytes} bytes")
             }

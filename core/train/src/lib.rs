@@ -13,6 +13,7 @@
 pub mod agree;
 mod backend;
 mod check;
+mod committee;
 pub mod config;
 mod context;
 mod data;
@@ -22,6 +23,7 @@ mod error;
 mod evaluate;
 mod events;
 mod feed;
+mod fine_tuning;
 mod finish;
 mod job;
 mod plan;
@@ -30,7 +32,6 @@ pub mod run;
 mod schedule;
 mod session;
 mod sketch;
-mod start;
 mod step;
 mod tensor_file;
 mod threads;
@@ -38,6 +39,7 @@ mod window;
 
 pub use backend::{Backend, RunOn, dispatch};
 pub use check::{CASES_AFTER_TRAINING, Checked, WithTwin, check_model};
+pub use committee::FinishedCommittee;
 pub use context::RankContext;
 pub use data::{
     Prepared, ReferenceReport, SourceReport, model_of, prepare, prepare_graphs, prepare_structures, survey,
@@ -49,10 +51,10 @@ pub use error::{Error, Result};
 pub use evaluate::{Pass, Predicted, Predictor, Tallies, baseline, evaluate, predict};
 pub use events::{Event, Observer, Progress};
 pub use feed::Holding;
+pub use fine_tuning::{StartReport, StartingWeights};
 pub use finish::{Details, Finished};
 pub use plan::{MemoryPlan, MemoryWorkload};
 pub use rank::{Outcome, train, train_on, train_rank};
 pub use schedule::{Plateau, Schedule, ScheduleConfig};
-pub use start::{StartReport, StartingWeights};
 pub use step::{LossGradient, Place, Step};
 pub use threads::train_threads;

@@ -2,6 +2,7 @@
 
 mod atomic;
 mod columns;
+mod committee;
 mod course;
 mod csv;
 mod directory;
@@ -16,6 +17,7 @@ mod summary;
 mod weights;
 
 pub use columns::Columns;
+pub use committee::{CommitteeSummary, HeldOutSpread, MemberSummary};
 pub use course::Course;
 pub use directory::{Lock, RunDirectory};
 pub use log::{LogLine, MetricsLog};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use isograd_comm::Usage;
 use isograd_data::{Sizes, cut, pack, share};
 use isograd_engine::zero::{Sharded, Train, View};
 use isograd_engine::{Segment, clip_scale};
@@ -50,6 +51,8 @@ pub(crate) struct Session<'a, B: Backend> {
     /// Seconds of earlier sessions.
     before: f64,
     start: Instant,
+    /// What ranks had communicated before.
+    used: Usage,
     /// Seconds trained when ranks last agreed, by the first one's clock.
     now: f64,
     /// Whether a rank was told to stop.
@@ -131,6 +134,7 @@ impl<'a, B: Backend> Session<'a, B> {
             state,
             log,
             start: Instant::now(),
+            used: comm.usage(),
             window: Window::new(),
             own_edges: 0,
             learning_rate: 0.0,
@@ -395,15 +399,15 @@ impl<'a, B: Backend> Session<'a, B> {
             self.state.best.clone().ok_or_else(|| Error::Internal("training ended without a validation".into()))?;
         let seconds = self.before + self.start.elapsed().as_secs_f64();
         let session = self.start.elapsed().as_secs_f64();
-        let usage = ranks.comm.usage();
+        let (used, usage) = (self.used, ranks.comm.usage());
         let own = RankSummary {
             device: config.train.device.to_string(),
             edges_per_second: self.own_edges as f64 / session,
             peak_bytes: B::peak_bytes(device),
             held: sharded.held(),
-            communication_share: usage.waited / session,
-            communication_busy_share: usage.busy / session,
-            sent_bytes: usage.sent,
+            communication_share: (usage.waited - used.waited) / session,
+            communication_busy_share: (usage.busy - used.busy) / session,
+            sent_bytes: usage.sent - used.sent,
         };
         drop(sharded);
         let all = agree::all(&*ranks.comm, &own)?;

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// What a run may go on with: where results go, how long and at what rate it is trained, on which device and by how many
 /// ranks, and where samples lie. What the samples are decides, not the path that they are read from; nor where the weights lay
 /// that it began with.
-const FREE: [&str; 14] = [
+const FREE: [&str; 15] = [
     "data.replica_width",
     "data.resident",
     "parallel.ranks",
@@ -23,6 +23,7 @@ const FREE: [&str; 14] = [
     "train.epochs",
     "train.learning_rate",
     "train.seconds",
+    "train.seeds",
     "train.start_from",
     "train.validate_every",
     "train.workers",

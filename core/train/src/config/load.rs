@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use isograd_data::Sampling;
 use isograd_models::{Invalid, Registry};
-use isograd_tasks::{Forces, TaskConfig};
+use isograd_tasks::{Forces, Kind, Target, TaskConfig};
 
-use super::{Config, Resident, SourceConfig, presets, spot, start};
+use super::{Config, Resident, SourceConfig, presets, spot, start_from};
 use crate::{Error, Result};
 
 impl Config {
@@ -67,7 +67,7 @@ impl Config {
         for text in overrides {
             set(&mut table, text).map_err(|message| Error::Config { place: format!("--set {text}"), message })?;
         }
-        start::apply(&mut table)?;
+        start_from::apply(&mut table)?;
         presets::apply(&mut table).map_err(|message| written.wrong("preset", &message))?;
         let mut config: Self = table.try_into().map_err(|error| written.unread(&error))?;
         config.fill();
@@ -241,6 +241,11 @@ impl Config {
         positive("train.parts", train.parts)?;
         positive("train.validate_every", train.validate_every)?;
         positive("train.workers", train.workers)?;
+        positive("train.seeds", train.seeds)?;
+        let is_class = |target: &Target| matches!(target.kind, Kind::Class(_));
+        if train.seeds > 1 && self.task().is_ok_and(|task| task.targets.iter().any(is_class)) {
+            return Err(("train.seeds", format!("is {}, but classes have no mean: expected 1", train.seeds)));
+        }
         positive("run.keep", self.run.keep)?;
         positive("run.log_every", self.run.log_every)?;
         between("train.seconds", train.seconds.unwrap_or(1.0), 1e-3, 1e9)?;
@@ -570,6 +575,7 @@ mod tests {
             ("data.validation_fraction=-0.1", "data.validation_fraction is -0.1"),
             ("train.learning_rate=nan", "train.learning_rate is NaN"),
             ("parallel.ranks=0", "parallel.ranks is 0"),
+            ("train.seeds=0", "train.seeds is 0"),
             ("parallel.zero=4", "is 4, expected 0 to 3"),
             ("model.kind=egn", "model.kind is `egn`, expected one of"),
             ("model.width=wide", "[model]: invalid type"),

@@ -56,6 +56,11 @@ impl Config {
         self
     }
 
+    /// Decides which structures are held out.
+    pub fn split_seed(&self) -> u64 {
+        self.data.split_seed.unwrap_or(self.train.seed)
+    }
+
     /// What is predicted, and how errors count.
     ///
     /// # Errors
@@ -95,6 +100,9 @@ pub struct DataConfig {
     /// Share of the frames of each source without `validation_files` that is held out for validation; 0 holds nothing out.
     /// Default 0.1.
     pub validation_fraction: f64,
+    /// Seed of the split and of `fraction`. Default `train.seed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
     /// Share of what is left of each source that is trained on; a smaller share is part of a larger one. Default 1.
     pub fraction: f64,
     /// How often sources are drawn from: by `size` (each structure once in an epoch), by the `weights` of the sources, or with
@@ -132,6 +140,7 @@ impl Default for DataConfig {
             references: None,
             sources: Vec::new(),
             validation_fraction: 0.1,
+            split_seed: None,
             fraction: 1.0,
             sampling: Sampling::Size,
             resident: Resident::Files,
@@ -384,6 +393,9 @@ pub struct TrainConfig {
     pub early_stopping: usize,
     /// Seed of weights, split and order. Default 0.
     pub seed: u64,
+    /// How many models are trained one after the other, a committee: with this seed and those that follow, but the same
+    /// split. Default 1.
+    pub seeds: usize,
     /// `cpu`, `wgpu`, `vulkan`, `metal`, `cuda`, with an optional index. Default `cpu`.
     pub device: DeviceName,
     /// Background threads that prepare batches. Default 1.
@@ -417,6 +429,7 @@ impl Default for TrainConfig {
             validate_every: 1,
             early_stopping: 0,
             seed: 0,
+            seeds: 1,
             device: DeviceName::Cpu,
             workers: 1,
             start_from: None,

@@ -8,7 +8,7 @@ use isograd_tasks::{Kind, Label, Level, Offset, Target};
 use serde::Serialize;
 
 use crate::config::{ReferenceEnergies, ReferenceOrigin, SourceConfig};
-use crate::start::StartingModel;
+use crate::fine_tuning::StartingModel;
 use crate::{Error, Result};
 
 /// Energies that are so far from kept reference energies, in eV per atom, are probably of another level of theory.

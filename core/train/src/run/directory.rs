@@ -11,6 +11,9 @@ use crate::{Error, Result};
 use super::Start;
 use super::atomic::write_file;
 
+/// The folder of a committee's members.
+const MEMBERS: &str = "members";
+
 /// Keeps other processes from training in a directory, as long as it lives.
 #[derive(Debug)]
 pub struct Lock {
@@ -63,18 +66,54 @@ impl RunDirectory {
         Ok(run)
     }
 
+    /// Makes the directory of a committee, where there is none, with the resolved config in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn create_committee(root: &Path, config: &Config) -> Result<()> {
+        fs::create_dir_all(root).map_err(Error::io(root, "create"))?;
+        Self { root: root.to_owned() }.save_config(config)
+    }
+
     /// Checks that there is no run in a directory yet, or one that has not come as far as a snapshot.
     ///
     /// # Errors
     /// [`Error::Run`] if there is.
     pub fn check_free(root: &Path) -> Result<()> {
         let run = Self { root: root.to_owned() };
-        let snapshots = fs::read_dir(run.snapshots()).is_ok_and(|mut all| all.next().is_some());
-        if !run.exists() || !snapshots && !run.best_weights().exists() {
+        if !run.has_begun() && !run.has_begun_committee() {
             return Ok(());
         }
         let message = "holds a run already; continue it with --resume, choose another place with --out, or delete it";
         Err(Error::run(root, message))
+    }
+
+    /// Checks that a run that is to go on in a directory is what has been begun there: one model, or a committee.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if it is not.
+    pub fn check_kind(root: &Path, is_committee: bool) -> Result<()> {
+        let run = Self { root: root.to_owned() };
+        let message = match is_committee {
+            true if run.has_begun() => "holds the run of one model, which a committee of train.seeds cannot go on from",
+            false if run.has_begun_committee() => {
+                "holds a committee, which a run with train.seeds = 1 cannot go on from"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::run(root, format!("{message}; choose another place with --out")))
+    }
+
+    /// Whether there is a run in it that has come as far as a snapshot.
+    fn has_begun(&self) -> bool {
+        let snapshots = || fs::read_dir(self.snapshots()).is_ok_and(|mut all| all.next().is_some());
+        self.exists() && (snapshots() || self.best_weights().exists())
+    }
+
+    /// Whether there is a committee in it of which a member has come as far as a snapshot.
+    fn has_begun_committee(&self) -> bool {
+        let members = fs::read_dir(self.root.join(MEMBERS)).into_iter().flatten().flatten();
+        members.map(|entry| Self { root: entry.path() }).any(|member| member.has_begun())
     }
 
     /// Waits until the directory can be seen from this rank; another has made it.
@@ -109,6 +148,31 @@ impl RunDirectory {
             ));
         }
         Ok(run)
+    }
+
+    /// Where the run of a member of a committee lies, from 1: `members/1`.
+    pub fn member(root: &Path, number: usize) -> PathBuf {
+        root.join(MEMBERS).join(number.to_string())
+    }
+
+    /// The runs of a committee's members, all of which have weights; the run itself where it is of one model.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where a member has no weights yet, or the settings are damaged; [`Error::Io`] where they cannot be read.
+    pub fn members(&self) -> Result<Vec<Self>> {
+        let settings = self.settings()?;
+        let seeds = settings.get("train").and_then(|train| train.get("seeds")).and_then(toml::Value::as_integer);
+        let seeds = seeds.and_then(|seeds| usize::try_from(seeds).ok()).unwrap_or(1);
+        if seeds <= 1 {
+            return Ok(vec![self.clone()]);
+        }
+        let members: Vec<Self> = (1..=seeds).map(|number| Self { root: Self::member(&self.root, number) }).collect();
+        let trained = members.iter().filter(|member| member.best_weights().exists()).count();
+        if trained < seeds {
+            let message = format!("has weights of {trained} of {seeds} members: train on with --resume");
+            return Err(Error::run(&self.root, message));
+        }
+        Ok(members)
     }
 
     /// Whether the directory holds a run.
@@ -188,6 +252,12 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Run`] if no validation was reached yet.
     pub fn trained(&self) -> Result<PathBuf> {
+        if !self.best_weights().exists() && Self::member(&self.root, 1).exists() {
+            let member = Self::member(&self.root, 1);
+            let message =
+                format!("holds a committee, of which one model is needed here; name one, as {}", member.display());
+            return Err(Error::run(&self.root, message));
+        }
         weights_file(&self.root)
     }
 }
