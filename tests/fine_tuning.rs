@@ -30,6 +30,7 @@ start_from = \"../first\"
 epochs = 3
 batch_graphs = 8
 learning_rate = 1e-3
+schedule = { kind = \"plateau\", warmup_steps = 5 }
 [run]
 log_every = 1
 ";
@@ -174,7 +175,7 @@ fn heads_of_sources_are_taken_by_name() {
     let two = format!("{head}{}{}{rest}", source("a", "data.xyz"), source("b", "same.xyz"));
     std::fs::write(space.path("two.toml"), two).unwrap();
     space.succeed(&["train", "two.toml", "--out", "two"]);
-    let still = "[model]\nheads = \"per_source\"\n[train]\nstart_from = \"two\"\nepochs = 1\nlearning_rate = 1e-12\n[train.optimizer]\nweight_decay = 0\n";
+    let still = "[model]\nheads = \"per_source\"\n[train]\nstart_from = \"two\"\nseed = 7\nepochs = 1\nlearning_rate = 1e-12\n[train.optimizer]\nweight_decay = 0\n";
     let swapped = format!("{head}{}{}{still}", source("c", "data.xyz"), source("b", "same.xyz"));
     std::fs::write(space.path("swapped.toml"), swapped).unwrap();
     let (code, _, said) = space.run(&["train", "swapped.toml", "--out", "swapped"]);

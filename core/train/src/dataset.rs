@@ -342,7 +342,9 @@ impl Dataset {
     /// Where a sample cannot be read.
     pub fn label_room(&self) -> Result<Vec<usize>> {
         let all: Vec<usize> = (0..self.len()).collect();
-        Ok(self.label_counts(&all)?.0)
+        let mut counts = self.label_counts(&all)?.0;
+        counts.resize(self.task.targets.len(), 0);
+        Ok(counts)
     }
 
     /// Nodes and edges of some samples together.
