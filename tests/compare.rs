@@ -81,7 +81,7 @@ fn runs_are_compared_with_what_differs_and_what_is_unfair() {
             }
         }
     };
-    copy(".");
+    copy("");
     let snapshots = std::fs::read_dir(space.path("wide/snapshots")).unwrap();
     snapshots.for_each(|entry| copy(&format!("snapshots/{}", entry.unwrap().file_name().display())));
     let (code, table, said) = space.run(&["compare", "wide", "killed"]);
@@ -123,7 +123,7 @@ fn runs_are_compared_with_what_differs_and_what_is_unfair() {
     // Loss, two errors and the cosine, each by epoch and by time.
     assert_eq!(page.matches("<svg").count(), 8);
     for expected in
-        ["model.width", "Training loss, by time", "force MAE, by epoch", "background:#1f5fa8", "not finished"]
+        ["model.width", "Training loss, by time", "Force MAE, by epoch", "background:#1f5fa8", "not finished"]
     {
         assert!(page.contains(expected), "{expected}");
     }

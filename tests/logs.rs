@@ -108,7 +108,7 @@ fn checksum(bytes: &[u8]) -> [u8; 4] {
         }
     }
     let crc = !crc.reverse_bits();
-    ((crc >> 15 | crc << 17).wrapping_add(0xa282_ead8)).to_le_bytes()
+    crc.rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
 /// A field of a message: its number and its bytes, of a varint those of the number.

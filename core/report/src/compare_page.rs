@@ -9,12 +9,13 @@ use super::compare::{Cell, ComparedRun, Comparison, Row};
 use super::curves::{losses, thinned};
 use super::document::{document, figure};
 use super::format::{bytes, grouped};
+use super::page::title;
 use super::plots::{colour, courses};
 
 pub(super) fn render(comparison: &Comparison) -> Result<String> {
-    let title = format!("{} runs", comparison.runs.len());
+    let name = format!("{} runs", comparison.runs.len());
     let body = html! {
-        h1 { (title) " beside each other" }
+        h1 { (name) " beside each other" }
         p.sub { "Errors on held-out structures are those of the best validation; in brackets, their share of the baseline's. \
                  Compared by isograd " (env!("CARGO_PKG_VERSION")) "." }
         @for warning in &comparison.warnings { p.warn { (warning) } }
@@ -29,7 +30,7 @@ pub(super) fn render(comparison: &Comparison) -> Result<String> {
             false => (table("key", &comparison.runs, &comparison.difference_rows()))
         }
     };
-    Ok(document(&title, &body))
+    Ok(document(&name, &body))
 }
 
 /// A run's colour, and its name.
@@ -45,7 +46,7 @@ fn legend(runs: &[ComparedRun]) -> Markup {
 fn table(title: &str, runs: &[ComparedRun], rows: &[Row]) -> Markup {
     let cell = |cell: &Option<Cell>| match cell {
         None => "-".to_owned(),
-        Some(Cell::Text(text)) => text.clone(),
+        Some(Cell::Text(text)) => text.replace(" %", "\u{a0}%"),
         Some(Cell::Count(count)) => grouped(*count),
         Some(Cell::Bytes(count)) => bytes(*count),
     };
@@ -56,6 +57,9 @@ fn table(title: &str, runs: &[ComparedRun], rows: &[Row]) -> Markup {
         } }
     }
 }
+
+/// Where a line of the log stands on an axis.
+type Axis<'a> = &'a dyn Fn(&LogLine) -> f64;
 
 /// Losses and errors, by epoch on the left and by time on the right.
 fn curves(comparison: &Comparison) -> Result<Markup> {
@@ -68,7 +72,7 @@ fn curves(comparison: &Comparison) -> Result<Markup> {
     };
     let epochs = |line: &LogLine| line.epoch;
     let time = |line: &LogLine| line.seconds / seconds;
-    let axes: [(&str, &str, &dyn Fn(&LogLine) -> f64); 2] = [("epoch", "by epoch", &epochs), (unit, "by time", &time)];
+    let axes: [(&str, &str, Axis<'_>); 2] = [("epoch", "by epoch", &epochs), (unit, "by time", &time)];
     let mut figures = Vec::new();
     for (label, by, over) in axes {
         let series: Vec<_> = runs.iter().map(|run| thinned(&losses(&run.lines, over))).collect();
@@ -76,8 +80,10 @@ fn curves(comparison: &Comparison) -> Result<Markup> {
         for (place, metric) in comparison.metrics.iter().filter(|metric| is_drawn(metric)).enumerate() {
             let point = |line: &LogLine| Some((over(line), line.validation.as_ref()?.get(&metric.key)?));
             let series: Vec<_> = runs.iter().map(|run| run.lines.iter().filter_map(point).collect()).collect();
-            figures
-                .push((1 + place, figure(&format!("{}, {by}", metric.name), &courses(label, &metric.unit, &series)?)));
+            figures.push((
+                1 + place,
+                figure(&format!("{}, {by}", title(&metric.name)), &courses(label, &metric.unit, &series)?),
+            ));
         }
     }
     // Both of a quantity beside each other; the order of axes stays.

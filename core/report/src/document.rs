@@ -27,7 +27,7 @@ tr:last-child td { border-bottom: 0; } .warn { border-left: 4px solid #d96b27; p
 .wide { overflow-x: auto; } .wide table { font-size: 13px; } .wide th, .wide td { padding: 6px 8px; }
 .wide td:first-child { overflow-wrap: anywhere; min-width: 120px; }
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px; } .legend span { margin-right: 18px; }
-.runs th { overflow-wrap: anywhere; min-width: 90px; vertical-align: top; } .runs td { overflow-wrap: anywhere; }
+.runs th { overflow-wrap: anywhere; min-width: 90px; max-width: 220px; vertical-align: top; } .runs td { overflow-wrap: anywhere; }
 details { padding: 10px 16px; } pre { overflow-x: auto; font-size: 13px; margin: 8px 0 0; }
 ";
 

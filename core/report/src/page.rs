@@ -66,7 +66,7 @@ fn of(metric: &Metric, value: Option<f64>) -> String {
 }
 
 /// A name as a title.
-fn title(name: &str) -> String {
+pub(super) fn title(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
 }

@@ -110,8 +110,11 @@ fn draw_lines(
             .map_err(failed)?;
         for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
             let colour = if series.dashed { GREY } else { *colour };
-            let points = series.points.iter().copied().filter(|p| p.1.is_finite());
+            let points: Vec<(f64, f64)> = series.points.iter().copied().filter(|p| p.1.is_finite()).collect();
             let style = colour.stroke_width(2);
+            if let [alone] = points[..] {
+                chart.draw_series([Circle::new(alone, 3, colour.filled())]).map_err(failed)?;
+            }
             let drawn = if series.dashed {
                 chart.draw_series(DashedLineSeries::new(points, 6, 5, style)).map_err(failed)?
             } else {
@@ -296,6 +299,7 @@ mod tests {
 
     #[test]
     fn plots_of_nothing_and_of_one_point_are_drawn() {
+        assert!(courses("x", "y", &[vec![(1.0, 2.0)], vec![]]).unwrap().contains("<circle"));
         for points in [vec![], vec![(1.0, 2.0)], vec![(0.0, f64::NAN)]] {
             assert!(lines("x", "y", &[Series::new("a", points)], true).unwrap().ends_with("</svg>\n"));
         }
