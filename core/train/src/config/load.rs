@@ -342,7 +342,9 @@ impl Written<'_> {
             && own.message() == error.message()
         {
             let said = suggest(own.message().to_owned(), own.message());
-            return self.at(own.span().map(|span| spot::narrowed(self.text, span, own.message())), &said);
+            // Of what is missing in the file as a whole there is no place.
+            let span = own.span().filter(|span| !span.is_empty());
+            return self.at(span.map(|span| spot::narrowed(self.text, span, own.message())), &said);
         }
         let fails = |count: usize| {
             let mut table: toml::Table = toml::from_str(self.text).unwrap_or_default();

@@ -45,17 +45,20 @@ fn floor(text: &str, mut byte: usize) -> usize {
     byte
 }
 
-/// A narrower place than the span of a parser's error, which may be that of a whole section: the word that its message quotes,
-/// where that is there once.
+/// A narrower place than the span of a parser's error, which may be the header of a section: the word that its message quotes,
+/// where that is once in the section.
 pub(super) fn narrowed(text: &str, span: Range<usize>, message: &str) -> Range<usize> {
-    let Some(inside) = text.get(span.clone()).filter(|inside| inside.contains('\n')) else { return span };
-    let Some(word) = message.split('`').nth(1).filter(|word| !word.is_empty()) else { return span };
+    let is_header = text.get(span.clone()).is_some_and(|own| own.starts_with('['))
+        && (span.start == 0 || text[..span.start].ends_with('\n'));
+    let Some(word) = message.split('`').nth(1).filter(|word| is_header && !word.is_empty()) else { return span };
+    let end = text[span.end..].find("\n[").map_or(text.len(), |end| span.end + end);
+    let inside = &text[span.end..end];
     let quoted = format!("\"{word}\"");
     let found = [quoted.as_str(), word].into_iter().find_map(|word| {
         let mut places = inside.match_indices(word);
         places.next().filter(|_| places.next().is_none()).map(|(at, _)| at..at + word.len())
     });
-    found.map_or(span.clone(), |found| span.start + found.start..span.start + found.end)
+    found.map_or(span.clone(), |found| span.end + found.start..span.end + found.end)
 }
 
 /// The place of the value of a key such as `model.width`, if the text has it; of a key without a value in the text, nothing.
@@ -152,10 +155,12 @@ mod tests {
 
     #[test]
     fn a_section_is_narrowed_to_the_word_that_is_wrong() {
-        let text = "[model]\nelements = [\"H\", \"Xx\"]\nx = 1\n";
-        let span = narrowed(text, 0..text.len(), "`Xx` is not the symbol of an element");
-        assert_eq!(&text[span], "\"Xx\"");
-        assert_eq!(narrowed(text, 0..text.len(), "`q` is not there"), 0..text.len());
-        assert_eq!(narrowed(text, 3..5, "`H`"), 3..5);
+        let text = "x = 1\n[task]\nkind = \"nodez\"\ny = [\"H\"]\n[model]\nwidth = 1\n";
+        let header = 6..12;
+        let at = |message: &str| &text[narrowed(text, header.clone(), message)];
+        assert_eq!(at("unknown variant `nodez`, expected one of"), "\"nodez\"");
+        assert_eq!((at("unknown field `y`"), at("`width` is elsewhere"), at("no word")), ("y", "[task]", "[task]"));
+        // Values in brackets are no sections.
+        assert_eq!(narrowed(text, 32..37, "`kind`"), 32..37);
     }
 }
