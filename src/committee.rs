@@ -56,7 +56,8 @@ impl Committee {
     /// As [`Committee::load`].
     pub fn load_with(registry: &Registry, runs: &[impl AsRef<Path>], device: DeviceName) -> Result<Self> {
         let mut found = Self { members: Vec::new(), runs: Vec::new(), summary: None };
-        for run in runs.iter().map(AsRef::as_ref) {
+        for run in runs {
+            let run: &Path = run.as_ref();
             if !run.is_dir() {
                 found.add(run, Model::load_with(registry, run, device.clone())?)?;
                 continue;

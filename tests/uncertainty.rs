@@ -6,7 +6,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use common::{Workspace, clusters, metrics, summary};
-use isograd::Committee;
 use isograd::data::Source;
 use isograd::data::formats::{Formats, Frame};
 use isograd::prelude::*;
@@ -237,7 +236,7 @@ fn models_that_do_not_fit_together_are_refused() {
     train("elements", &["--set", "model.elements=[\"H\", \"C\", \"O\", \"N\"]"]);
     train("units", &["--set", "data.units={ energy = \"kcal/mol\" }"]);
     for (other, expected) in
-        [("elements", &["elements: H C O;", "they are H C N O"][..]), ("units", &["sources:", "kcal/mol"])]
+        [("elements", &["elements: H C O;", "they are H C N O"][..]), ("units", &["sources:", "kcal/mol"][..])]
     {
         for command in [&["predict", "first", "data.xyz", "-o", "never.xyz"][..], &["eval", "first", "data.xyz"]] {
             let (code, _, said) = space.run(&[command, &["--with", other]].concat());
