@@ -134,7 +134,9 @@ fn what_is_frozen_stays_to_the_bit_on_any_number_of_ranks() {
     let space = space();
     let train = |out: &str, more: &[&str]| {
         let freeze = "train.freeze=[\"embedding\", \"layers.0\"]";
-        let arguments = ["train", "tune/tune.toml", "--out", out, "--set", freeze];
+        // AdamW divides gradients by their own size: where they are nothing but rounding, ranks would differ.
+        let epsilon = "train.optimizer.epsilon=1e-3";
+        let arguments = ["train", "tune/tune.toml", "--out", out, "--set", freeze, "--set", epsilon];
         space.run(&[&arguments[..], more].concat())
     };
     for (optimizer, zero) in [("adamw", "1"), ("adamw", "3"), ("muon", "2")] {

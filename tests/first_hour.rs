@@ -72,7 +72,6 @@ fn info_shows_what_a_person_looks_at_first() {
         "not used; looks like energy",
         "not used; looks like forces",
         "200 of 200",
-        "atoms of a frame",
         "keys = { energy = \"REF_energy\", forces = \"REF_forces\" }",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");

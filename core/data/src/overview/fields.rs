@@ -62,7 +62,8 @@ impl Fields {
 
     /// Takes those of a frame into account.
     pub(super) fn add(&mut self, frame: &Frame) {
-        for (name, value) in frame.header.iter() {
+        // What names the columns is no key of a person's.
+        for (name, value) in frame.header.iter().filter(|(name, _)| *name != "Properties") {
             let Some(place) = self.place(false, name, || of_value(value)) else { continue };
             self.list[place].frames += 1;
             if let Some(values) = &mut self.values[place] {

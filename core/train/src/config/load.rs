@@ -542,7 +542,7 @@ mod tests {
                 "  5 | width = \"wide\"\n    |         ^^^^^^",
             ),
             ("[model]\nkind = \"egn\"\n", "c.toml:4:8: model.kind is `egn`", "    |        ^^^^^"),
-            ("[model]\nlayers = 2\nelements = [\"H\", \"Xx\"]\n", "c.toml:5:18: `Xx`", "    |                  ^^^^"),
+            ("[model]\nlayers = 2\nelements = [\"H\", \"Xx\"]\n", "c.toml:5:12: `Xx`", "    |            ^^^^^^^^^^^"),
         ] {
             let said = message(&format!("{SMALL}{lines}"), &[]);
             assert!(said.starts_with(place) && said.contains(shown), "{said}");
