@@ -1,12 +1,10 @@
 //! The log in other forms: whatever a run goes through, they say what `metrics.jsonl` says.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use common::Workspace;
+use crate::common::Workspace;
 use serde_json::Value;
 
 const CONFIG: &str = "[model]

@@ -1,8 +1,6 @@
 //! `isograd data pack` and `convert`, and training from a store: the same course as from the files that are in it.
 
-mod common;
-
-use common::{Workspace, metrics, summary};
+use crate::common::{Workspace, metrics, summary};
 use serde_json::Value;
 
 /// What follows the files of `[data]`.

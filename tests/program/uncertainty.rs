@@ -1,11 +1,9 @@
 //! Several models that answer together: what they predict, how they are trained, and what is refused.
 
-mod common;
-
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Workspace, clusters, metrics, summary};
+use crate::common::{Workspace, clusters, metrics, summary};
 use isograd::data::Source;
 use isograd::data::formats::{Formats, Frame};
 use isograd::prelude::*;

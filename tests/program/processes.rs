@@ -1,8 +1,5 @@
 //! The real program as processes joined by TCP, without a launcher: the same training, and what happens when
 //! they do not belong together or one is lost.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::fs::Permissions;
 use std::io::Write;
@@ -12,7 +9,7 @@ use std::process::{Child, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{RANKS as CONFIG, Workspace, assert_same_course};
+use crate::common::{RANKS as CONFIG, Workspace, assert_same_course};
 
 /// A port where nobody listens.
 fn free_port() -> u16 {

@@ -1,9 +1,7 @@
 //! The first hour with data of one's own: what `data info` shows, the config that `init` writes, training without a config, and
 //! mistakes in a config.
 
-mod common;
-
-use common::{Workspace, clusters, summary};
+use crate::common::{Workspace, clusters, summary};
 use serde_json::Value;
 
 /// A quick run of whatever config there is.

@@ -1,8 +1,6 @@
 //! `isograd data audit`, and what training says of structures that are held out and trained on.
 
-mod common;
-
-use common::{Workspace, clusters};
+use crate::common::{Workspace, clusters};
 use serde_json::Value;
 
 const CONFIG: &str = "

@@ -1,8 +1,6 @@
 //! The commands as a user meets them: outputs, files, messages, exit codes.
 
-mod common;
-
-use common::{Workspace, metrics, skipped};
+use crate::common::{Workspace, metrics, skipped};
 use isograd::data::{ColumnKey, Source};
 use serde_json::Value;
 

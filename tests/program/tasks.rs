@@ -1,10 +1,8 @@
 //! Tasks other than potentials, by the program: properties, classes of nodes, classes of graphs.
 
-mod common;
-
 use std::fmt::Write as _;
 
-use common::{Workspace, clusters};
+use crate::common::{Workspace, clusters};
 use isograd::data::formats::extxyz::FrameReader;
 use isograd::data::{ColumnKey, Source};
 use isograd::prelude::*;

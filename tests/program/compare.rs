@@ -1,8 +1,6 @@
 //! `isograd compare`, on runs that the program has made.
 
-mod common;
-
-use common::{Workspace, summary};
+use crate::common::{Workspace, summary};
 use serde_json::{Value, json};
 
 const CONFIG: &str = "[model]

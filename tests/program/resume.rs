@@ -1,14 +1,12 @@
 //! The real program, killed at random moments and resumed, against one that was never killed.
 
-mod common;
-
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Workspace, metrics};
+use crate::common::{Workspace, metrics};
 
 const CONFIG: &str = "split_by = \"system\"
 [model]

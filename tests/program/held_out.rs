@@ -1,8 +1,6 @@
 //! What is held out: files of its own, a share, or nothing; and reference energies of isolated atoms.
 
-mod common;
-
-use common::{Workspace, clusters, metrics, summary};
+use crate::common::{Workspace, clusters, metrics, summary};
 
 const CONFIG: &str = "[model]
 width = 8

@@ -1,9 +1,7 @@
 //! The real program as several ranks, threads of one process: snapshots go on with any number of ranks, and
 //! damaged ones are refused. `mpirun.rs` has the processes.
 
-mod common;
-
-use common::{RANKS as CONFIG, Workspace, assert_same_course, losses, summary};
+use crate::common::{RANKS as CONFIG, Workspace, assert_same_course, losses, summary};
 
 #[test]
 fn snapshots_go_on_with_any_number_of_ranks() {
@@ -98,7 +96,7 @@ fn a_damaged_snapshot_is_refused_on_all_ranks() {
 
 #[test]
 fn ranks_on_one_gpu_train_alike() {
-    for device in common::gpus() {
+    for device in crate::common::gpus() {
         let space = Workspace::new(40, CONFIG);
         let train = |out: &str, ranks: &str, zero: &str| {
             let arguments =

@@ -1,8 +1,6 @@
 //! Training on several sources: how often each is drawn from, what it counts, and its own errors.
 
-mod common;
-
-use common::{Workspace, clusters, metrics, summary};
+use crate::common::{Workspace, clusters, metrics, summary};
 use serde_json::Value;
 
 const CONFIG: &str = "

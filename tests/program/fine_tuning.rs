@@ -1,10 +1,8 @@
 //! Training that starts from an earlier model: what is taken of it, what is new, what is frozen.
 
-mod common;
-
 use std::path::Path;
 
-use common::{Workspace, assert_same_course, clusters, losses, summary};
+use crate::common::{Workspace, assert_same_course, clusters, losses, summary};
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
 
