@@ -233,8 +233,11 @@ fn what_cannot_be_predicted_or_trained_on_is_said() {
     broken[3].forces.as_mut().unwrap()[0][0] = f64::INFINITY;
     let refused = trainer().fit(&SplitData::new(broken, structures(2))).unwrap_err().to_string();
     assert!(refused.contains("training structures: frame 3"), "{refused}");
-    let refused = trainer().fit(&SplitData::new(structures(4), Vec::new())).unwrap_err().to_string();
-    assert!(refused.contains("not a single structure to validate on"), "{refused}");
+    let refused = trainer().fit(&SplitData::new(Vec::new(), structures(4))).unwrap_err().to_string();
+    assert!(refused.contains("not a single frame in its files"), "{refused}");
+    // Without anything held out there is no score.
+    let fitted = trainer().fit(&SplitData::new(structures(4), Vec::new())).unwrap();
+    assert_eq!(fitted.best().score, None);
     let refused = trainer().config(|config| config.train.learning_rate = f64::NAN).fit(&data).unwrap_err().to_string();
     assert!(refused.contains("train.learning_rate"), "{refused}");
     let refused = Data::from(structures(4)).split(Split::by_frame(1.5)).unwrap_err().to_string();
