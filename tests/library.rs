@@ -234,7 +234,7 @@ fn what_cannot_be_predicted_or_trained_on_is_said() {
     let refused = trainer().fit(&SplitData::new(broken, structures(2))).unwrap_err().to_string();
     assert!(refused.contains("training structures: frame 3"), "{refused}");
     let refused = trainer().fit(&SplitData::new(Vec::new(), structures(4))).unwrap_err().to_string();
-    assert!(refused.contains("not a single frame in its files"), "{refused}");
+    assert!(refused.contains("not a single structure to train on"), "{refused}");
     // Without anything held out there is no score.
     let fitted = trainer().fit(&SplitData::new(structures(4), Vec::new())).unwrap();
     assert_eq!(fitted.best().score, None);
