@@ -320,7 +320,7 @@ fn ends_are_decided_once() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("report.html"), "{text}");
     let patience =
-        ["--set", "train.epochs=100000", "--set", "train.early_stopping=1", "--set", "train.learning_rate=1e-9"];
+        ["--set", "train.epochs=100000", "--set", "train.early_stopping=1", "--set", "train.learning_rate=1e-12"];
     let (code, text) = run(&space, 3, train("patience", &patience));
     assert_eq!(code, 0, "{text}");
 }
