@@ -101,6 +101,13 @@ fn new_elements_are_added_and_the_start_may_be_the_best() {
     space.succeed(&["train", "tune/nothing.toml", "--out", "nothing"]);
     let from_nothing = force_error(&summary(&space.path("nothing"))["best"]["validation"]);
     assert!(errors[0] < 0.7 * from_nothing, "{errors:?}, from nothing {from_nothing}");
+    // Both say that their data are the same.
+    let data = |run: &str| std::fs::read_to_string(space.path(run).join("start.json")).unwrap();
+    let [tuned, nothing] = ["tuned", "nothing"].map(|run| serde_json::from_str::<Json>(&data(run)).unwrap());
+    for part in ["training", "validation"] {
+        assert_eq!(tuned[part], nothing[part]);
+        assert_eq!(tuned[part]["hash"].as_str().unwrap().len(), 64);
+    }
     // Both models know what the first one knew; oxygen too.
     space.succeed(&["predict", "tuned", "data.xyz", "-o", "p.xyz"]);
 }

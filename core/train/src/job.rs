@@ -10,7 +10,7 @@ pub(crate) struct Job<'a, B: Backend> {
     pub(crate) config: &'a Config,
     pub(crate) run: &'a RunDirectory,
     pub(crate) prepared: &'a Prepared,
-    /// Hash of all samples.
+    /// Hashes of what is trained on and of what is held out, and of the model that training starts from, if any.
     pub(crate) data: &'a str,
     pub(crate) resident: &'a Resident,
     pub(crate) ranks: &'a RankContext<B>,

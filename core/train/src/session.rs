@@ -64,13 +64,16 @@ pub(crate) struct Session<'a, B: Backend> {
     gradient_norm: f64,
 }
 
+/// Letters of a hash.
+const HASH: usize = 2 * blake3::OUT_LEN;
+
 /// What is known before the first step.
 fn start<B: Backend>(job: &Job<'_, B>, parameters: usize) -> Start {
     let Prepared { training, validation, .. } = job.prepared;
-    // The hashes of both, which are equally long.
-    let (first, second) = job.data.split_at(job.data.len() / 2);
-    let set = |dataset: &Dataset, hash: &str| SampleSet { structures: dataset.len(), hash: hash.to_owned() };
-    Start { parameters, training: set(training, first), validation: set(validation, second) }
+    // It begins with the hashes of both.
+    let hash = |place: usize| job.data.get(place * HASH..(place + 1) * HASH).unwrap_or_default().to_owned();
+    let set = |dataset: &Dataset, place| SampleSet { structures: dataset.len(), hash: hash(place) };
+    Start { parameters, training: set(training, 0), validation: set(validation, 1) }
 }
 
 /// The names of all numbers in the log.
