@@ -171,8 +171,7 @@ out = \"run\"
 fn training_takes_what_was_planned() {
     let space = Workspace::new(1200, MODEL);
     let mut cases: Vec<Vec<&str>> = [
-        &["model.width=256", "train.batch_graphs=64"][..],
-        &["model.width=64", "train.batch_graphs=1000", "train.message=composed"],
+        &["model.width=64", "train.batch_graphs=1000", "train.message=composed"][..],
         &["model.width=64", "train.batch_graphs=1000", "train.message=composed", "parallel.recompute=auto:30MB"],
         &["model.width=256", "model.layers=8", "train.accumulate=3", "parallel.recompute=layer"],
         &["model.width=256", "train.optimizer.kind=muon", "train.batch_graphs=32"],
