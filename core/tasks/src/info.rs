@@ -249,7 +249,7 @@ impl ModelInfo {
         let (are, their) = if names.len() > 1 || names == ["forces"] { ("are", "their") } else { ("is", "its") };
         (!names.is_empty()).then(|| {
             format!(
-                "{} {are} not predicted: {their} weight in the loss was 0, so nothing was learned of it",
+                "{} {are} not predicted: {their} weight in the loss was 0, so nothing was learned",
                 names.join(", ")
             )
         })
