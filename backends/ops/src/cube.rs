@@ -3,6 +3,7 @@
 
 pub(crate) mod products;
 pub(crate) mod sum;
+mod tiles;
 
 use burn::tensor::{Tensor, TensorData};
 use burn_cubecl::element::BoolElement;

@@ -11,7 +11,7 @@ use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-use crate::primitive::{primitive, tensor};
+use crate::primitive::{primitive, tensor, zeros};
 
 /// The gradient of a further output, on its way to the operation.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ impl<B: Backend> Handed<B> {
     /// Zeros where nothing came back through the output.
     pub(crate) fn take_or_zeros(&self, shape: [usize; 2], device: &B::Device) -> Tensor<B, 2> {
         let gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        gradient.unwrap_or_else(|| Tensor::zeros(shape, device))
+        gradient.unwrap_or_else(|| zeros(shape, device))
     }
 }
 

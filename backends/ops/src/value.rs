@@ -20,6 +20,8 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
+use crate::primitive::zeros;
+
 pub use edges::{EdgeWork, Gate, Messages, attend, message};
 pub use tensors::{Convolution, convolve};
 
@@ -48,7 +50,7 @@ impl<B: Backend> Value<B> {
 
     /// Zeros of this shape.
     pub fn zeros(shape: [usize; 2], device: &B::Device) -> Self {
-        Self::new(Tensor::zeros(shape, device))
+        Self::new(zeros(shape, device))
     }
 
     /// Zeros of the same shape.

@@ -10,6 +10,7 @@ use crate::gradient::Wanted;
 use crate::index::EdgeIndex;
 use crate::kernels::KernelBackend;
 use crate::kernels::tensor_product::{Slot, Table};
+use crate::primitive::zeros;
 
 /// What is made of the inputs on the way, per edge.
 struct Made<B: Backend> {
@@ -62,7 +63,7 @@ pub fn convolve<B: KernelBackend>(table: &Table, edges: &EdgeIndex<B>, inputs: &
     let columns = table.size(Slot::Out) * sizes.channels;
     if sizes.edges == 0 {
         // CUDA launches nothing on tensors without elements.
-        return Dual::new(Tensor::zeros([sizes.nodes, columns], &inputs.weight.device()));
+        return Dual::new(zeros([sizes.nodes, columns], &inputs.weight.device()));
     }
     let Made { mixes, products, .. } = made(table, edges, inputs, sizes);
     let sent = mixes.times(&products, |mixes, products| mixes.matmul(products).reshape([sizes.edges, columns]));

@@ -14,9 +14,9 @@ use cubek::matmul::routines::simple_unit::SimpleUnitSelectionArgs;
 use cubek::matmul::routines::{BlueprintStrategy, TileSizeSelection};
 use cubek::std::InputBinding;
 
-use super::{Cube, empty};
+use super::{Cube, empty, tiles};
 use crate::message::scratch::parts_of_sum;
-use crate::primitive::{primitive, tensor};
+use crate::primitive::{primitive, tensor, zeros};
 
 /// A product with a side shorter than this is not worth tiles.
 const TILE: usize = 4;
@@ -35,14 +35,17 @@ pub(crate) fn matmul<R: CubeRuntime, BT: BoolElement, const D: usize>(
         return Tensor::empty(shape, &a.device());
     }
     if k == 0 {
-        return Tensor::zeros(shape, &a.device());
+        return zeros(shape, &a.device());
     }
     let (a, b) = (primitive(a), primitive(b));
     let out = empty(&a, shape);
-    let tiles = Strategy::SimpleUnit(BlueprintStrategy::Inferred(SimpleUnitSelectionArgs {
+    if tiles::product(&a, &b, &out, [m, k, n]) {
+        return tensor(out);
+    }
+    let units = Strategy::SimpleUnit(BlueprintStrategy::Inferred(SimpleUnitSelectionArgs {
         tile_size: TileSizeSelection::MaxTileSize,
     }));
-    let tiled = [m, k, n].iter().all(|&side| side >= TILE) && launch(&tiles, &a, &b, &out).is_ok();
+    let tiled = [m, k, n].iter().all(|&side| side >= TILE) && launch(&units, &a, &b, &out).is_ok();
     if !tiled && let Err(message) = launch(&Strategy::Naive, &a, &b, &out) {
         panic!("matmul: {message}");
     }

@@ -17,7 +17,7 @@ use crate::cube::sum::add_groups;
 use crate::cube::{addresses, buffer, elementwise, empty, owned, sigmoid, silu_slope, vector_size};
 use crate::dual::Dual;
 use crate::index::Grouping;
-use crate::primitive::tensor;
+use crate::primitive::{tensor, zeros};
 
 impl<R: CubeRuntime, BT: BoolElement> KernelBackend for CubeBackend<R, f32, i32, BT> {
     fn matmul(a: Tensor<Self, 2>, b: Tensor<Self, 2>) -> Tensor<Self, 2> {
@@ -107,7 +107,7 @@ impl<R: CubeRuntime, BT: BoolElement> KernelBackend for CubeBackend<R, f32, i32,
             return Tensor::empty([groups, columns], &rows.device());
         }
         if grouping.rows() == 0 {
-            return Tensor::zeros([groups, columns], &rows.device());
+            return zeros([groups, columns], &rows.device());
         }
         let (all, groups) = (0..grouping.rows(), 0..groups);
         let sums = buffer(Tensor::<Self, 2>::zeros([groups.len(), columns], &rows.device()));

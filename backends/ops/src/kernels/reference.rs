@@ -5,6 +5,7 @@ use burn::tensor::{DType, IndexingUpdateOp, Tensor, TensorData, activation};
 
 use super::{AdamwState, AdamwStep};
 use crate::index::Grouping;
+use crate::primitive::zeros;
 
 /// `1 / (1 + exp(-x))`.
 pub fn sigmoid<B: Backend, const R: usize>(x: Tensor<B, R>) -> Tensor<B, R> {
@@ -45,7 +46,7 @@ pub fn gather<B: Backend>(grouping: &Grouping<B>, values: Tensor<B, 2>) -> Tenso
 
 /// See [`KernelBackend::sum_groups`](super::KernelBackend::sum_groups).
 pub fn sum_groups<B: Backend>(grouping: &Grouping<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
-    let zeros = Tensor::zeros([grouping.groups(), rows.dims()[1]], &rows.device());
+    let zeros = zeros([grouping.groups(), rows.dims()[1]], &rows.device());
     if grouping.rows() == 0 {
         return zeros;
     }
@@ -70,7 +71,7 @@ pub fn max_groups<B: Backend>(grouping: &Grouping<B>, rows: Tensor<B, 2>) -> Ten
     let longest = (0..groups).map(|group| host.rows_of(group).count()).max().unwrap_or(0);
     let device = rows.device();
     if longest == 0 {
-        return Tensor::zeros([groups, columns], &device);
+        return zeros([groups, columns], &device);
     }
     // Every group as a row of its members, the first of which fills what is left; a row of zeros stands for no member.
     let padded = Tensor::cat(vec![rows, Tensor::zeros([1, columns], &device)], 0);

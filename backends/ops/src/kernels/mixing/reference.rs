@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::{Mixing, Role};
 use crate::kernels::KernelBackend;
+use crate::primitive::zeros;
 
 /// See [`KernelBackend::mix`](crate::kernels::KernelBackend::mix).
 pub fn mix<B: KernelBackend>(mixing: &Mixing, missing: Role, a: Tensor<B, 2>, b: Tensor<B, 2>) -> Tensor<B, 2> {
@@ -13,8 +14,7 @@ pub fn mix<B: KernelBackend>(mixing: &Mixing, missing: Role, a: Tensor<B, 2>, b:
     let [channels_in, channels_out] = mixing.channels();
     let shape = mixing.shape(missing, rows);
     if rows == 0 {
-        // CUDA launches nothing on tensors without elements.
-        return Tensor::zeros(shape, &a.device());
+        return zeros(shape, &a.device());
     }
     // The components of a matrix as rows of their own.
     let part = |all: &Tensor<B, 2>, channels: usize, components: &Range<usize>| {
@@ -40,7 +40,7 @@ pub fn mix<B: KernelBackend>(mixing: &Mixing, missing: Role, a: Tensor<B, 2>, b:
     };
     let parts: Vec<_> = mixing.matrices().iter().enumerate().filter_map(of).collect();
     if parts.is_empty() {
-        return Tensor::zeros(shape, &a.device());
+        return zeros(shape, &a.device());
     }
     Tensor::cat(parts, if missing == Role::Weights { 0 } else { 1 })
 }
