@@ -43,6 +43,7 @@ impl Trainer {
             keys: Keys::default(),
             units: Units::default(),
             references: None,
+            frame_weights: Default::default(),
             weight: 1.0,
             loss_weight: 1.0,
         };

@@ -117,18 +117,18 @@ impl Found {
         let atoms = structure.len();
         self.atoms += atoms;
         for (place, target) in task.targets.iter().enumerate() {
-            let Some(label) = target.label_of(structure) else { continue };
+            let Some(label) = target.masked_label_of(structure) else { continue };
             let of = |values: &Values| values.get(&target.name).unwrap_or_default().to_vec();
             let mean = of(&found.mean);
             if mean.is_empty() {
                 continue;
             }
-            self.mean.add(place, target, atoms, 3, label, &mean);
+            self.mean.add(place, target, atoms, 3, &label, &mean);
             for (tally, own) in self.members.iter_mut().zip(&found.members) {
-                tally.add(place, target, atoms, 3, label, &of(own));
+                tally.add(place, target, atoms, 3, &label, &of(own));
             }
             if let Some(deviations) = &found.deviations {
-                self.spreads[place].add(target, atoms, 3, label, &mean, &of(deviations));
+                self.spreads[place].add(target, atoms, 3, &label, &mean, &of(deviations));
             }
         }
     }

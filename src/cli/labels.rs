@@ -15,6 +15,9 @@ pub(crate) struct LabelOptions {
     /// Key of the stress in these files
     #[arg(long, value_name = "KEY")]
     stress_key: Option<String>,
+    /// Column of the atoms in these files whose forces are labels, such as `move_mask`
+    #[arg(long, value_name = "COLUMN")]
+    force_mask: Option<String>,
     /// Units of these files, in place of those of the run's source: `energy=Hartree,length=bohr`
     #[arg(long, value_name = "UNITS")]
     units: Option<String>,
@@ -26,13 +29,16 @@ impl LabelOptions {
     /// # Errors
     /// [`Error::Config`] for units that there are not.
     pub(crate) fn of(&self, mut source: Source) -> Result<Source> {
-        let Self { energy_key, forces_key, stress_key, units } = self;
+        let Self { energy_key, forces_key, stress_key, force_mask, units } = self;
         let keys = &mut source.keys;
         let asked = [(&mut keys.energy, energy_key), (&mut keys.forces, forces_key), (&mut keys.stress, stress_key)];
         for (key, asked) in asked {
             if let Some(asked) = asked {
                 key.clone_from(asked);
             }
+        }
+        if force_mask.is_some() {
+            keys.force_mask.clone_from(force_mask);
         }
         if let Some(units) = units {
             let wrong = |message: String| Error::Config { place: "--units".into(), message };

@@ -47,6 +47,12 @@ pub(crate) struct Args {
     /// Key whose equal values stay together in a split
     #[arg(long)]
     group_key: Option<String>,
+    /// Column of the atoms whose forces are labels, such as `move_mask`
+    #[arg(long, value_name = "COLUMN")]
+    force_mask: Option<String>,
+    /// Key of what frames count in the loss
+    #[arg(long, value_name = "KEY")]
+    weight_key: Option<String>,
     /// Key of other numbers to keep; may be given several times
     #[arg(long = "key", value_name = "KEY")]
     keys: Vec<String>,
@@ -100,6 +106,8 @@ fn source(args: &Args) -> Result<(Source, Vec<PathBuf>)> {
     let mut source = Source::default();
     (source.keys.energy, source.keys.forces) = (args.energy_key.clone(), args.forces_key.clone());
     source.keys.group.clone_from(&args.group_key);
+    source.keys.force_mask.clone_from(&args.force_mask);
+    source.keys.weight.clone_from(&args.weight_key);
     let column = |of_nodes| move |key: &String| ColumnKey { key: key.clone(), of_nodes };
     source.columns = args.keys.iter().map(column(false)).chain(args.columns.iter().map(column(true))).collect();
     Ok((source, args.inputs.clone()))

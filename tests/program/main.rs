@@ -12,6 +12,7 @@ mod compare;
 mod fine_tuning;
 mod first_hour;
 mod held_out;
+mod labels;
 mod logs;
 #[cfg(target_os = "linux")]
 mod processes;

@@ -150,7 +150,7 @@ pub fn inspect(structure: &Structure, limits: &Limits, cutoff: f64) -> Inspectio
     };
     let fault = if pairs.shortest.is_some_and(|distance| distance < limits.shortest_distance) {
         Some(Fault::Overlap)
-    } else if structure.forces.iter().flatten().flatten().any(|v| v.abs() > limits.largest_force) {
+    } else if structure.labelled_forces().any(|v| v.abs() > limits.largest_force) {
         Some(Fault::LargeForce)
     } else if structure.energy.is_none() && structure.forces.is_none() && structure.columns.is_empty() {
         Some(Fault::NoLabels)

@@ -20,6 +20,8 @@ struct Parts<'a> {
     stress: Option<[[f64; 3]; 3]>,
     columns: Cow<'a, BTreeMap<String, Vec<f64>>>,
     group: Option<Cow<'a, str>>,
+    force_mask: Option<Cow<'a, [bool]>>,
+    weight: Option<f64>,
 }
 
 /// A structure as bytes: 49 for each atom with forces, and a few more.
@@ -27,7 +29,8 @@ struct Parts<'a> {
 /// # Errors
 /// [`Error::Internal`]: every structure can be written.
 pub fn to_bytes(structure: &Structure) -> Result<Vec<u8>> {
-    let Structure { geometry, elements, energy, forces, stress, columns, group } = structure;
+    let Structure { geometry, elements, energy, forces, stress, columns, group, force_mask, weight, remarks: _ } =
+        structure;
     let parts = Parts {
         numbers: elements.iter().map(|element| element.number()).collect(),
         positions: Cow::Borrowed(&geometry.positions),
@@ -38,6 +41,8 @@ pub fn to_bytes(structure: &Structure) -> Result<Vec<u8>> {
         stress: *stress,
         columns: Cow::Borrowed(columns),
         group: group.as_deref().map(Cow::Borrowed),
+        force_mask: force_mask.as_deref().map(Cow::Borrowed),
+        weight: *weight,
     };
     postcard::to_allocvec(&parts).map_err(|error| Error::Internal(format!("a structure as bytes: {error}")))
 }
@@ -64,6 +69,9 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Structure> {
         stress: parts.stress,
         columns: parts.columns.into_owned(),
         group: parts.group.map(Cow::into_owned),
+        force_mask: parts.force_mask.map(Cow::into_owned),
+        weight: parts.weight,
+        remarks: Vec::new(),
     })
 }
 
@@ -85,6 +93,9 @@ mod tests {
             stress: Some([[1.0, 2.0, 3.0], [2.0, 4.0, 5.0], [3.0, 5.0, 6.0]]),
             columns: [("charges".into(), vec![0.5, -0.5])].into(),
             group: Some("dimer".into()),
+            force_mask: Some(vec![true, false]),
+            weight: Some(0.25),
+            remarks: Vec::new(),
         };
         for structure in [whole, Structure::default()] {
             let bytes = to_bytes(&structure).unwrap();

@@ -117,7 +117,7 @@ fn known(entry: &Entry, limits: &Limits) -> Known {
         atoms: entry.atoms as usize,
         is_periodic: has(Labels::PERIODIC),
         energy: has(Labels::ENERGY).then_some(entry.energy),
-        force_squares: has(Labels::FORCES).then(|| f64::from(entry.force_squares)),
+        forces: has(Labels::FORCES).then(|| (entry.force_components(), f64::from(entry.force_squares))),
         largest_force: f64::from(entry.largest_force),
         has_stress: has(Labels::STRESS),
         shortest,
@@ -253,6 +253,17 @@ impl Collection {
         self.filter(&kept)
     }
 
+    /// The graphs, in their order, that count anything in the loss.
+    #[must_use]
+    pub fn with_weight(self) -> Self {
+        let counts = |index: usize| match &self {
+            Self::Memory(structures) => structures[index].structure.weight != Some(0.0),
+            Self::Stored(stored) => stored.store.index().weight(stored.graph(index)) != 0.0,
+        };
+        let kept: Vec<bool> = (0..self.len()).map(counts).collect();
+        if kept.contains(&false) { self.filter(&kept) } else { self }
+    }
+
     /// The graphs, in their order, of which `kept` says so.
     #[must_use]
     pub fn filter(self, kept: &[bool]) -> Self {
@@ -333,6 +344,17 @@ mod tests {
         structures[3].structure.elements = vec![element("H"), element("N")];
         let kept = Collection::Memory(structures).with_elements(|elements| !elements.contains(&element("N")));
         assert_eq!(energies(&kept), [0, 2]);
+    }
+
+    #[test]
+    fn what_counts_nothing_is_left_out() {
+        let mut structures = match collection(4) {
+            Collection::Memory(structures) => structures,
+            Collection::Stored(_) => Vec::new(),
+        };
+        structures[1].structure.weight = Some(0.0);
+        structures[2].structure.weight = Some(0.5);
+        assert_eq!(energies(&Collection::Memory(structures).with_weight()), [0, 2, 3]);
     }
 
     #[test]

@@ -58,4 +58,4 @@ pub use references::{Fit, ReferenceSums, References, fit_references};
 pub use sampler::{Batches, Budget, Measured, Place, Sizes, cut, epoch_order, pack, share};
 pub use source::{ColumnKey, Keys, Source};
 pub use split::{SplitBy, split};
-pub use suggest::{Suggestion, suggest_keys, unread_states};
+pub use suggest::{Suggestion, suggest_keys, unread_mask, unread_states};

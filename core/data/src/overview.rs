@@ -19,7 +19,7 @@ use crate::audit::{Finding, Glance, Glimpse, Inspection, Limits, Summary, inspec
 use crate::collection::Stored;
 use crate::formats::{Formats, Frame, Inputs};
 use crate::store::{Composition, Labels, Store};
-use crate::suggest::{Suggestion, unread_states};
+use crate::suggest::{Suggestion, unread_mask, unread_states};
 use crate::{Error, Fit, Keys, Result, Source};
 
 /// Frames that are looked at together, in parallel.
@@ -113,8 +113,12 @@ pub fn overview<P: AsRef<Path>>(
                 look.units_are_known |= frame.converted_from.is_some();
                 look.add(structure, found, || format!("{name}: frame {}", first + place));
             }
-            if first == 0 && look.summary.unread.is_none() {
-                look.summary.unread = chunk.first().and_then(|frame| unread_states(frame, &source.columns));
+            if first == 0
+                && look.summary.unread.is_empty()
+                && let Some(frame) = chunk.first()
+            {
+                let unread = [unread_states(frame, &source.columns), unread_mask(frame, &source.keys)];
+                look.summary.unread = unread.into_iter().flatten().collect();
             }
             first += chunk.len();
             progress(chunk.len());

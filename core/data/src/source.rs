@@ -28,6 +28,14 @@ pub struct Keys {
     pub virial: String,
     /// Key whose equal values stay together in the split. Default: none.
     pub group: Option<String>,
+    /// Column that is T or 1 where the force on an atom is a label, and F or 0 where it is not, as `move_mask` of atoms that
+    /// were held in place; of three for each atom, all must be true. Default: none, and all forces are labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub force_mask: Option<String>,
+    /// Key of what a frame counts in the loss: a number, or, with `frame_weights`, a name such as that of its `config_type`.
+    /// Default: none, and all count alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
 }
 
 impl Default for Keys {
@@ -38,6 +46,8 @@ impl Default for Keys {
             stress: "stress".into(),
             virial: "virial".into(),
             group: None,
+            force_mask: None,
+            weight: None,
         }
     }
 }
@@ -60,6 +70,8 @@ pub struct Source {
     pub units: Units,
     /// What else is read.
     pub columns: Vec<ColumnKey>,
+    /// What frames count in the loss, by the value of the key for weights; `default` is for values that are not named.
+    pub weights: BTreeMap<String, f64>,
 }
 
 impl Source {
@@ -150,7 +162,14 @@ impl Source {
             }
         };
         let forces = vectors(frame, &self.keys.forces)?;
+        let mut remarks = frame.remarks.clone();
+        if forces.is_some() && self.keys.energy == ENERGY && differ(frame, ENERGY, FREE_ENERGY) {
+            remarks.push(OTHER_ENERGY);
+        }
         Ok(Structure {
+            remarks,
+            force_mask: self.force_mask(frame)?,
+            weight: self.weight(frame)?,
             stress: self.stress(frame, &geometry)?,
             geometry,
             elements: elements(frame)?,
@@ -163,6 +182,37 @@ impl Source {
                 .as_ref()
                 .and_then(|key| frame.header.get(key))
                 .map(|value| value.text().into_owned()),
+        })
+    }
+
+    fn force_mask(&self, frame: &Frame) -> Result<Option<Vec<bool>>, String> {
+        let Some(column) = self.keys.force_mask.as_ref().and_then(|name| frame.column(name)) else { return Ok(None) };
+        let values: Option<Vec<bool>> = match &column.data {
+            Data::Logical(values) => Some(values.clone()),
+            _ => column.numbers().and_then(|numbers| numbers.into_iter().map(truth).collect()),
+        };
+        let expected =
+            || format!("column `{}`: expected T or F, or 1 or 0, for each atom or its three directions", column.name);
+        let values = values.filter(|_| [1, 3].contains(&column.width)).ok_or_else(expected)?;
+        Ok(Some(values.chunks_exact(column.width).map(|atom| atom.iter().all(|&is_free| is_free)).collect()))
+    }
+
+    fn weight(&self, frame: &Frame) -> Result<Option<f64>, String> {
+        let Some((key, value)) = self.keys.weight.as_ref().and_then(|key| Some((key, frame.header.get(key)?))) else {
+            return Ok(None);
+        };
+        let text = value.text();
+        if self.weights.is_empty() {
+            let number = value.number().filter(|weight| weight.is_finite() && *weight >= 0.0);
+            let expected = "a number that is not negative; names have their numbers in `frame_weights`";
+            return number.map(Some).ok_or_else(|| not_numbers(key, &text, expected));
+        }
+        let named = self.weights.get(&*text).or_else(|| self.weights.get(OTHERS)).copied();
+        named.map(Some).ok_or_else(|| {
+            let known = self.weights.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            format!(
+                "`{key}={text}`: frame_weights has {known}; add `{text}`, or `{OTHERS}` for all that it does not name"
+            )
         })
     }
 
@@ -207,6 +257,29 @@ impl Source {
         }
         Ok(Some(stress))
     }
+}
+
+/// The name in `frame_weights` of all that it does not name.
+const OTHERS: &str = "default";
+
+/// What programs call the two energies of an electronic structure at a finite temperature of its electrons.
+const ENERGY: &str = "energy";
+const FREE_ENERGY: &str = "free_energy";
+const OTHER_ENERGY: &str = "`free_energy` is not `energy`: forces of VASP and of most other programs are minus the gradient of the \
+                            free energy; train on it with keys.energy = \"free_energy\"";
+
+/// Energies that are farther apart are two, in whatever unit they are.
+const SAME_ENERGY: f64 = 1e-5;
+
+/// Whether a frame has numbers under two keys that are not the same.
+fn differ(frame: &Frame, one: &str, other: &str) -> bool {
+    let number = |key: &str| frame.header.get(key).and_then(|value| value.number());
+    matches!((number(one), number(other)), (Some(one), Some(other)) if (one - other).abs() > SAME_ENERGY)
+}
+
+/// Of 0 and 1.
+fn truth(number: f64) -> Option<bool> {
+    [0.0, 1.0].iter().position(|value| *value == number).map(|place| place == 1)
 }
 
 /// How far a stress and a virial may be apart that say the same, as a share and in eV/angstrom^3: files have few digits.
@@ -330,7 +403,7 @@ mod tests {
             force: None,
             energies_are_per_atom: false,
         };
-        let structure = one(&Source { keys, units, columns: Vec::new() }, PERIODIC).unwrap();
+        let structure = one(&Source { keys, units, ..Source::default() }, PERIODIC).unwrap();
         assert_relative_eq!(structure.energy.unwrap(), -13.605_693_122_994, max_relative = 1e-12);
         assert_relative_eq!(structure.forces.unwrap()[0][0], -5.142_206_7, max_relative = 1e-7);
         assert_relative_eq!(structure.geometry.positions[0][0], 0.529_177_210_903, max_relative = 1e-12);

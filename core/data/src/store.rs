@@ -236,7 +236,8 @@ fn read_compositions(path: &Path) -> Result<Vec<Composition>> {
 
 /// A hash of everything in a structure but its group.
 fn content_hash(structure: &Structure) -> u64 {
-    let Structure { geometry, elements, energy, forces, stress, columns, group: _ } = structure;
+    let Structure { geometry, elements, energy, forces, stress, columns, force_mask, weight, group: _, remarks: _ } =
+        structure;
     let mut hasher = blake3::Hasher::new();
     let mut numbers = |numbers: &[f64]| {
         hasher.update(&(numbers.len() as u64).to_le_bytes());
@@ -249,12 +250,16 @@ fn content_hash(structure: &Structure) -> u64 {
     numbers(energy.as_slice());
     numbers(forces.as_deref().unwrap_or_default().as_flattened());
     numbers(stress.as_ref().map_or(&[], |stress| stress.as_flattened()));
+    numbers(weight.as_slice());
     columns.values().for_each(|column| numbers(column));
     for name in columns.keys() {
         hasher.update(name.as_bytes());
         hasher.update(&[0]);
     }
-    hasher.update(&[u8::from(forces.is_some())]);
+    hasher.update(&[u8::from(forces.is_some()), u8::from(force_mask.is_some())]);
+    for is_label in force_mask.iter().flatten() {
+        hasher.update(&[u8::from(*is_label)]);
+    }
     hasher.update(&geometry.periodic.map(u8::from));
     for element in elements {
         hasher.update(&[element.number()]);

@@ -173,6 +173,24 @@ pub fn unread_states(frame: &Frame, columns: &[ColumnKey]) -> Option<String> {
     })
 }
 
+/// What ASE calls the column of the atoms that may move.
+const MOVE_MASK: &str = "move_mask";
+
+/// A sentence about a column of atoms that were held in place, where it is not said what it is for.
+pub fn unread_mask(frame: &Frame, keys: &Keys) -> Option<String> {
+    let column = frame.column(MOVE_MASK).filter(|_| keys.force_mask.is_none())?;
+    let holds = match &column.data {
+        Data::Logical(values) => values.contains(&false),
+        _ => column.numbers()?.contains(&0.0),
+    };
+    holds.then(|| {
+        format!(
+            "the column `{MOVE_MASK}` is not read, and forces on atoms that were held in place are labels as others are; to leave \
+             them out, set keys.force_mask = \"{MOVE_MASK}\""
+        )
+    })
+}
+
 /// Whether a key is one of the state of a structure's electrons.
 pub(crate) fn is_state(name: &str) -> bool {
     STATES.contains(&name.to_lowercase().as_str())
@@ -213,6 +231,15 @@ mod tests {
         assert_eq!(unread_states(&frame().with("charges", 1.0), &[]), None);
         let asked_for = [ColumnKey { key: "spin".into(), of_nodes: false }];
         assert_eq!(unread_states(&frame().with("spin", 1.0), &asked_for), None);
+    }
+
+    #[test]
+    fn atoms_held_in_place_are_told_of() {
+        let with = |free: bool| frame().with_column("move_mask", Data::Logical(vec![free]));
+        assert!(unread_mask(&with(false), &Keys::default()).unwrap().ends_with("set keys.force_mask = \"move_mask\""));
+        assert_eq!(unread_mask(&with(true), &Keys::default()), None);
+        let keys = Keys { force_mask: Some("move_mask".into()), ..Keys::default() };
+        assert_eq!(unread_mask(&with(false), &keys), None);
     }
 
     #[test]

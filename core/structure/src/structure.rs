@@ -15,12 +15,18 @@ pub struct Structure {
     pub energy: Option<f64>,
     /// Forces in eV/angstrom, one per atom.
     pub forces: Option<Vec<[f64; 3]>>,
+    /// On which atoms the force is a label: false of those that were held in place, say; all where there is none.
+    pub force_mask: Option<Vec<bool>>,
     /// Stress in eV/angstrom^3, tension positive.
     pub stress: Option<[[f64; 3]; 3]>,
     /// Other numbers that a task or a model asks for, by name: of the whole, or of each atom one row after the other.
     pub columns: BTreeMap<String, Vec<f64>>,
     /// Which structures must stay on one side of the train/validation split.
     pub group: Option<String>,
+    /// What it counts in the loss, in relation to others; one where there is none.
+    pub weight: Option<f64>,
+    /// What whoever reads it should be told, in sentences.
+    pub remarks: Vec<&'static str>,
 }
 
 impl AsRef<Self> for Structure {
@@ -38,6 +44,18 @@ impl Structure {
     /// Whether there are no atoms.
     pub fn is_empty(&self) -> bool {
         self.elements.is_empty()
+    }
+
+    /// Whether the force on an atom is a label, atom by atom.
+    pub fn is_labelled(&self) -> impl Iterator<Item = bool> + '_ {
+        let mask = self.force_mask.as_deref();
+        (0..self.len()).map(move |atom| self.forces.is_some() && mask.is_none_or(|mask| mask[atom]))
+    }
+
+    /// Components of forces that are labels.
+    pub fn labelled_forces(&self) -> impl Iterator<Item = f64> + '_ {
+        let forces = self.forces.iter().flatten().zip(self.is_labelled());
+        forces.filter(|(_, is_labelled)| *is_labelled).flat_map(|(force, _)| *force)
     }
 
     /// The chemical formula in Hill order: carbon, hydrogen, then by symbol.
@@ -63,6 +81,17 @@ impl Structure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forces_that_are_masked_are_no_labels() {
+        let carbon = || "C".parse().unwrap();
+        let mut own = Structure { elements: vec![carbon(), carbon()], ..Default::default() };
+        assert!(own.is_labelled().eq([false, false]));
+        own.forces = Some(vec![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+        assert!(own.labelled_forces().eq([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        own.force_mask = Some(vec![false, true]);
+        assert!(own.is_labelled().eq([false, true]) && own.labelled_forces().eq([4.0, 5.0, 6.0]));
+    }
 
     #[test]
     fn formulas_are_in_hill_order() {

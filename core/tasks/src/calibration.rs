@@ -71,7 +71,8 @@ impl SpreadErrors {
     ) {
         let (per, columns) = (target.per(nodes), target.columns(dims).max(1));
         let rows = label.chunks(columns).zip(found.chunks(columns)).zip(deviations);
-        for ((label, found), deviation) in rows {
+        // What is no label is NaN.
+        for ((label, found), deviation) in rows.filter(|((label, _), _)| label.iter().all(|value| !value.is_nan())) {
             let squares = label.iter().zip(found).map(|(label, found)| ((found - label) / per).powi(2));
             self.points.push([deviation / per, (squares.sum::<f64>() / label.len() as f64).sqrt()]);
         }

@@ -280,7 +280,9 @@ impl ModelInfo {
             }
         };
         let source = &self.sources[index];
-        Ok((index, Source { keys: source.keys.clone(), units: source.units, columns: self.task.columns() }))
+        // What frames count is for training alone.
+        let keys = Keys { weight: None, ..source.keys.clone() };
+        Ok((index, Source { keys, units: source.units, columns: self.task.columns(), ..Source::default() }))
     }
 
     /// Checks that structures with these elements can be predicted as source `source` has labels.
@@ -398,9 +400,19 @@ impl Target {
         }
     }
 
-    /// The same, without what is known of it without the model.
-    pub fn shifted(&self, structure: &Structure, offset: &Offset) -> Option<Vec<f64>> {
+    /// The same; NaN where a number is no label.
+    pub fn masked_label_of(&self, structure: &Structure) -> Option<Vec<f64>> {
         let mut values = self.label_of(structure)?.to_vec();
+        if self.label == Label::Forces && structure.force_mask.is_some() {
+            let unlabelled = values.as_chunks_mut::<3>().0.iter_mut().zip(structure.is_labelled());
+            unlabelled.filter(|(_, is_labelled)| !is_labelled).for_each(|(force, _)| *force = [f64::NAN; 3]);
+        }
+        Some(values)
+    }
+
+    /// The same, without what is known of it without the model; NaN where a number is no label.
+    pub fn shifted(&self, structure: &Structure, offset: &Offset) -> Option<Vec<f64>> {
+        let mut values = self.masked_label_of(structure)?;
         shift(self, offset, structure, &mut values, -1.0);
         Some(values)
     }

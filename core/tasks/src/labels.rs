@@ -44,7 +44,7 @@ pub struct HostLabels {
 
 impl HostLabels {
     /// Joins the labels of graphs of these sizes and these heads, in the order that a batch holds them.
-    /// `labels` has for each graph what [`ModelInfo::labels`](crate::ModelInfo::labels) returns.
+    /// `labels` has for each graph what [`ModelInfo::labels`](crate::ModelInfo::labels) returns; rows with a NaN are no labels.
     ///
     /// # Panics
     /// If lengths differ, or a label has another number of entries than its target says.
@@ -88,9 +88,12 @@ impl HostLabels {
                 match &labels[graph][place] {
                     Some(values) => {
                         assert_eq!(values.len(), rows * columns, "HostLabels: numbers of a label of {}", target.name);
-                        counts[place] += values.len();
-                        own.values.extend(values.iter().map(|&value| value as f32));
-                        own.weights.extend(std::iter::repeat_n(weight, rows));
+                        for row in values.chunks_exact(columns) {
+                            let is_label = row.iter().all(|value| !value.is_nan());
+                            counts[place] += if is_label { columns } else { 0 };
+                            own.values.extend(row.iter().map(|&value| if is_label { value as f32 } else { 0.0 }));
+                            own.weights.push(if is_label { weight } else { 0.0 });
+                        }
                     }
                     None => {
                         own.values.extend(std::iter::repeat_n(0.0, rows * columns));

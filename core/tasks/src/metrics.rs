@@ -142,7 +142,7 @@ impl Tally {
         Self { targets: expected.iter().map(tally).collect() }
     }
 
-    /// Adds what was predicted of one target of one graph of `nodes` nodes in D dimensions, beside its label.
+    /// Adds what was predicted of one target of one graph of `nodes` nodes in D dimensions, beside its label; NaN is no label.
     pub fn add(&mut self, place: usize, target: &Target, nodes: usize, dims: usize, label: &[f64], found: &[f64]) {
         let own = &mut self.targets[place];
         if let Kind::Class(classes) = target.kind {
@@ -152,11 +152,12 @@ impl Tally {
             return;
         }
         let per = target.per(nodes);
-        for (label, found) in label.iter().zip(found) {
+        for (label, found) in label.iter().zip(found).filter(|(label, _)| !label.is_nan()) {
             own.add_number(label / per, found / per, (found - label) / per);
         }
         if target.kind == Kind::Vector && target.level == Level::Node {
-            for (label, found) in label.chunks_exact(dims).zip(found.chunks_exact(dims)) {
+            let pairs = label.chunks_exact(dims).zip(found.chunks_exact(dims));
+            for (label, found) in pairs.filter(|(label, _)| label.iter().all(|component| !component.is_nan())) {
                 own.add_cosine(label, found);
             }
         }

@@ -114,8 +114,10 @@ pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Resul
     let mut parts = Vec::new();
     for (index, (source, (kept, summary), held_out)) in surveyed.into_iter().enumerate() {
         let (own, kept) = with_isolated_atoms(source, kept)?;
+        let (kept, weightless) = counting(source, kept)?;
+        warnings.extend(weightless);
         let (training, validation) = match held_out {
-            Some((held_out, _)) => (kept, held_out),
+            Some((held_out, _)) => (kept, held_out.with_weight()),
             None if data.validation_fraction == 0.0 => (kept, Collection::Memory(Vec::new())),
             None => kept
                 .split(&data.split_by, data.validation_fraction, config.split_seed(), index)
@@ -128,6 +130,21 @@ pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Resul
     let mut prepared = measure(config, registry, task, start, parts)?;
     prepared.warnings.splice(0..0, warnings);
     Ok(prepared)
+}
+
+/// What of a source counts in the loss, and a sentence about what does not: neither references nor scales are to be fitted to
+/// it.
+fn counting(source: &SourceConfig, all: Collection) -> Result<(Collection, Option<String>)> {
+    let count = all.len();
+    let kept = all.with_weight();
+    if kept.is_empty() && count > 0 {
+        let message = "all its frames have the weight 0; look at keys.weight and frame_weights".into();
+        return Err(Error::Source { name: source.name.clone(), message });
+    }
+    let left_out = count - kept.len();
+    let sentence =
+        || format!("source `{}`: {left_out} of {count} frames have the weight 0 and are left out", source.name);
+    Ok((kept, (left_out > 0).then(sentence)))
 }
 
 /// As [`prepare`], from structures at hand, to train on and held out, which are of the first source of the config.

@@ -463,6 +463,8 @@ impl Structures {
             numbers.push(label.map_or(-1.0, |values| values.len() as f64));
             numbers.extend(label.into_iter().flatten());
         }
+        numbers.extend(structure.force_mask.iter().flatten().map(|&is_label| f64::from(u8::from(is_label))));
+        numbers.extend(structure.weight);
         numbers
     }
 }
@@ -484,7 +486,11 @@ impl Samples for Structures {
         let stored = match &part.graphs {
             Collection::Memory(structures) => {
                 let structure = &structures[place].structure;
-                return Ok(targets.map(|target| target.label_of(structure).map_or(0, <[f64]>::len)).collect());
+                let numbers = |target: &Target| match target.label {
+                    Label::Forces => structure.labelled_forces().count(),
+                    _ => target.label_of(structure).map_or(0, <[f64]>::len),
+                };
+                return Ok(targets.map(numbers).collect());
             }
             Collection::Stored(stored) => stored,
         };
@@ -496,7 +502,10 @@ impl Samples for Structures {
             Label::Stress => entry.labels.has(Labels::STRESS),
             Label::Column(_) => columns.get(number).and_then(Option::as_ref).is_some_and(|has| has[place]),
         };
-        let numbers = |target: &Target| target.rows(sizes) * target.label_columns(3);
+        let numbers = |target: &Target| match target.label {
+            Label::Forces => entry.force_components(),
+            _ => target.rows(sizes) * target.label_columns(3),
+        };
         Ok(targets.enumerate().map(|(k, target)| if has(k, target) { numbers(target) } else { 0 }).collect())
     }
 
@@ -509,7 +518,12 @@ impl Samples for Structures {
     }
 
     fn cost(&self, index: usize) -> f64 {
-        self.place(index).0.cost
+        let (part, place) = self.place(index);
+        let own = match &part.graphs {
+            Collection::Memory(structures) => structures[place].structure.weight.unwrap_or(1.0),
+            Collection::Stored(stored) => f64::from(stored.store().index().weight(stored.graph(place))),
+        };
+        part.cost * own
     }
 
     fn complete(&self, index: usize, prediction: &mut [Vec<f64>]) -> Result<()> {
@@ -581,7 +595,8 @@ impl Samples for Graphs {
     }
 
     fn label_sizes(&self, index: usize) -> Result<Vec<usize>> {
-        Ok(self.0[index].1.iter().map(|label| label.as_ref().map_or(0, Vec::len)).collect())
+        let numbers = |label: &Vec<f64>| label.iter().filter(|value| !value.is_nan()).count();
+        Ok(self.0[index].1.iter().map(|label| label.as_ref().map_or(0, numbers)).collect())
     }
 
     fn complete(&self, _index: usize, _prediction: &mut [Vec<f64>]) -> Result<()> {

@@ -237,15 +237,20 @@ impl Tallies {
 
     /// Adds a prediction beside its labels; both are without what is known without the model.
     pub(crate) fn add(&mut self, dataset: &Dataset, predicted: &Predicted, labels: SampleLabels) {
-        let nodes = dataset.sizes[predicted.index].atoms;
-        let source = self.sources.get_mut(dataset.source(predicted.index));
-        let mut tallies = [Some(&mut self.all), source];
-        let pairs = dataset.task().targets.iter().zip(labels).zip(&predicted.values).enumerate();
-        for (place, ((target, label), found)) in pairs {
-            let Some(label) = label else { continue };
-            for tally in tallies.iter_mut().flatten() {
-                tally.add(place, target, nodes, dataset.dims, &label, found);
-            }
+        if let Some(source) = self.sources.get_mut(dataset.source(predicted.index)) {
+            add_to(source, dataset, predicted, &labels);
+        }
+        add_to(&mut self.all, dataset, predicted, &labels);
+    }
+}
+
+/// Adds a prediction beside its labels to a tally.
+fn add_to(tally: &mut Tally, dataset: &Dataset, predicted: &Predicted, labels: &SampleLabels) {
+    let nodes = dataset.sizes[predicted.index].atoms;
+    let pairs = dataset.task().targets.iter().zip(labels).zip(&predicted.values).enumerate();
+    for (place, ((target, label), found)) in pairs {
+        if let Some(label) = label {
+            tally.add(place, target, nodes, dataset.dims, label, found);
         }
     }
 }
@@ -261,6 +266,29 @@ pub fn evaluate<B: ModelBackend>(model: &Predictor<'_, B>, pass: &Pass<'_, B::De
         Ok(())
     })?;
     Ok(tallies)
+}
+
+/// As [`evaluate`], and beside it the errors on each of so many groups of samples; `group` has the number of each sample's.
+///
+/// # Errors
+/// As [`evaluate`].
+///
+/// # Panics
+/// If `group` has fewer numbers than there are samples, or a number that is not below `groups`.
+pub fn evaluate_groups<B: ModelBackend>(
+    model: &Predictor<'_, B>,
+    pass: &Pass<'_, B::Device>,
+    group: &[usize],
+    groups: usize,
+) -> Result<(Tallies, Vec<Tally>)> {
+    let mut all = Tallies::of(pass.dataset)?;
+    let mut parts = vec![all.all.clone(); groups];
+    predict_raw(model, pass, |predicted, labels| {
+        add_to(&mut parts[group[predicted.index]], pass.dataset, &predicted, &labels);
+        all.add(pass.dataset, &predicted, labels);
+        Ok(())
+    })?;
+    Ok((all, parts))
 }
 
 /// The errors of predicting zero for whatever the model has to learn: reference energies and zero forces, means, all

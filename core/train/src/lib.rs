@@ -48,7 +48,7 @@ pub use data::{
 pub use dataset::{Batch, Dataset, Part, Sample, SampleLabels, Samples};
 pub use draft::{Draft, DraftOptions, draft, name_of};
 pub use error::{Error, Result};
-pub use evaluate::{Pass, Predicted, Predictor, Tallies, baseline, evaluate, predict};
+pub use evaluate::{Pass, Predicted, Predictor, Tallies, baseline, evaluate, evaluate_groups, predict};
 pub use events::{Event, Observer, Progress};
 pub use feed::Holding;
 pub use fine_tuning::{StartReport, StartingWeights};

@@ -25,12 +25,17 @@ pub(crate) struct Known {
     pub(crate) atoms: usize,
     pub(crate) is_periodic: bool,
     pub(crate) energy: Option<f64>,
-    /// Sum of the squares of all force components; `None` without forces.
-    pub(crate) force_squares: Option<f64>,
+    /// How many force components are labels, and the sum of their squares; `None` without forces.
+    pub(crate) forces: Option<(usize, f64)>,
     /// Largest force component; 0 without forces.
     pub(crate) largest_force: f64,
     pub(crate) has_stress: bool,
     pub(crate) shortest: Option<f64>,
+}
+
+/// For numbers that are only told where there are any.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The numbers of the table that is printed for each source before training.
@@ -53,6 +58,15 @@ pub struct Summary {
     /// Kept frames with a column that was asked for, by its name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub with_columns: BTreeMap<String, usize>,
+    /// Kept frames that say of which atoms forces are labels.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub with_force_mask: usize,
+    /// Kept frames that say what they count in the loss.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub with_weight: usize,
+    /// What is to be said of frames: how many, and where the first is.
+    #[serde(skip)]
+    pub remarks: BTreeMap<String, (usize, String)>,
     /// Kept frames that repeat in one direction or more.
     pub periodic: usize,
     /// Root mean square of all force components, eV/angstrom.
@@ -78,8 +92,8 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_names: Option<String>,
     /// Keys that tell structures apart and are not read, where the first frame has any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unread: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
     /// Files in the folders that were named which hold no structures, and were not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored_files: Vec<PathBuf>,
@@ -103,15 +117,22 @@ impl Summary {
 
     /// Takes one inspected frame into account; `place` is its file and frame.
     pub fn add(&mut self, structure: &Structure, found: &Inspection, place: impl Fn() -> String) {
-        let components = structure.forces.as_deref().map(|forces| forces.as_flattened());
         let squares = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
+        let components = structure.labelled_forces();
+        let (count, sum, largest) = components.fold((0, 0.0, 0.0f64), |(count, sum, most), value| {
+            (count + 1, sum + value * value, most.max(value.abs()))
+        });
+        for remark in &structure.remarks {
+            let (count, _) = self.remarks.entry((*remark).to_owned()).or_insert_with(|| (0, place()));
+            *count += 1;
+        }
         let known = Known {
             fault: found.fault,
             atoms: structure.len(),
             is_periodic: structure.geometry.periodic.contains(&true),
             energy: structure.energy,
-            force_squares: components.map(squares),
-            largest_force: components.into_iter().flatten().fold(0.0, |most: f64, value| most.max(value.abs())),
+            forces: structure.forces.is_some().then_some((count, sum)),
+            largest_force: largest,
             has_stress: structure.stress.is_some(),
             shortest: found.pairs.shortest,
         };
@@ -123,6 +144,8 @@ impl Summary {
                 self.stress_rms = Some((self.stress_squares / self.stress_components as f64).sqrt());
             }
             self.stresses.add(structure);
+            self.with_force_mask += usize::from(structure.force_mask.is_some());
+            self.with_weight += usize::from(structure.weight.is_some());
             for key in structure.columns.keys() {
                 *self.with_columns.entry(key.clone()).or_default() += 1;
             }
@@ -156,14 +179,14 @@ impl Summary {
             self.zero_energies += usize::from(energy == 0.0);
             self.energy_per_atom = Some(widen(self.energy_per_atom, energy / atoms as f64));
         }
-        if let Some(squares) = known.force_squares {
+        if let Some((components, squares)) = known.forces {
             self.with_forces += 1;
             let largest = known.largest_force;
-            self.zero_forces += usize::from(largest == 0.0 && atoms > 1);
+            self.zero_forces += usize::from(largest == 0.0 && atoms > 1 && components > 0);
             self.force_maximum = Some(self.force_maximum.unwrap_or(0.0).max(largest));
             self.force_squares += squares;
-            self.force_components += 3 * atoms;
-            self.force_rms = Some((self.force_squares / self.force_components as f64).sqrt());
+            self.force_components += components;
+            self.force_rms = Some((self.force_squares / self.force_components.max(1) as f64).sqrt());
         }
     }
 
@@ -253,6 +276,10 @@ impl Summary {
             out.push(format!("{count} files in folders hold no structures and were not read (first: {first})"));
         }
         out.extend(self.other_names.iter().chain(&self.unread).cloned());
+        for (remark, (count, first)) in &self.remarks {
+            let frames = if *count == 1 { "frame" } else { "frames" };
+            out.push(format!("{remark} ({count} {frames}, first: {first})"));
+        }
         for (fault, count) in &self.faults {
             out.push(format!("{count} frames {} were left out (first: {})", fault.words(), self.first[fault]));
         }

@@ -29,6 +29,8 @@ pub struct Frame {
     /// The units that all files of the format have, where the format says so: the reader has converted all that is a
     /// length, an energy, a force or a stress to eV and angstrom. `None` where a config has to say what units these are.
     pub converted_from: Option<&'static str>,
+    /// What whoever reads it should be told, in sentences.
+    pub remarks: Vec<&'static str>,
 }
 
 impl Frame {

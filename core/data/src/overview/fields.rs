@@ -125,12 +125,14 @@ impl Fields {
         match (of_atoms, name) {
             (true, "pos" | "positions") => Some("positions"),
             (true, "species" | "element" | "symbols" | "Z" | "numbers") => Some("elements"),
+            (true, name) if keys.force_mask.as_deref() == Some(name) => Some("force mask"),
             (true, name) => (name == keys.forces).then_some("forces"),
             (false, "Lattice") => Some("cell"),
             (false, "pbc") => Some("periodicity"),
             (false, name) if name == keys.energy => Some("energy"),
             (false, name) if name == keys.stress => Some("stress"),
             (false, name) if name == keys.virial => Some("virial"),
+            (false, name) if keys.weight.as_deref() == Some(name) => Some("weight"),
             (false, name) => (keys.group.as_deref() == Some(name)).then_some("group"),
         }
     }

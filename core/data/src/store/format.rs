@@ -36,7 +36,8 @@ impl Format for PackedStore {
 }
 
 fn frame(structure: &Structure) -> Result<Frame, String> {
-    let Structure { geometry, elements, energy, forces, stress, columns, group } = structure;
+    let Structure { geometry, elements, energy, forces, stress, columns, group, force_mask, weight, remarks: _ } =
+        structure;
     if geometry.positions.len() != elements.len() {
         return Err(format!("{} positions of {} atoms", geometry.positions.len(), elements.len()));
     }
@@ -55,6 +56,12 @@ fn frame(structure: &Structure) -> Result<Frame, String> {
     }
     if let Some(group) = group {
         frame = frame.with("group", group.as_str());
+    }
+    if let Some(mask) = force_mask {
+        frame = frame.with_column("force_mask", Data::Logical(mask.clone()));
+    }
+    if let Some(weight) = weight {
+        frame = frame.with("weight", *weight);
     }
     for (name, numbers) in columns {
         // Whether they are of the whole or of each atom is not stored: who asks for them knows.

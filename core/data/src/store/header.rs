@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::{Error, Result};
 
 /// The version that is written, and the only one that is read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The name of the header in a store.
 const NAME: &str = "store.json";
@@ -104,7 +104,7 @@ impl Statistics {
             *self.elements.entry(*element).or_default() += *count as usize;
         }
         if labels.has(Labels::FORCES) {
-            let (count, components) = (self.force_components, 3 * entry.atoms as usize);
+            let (count, components) = (self.force_components, entry.force_components());
             if components > 0 {
                 self.force_rms = Some(mean(self.force_rms, count as f64, entry.force_squares, components as f64));
             }

@@ -37,7 +37,7 @@ pub struct Entry {
     pub hash: u64,
     /// Total energy in eV; NaN where there is none.
     pub energy: f64,
-    /// Sum of the squares of all force components, in eV^2/angstrom^2.
+    /// Sum of the squares of all force components that are labels, in eV^2/angstrom^2.
     pub force_squares: f32,
     /// Largest force component, in eV/angstrom.
     pub largest_force: f32,
@@ -45,6 +45,17 @@ pub struct Entry {
     pub stress_squares: f32,
     /// Shortest distance between two atoms, in angstrom; infinite where none is below 4.
     pub shortest: f32,
+    /// Atoms whose forces are no labels.
+    pub masked: u32,
+    /// What it counts in the loss.
+    pub weight: f32,
+}
+
+impl Entry {
+    /// How many numbers there are in the forces that are labels, if it has forces.
+    pub fn force_components(&self) -> usize {
+        3 * self.atoms.saturating_sub(self.masked) as usize
+    }
 }
 
 /// Which labels a graph has, as bits.
@@ -90,6 +101,8 @@ fn schema(cutoffs: usize) -> Schema {
         ("largest_force", DataType::Float32),
         ("stress_squares", DataType::Float32),
         ("shortest", DataType::Float32),
+        ("masked", DataType::UInt32),
+        ("weight", DataType::Float32),
     ];
     let mut fields: Vec<Field> = fixed.into_iter().map(|(name, data)| Field::new(name, data, false)).collect();
     fields.extend((0..cutoffs).map(|cutoff| Field::new(format!("edges_{cutoff}"), DataType::UInt32, false)));
@@ -109,6 +122,8 @@ struct Columns<U8, U32, U64, F32, F64> {
     largest_force: F32,
     stress_squares: F32,
     shortest: F32,
+    masked: U32,
+    weight: F32,
     edges: Vec<U32>,
 }
 
@@ -143,6 +158,8 @@ impl<W: Write> IndexWriter<W> {
         own.largest_force.push(entry.largest_force);
         own.stress_squares.push(entry.stress_squares);
         own.shortest.push(entry.shortest);
+        own.masked.push(entry.masked);
+        own.weight.push(entry.weight);
         own.edges.iter_mut().zip(&entry.edges).for_each(|(column, edges)| column.push(*edges));
         if own.atoms.len() == PIECE { self.flush() } else { Ok(()) }
     }
@@ -167,6 +184,8 @@ impl<W: Write> IndexWriter<W> {
             column::<Float32Type>(own.largest_force),
             column::<Float32Type>(own.stress_squares),
             column::<Float32Type>(own.shortest),
+            column::<UInt32Type>(own.masked),
+            column::<Float32Type>(own.weight),
         ];
         columns.extend(own.edges.into_iter().map(column::<UInt32Type>));
         self.out.write(&RecordBatch::try_new(self.schema.clone(), columns)?)
@@ -241,7 +260,18 @@ impl Index {
             largest_force: own.largest_force[row],
             stress_squares: own.stress_squares[row],
             shortest: own.shortest[row],
+            masked: own.masked[row],
+            weight: own.weight[row],
         }
+    }
+
+    /// What a graph counts in the loss.
+    ///
+    /// # Panics
+    /// If there is no such graph.
+    pub fn weight(&self, graph: usize) -> f32 {
+        let (own, row) = self.place(graph);
+        own.weight[row]
     }
 
     /// Atoms of a graph.
@@ -325,7 +355,9 @@ fn looked(piece: &RecordBatch) -> Looked {
         largest_force: column::<Float32Type>(piece, 7),
         stress_squares: column::<Float32Type>(piece, 8),
         shortest: column::<Float32Type>(piece, 9),
-        edges: (10..piece.num_columns()).map(|place| column::<UInt32Type>(piece, place)).collect(),
+        masked: column::<UInt32Type>(piece, 10),
+        weight: column::<Float32Type>(piece, 11),
+        edges: (12..piece.num_columns()).map(|place| column::<UInt32Type>(piece, place)).collect(),
     }
 }
 
@@ -348,6 +380,8 @@ mod tests {
             largest_force: 0.25 * k as f32,
             stress_squares: 0.125 * k as f32,
             shortest: if k == 0 { f32::INFINITY } else { 1.0 },
+            masked: k / 2,
+            weight: 0.5 * (k % 4) as f32,
         }
     }
 

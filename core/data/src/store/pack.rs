@@ -374,8 +374,8 @@ fn entry(structure: &Structure, cutoffs: &[f64]) -> Entry {
         None => std::iter::once(found.pairs.edges).chain(cutoffs.iter().skip(1).map(|&cutoff| count(cutoff))).collect(),
         Some(_) => vec![0; cutoffs.len()],
     };
-    let components = structure.forces.iter().flatten().flatten();
-    let squares = |sum: f64, value: &f64| sum + value * value;
+    let squares = |sum: f64, value: f64| sum + value * value;
+    let unlabelled = structure.is_labelled().filter(|is_labelled| !is_labelled).count();
     Entry {
         atoms: structure.len() as u32,
         edges: edges.into_iter().take(cutoffs.len()).map(|edges: usize| edges as u32).collect(),
@@ -390,10 +390,12 @@ fn entry(structure: &Structure, cutoffs: &[f64]) -> Entry {
         fault: found.fault.map_or(0, |fault| 1 + fault as u8),
         hash: content_hash(structure),
         energy: structure.energy.unwrap_or(f64::NAN),
-        force_squares: components.clone().fold(0.0, squares) as f32,
-        largest_force: components.fold(0.0, |most: f64, value| most.max(value.abs())) as f32,
-        stress_squares: structure.stress.iter().flatten().flatten().fold(0.0, squares) as f32,
+        force_squares: structure.labelled_forces().fold(0.0, squares) as f32,
+        largest_force: structure.labelled_forces().fold(0.0, |most: f64, value| most.max(value.abs())) as f32,
+        stress_squares: structure.stress.iter().flatten().flatten().copied().fold(0.0, squares) as f32,
         shortest: found.pairs.shortest.map_or(f32::INFINITY, |distance| distance as f32),
+        masked: if structure.forces.is_some() { unlabelled as u32 } else { 0 },
+        weight: structure.weight.unwrap_or(1.0) as f32,
     }
 }
 

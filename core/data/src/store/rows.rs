@@ -8,6 +8,8 @@
 //! | `periodic` | three bool |
 //! | `energy` | float64, or null |
 //! | `group` | utf8, or null |
+//! | `force_mask` | list of bool, true where the force is a label, or null |
+//! | `weight` | float64, what it counts in the loss, or null |
 //! | `columns` | list of name and numbers: what else was read |
 //! | `file`, `frame` | uint32, uint64: where it was read, by the position of the file in the header |
 //!
@@ -64,6 +66,8 @@ pub(super) fn schema() -> SchemaRef {
         Field::new("forces", vectors(), true),
         Field::new("stress", fixed(DataType::Float64, 9), true),
         Field::new("group", DataType::Utf8, true),
+        Field::new("force_mask", DataType::List(item(DataType::Boolean)), true),
+        Field::new("weight", DataType::Float64, true),
         Field::new("columns", DataType::List(item(DataType::Struct(column_fields()))), false),
         Field::new("file", DataType::UInt32, false),
         Field::new("frame", DataType::UInt64, false),
@@ -94,6 +98,8 @@ pub(super) fn batch(rows: &[Row]) -> Result<RecordBatch, ArrowError> {
         Arc::new(vector_lists(structures().map(|own| own.forces.as_deref()))?),
         Arc::new(nines(structures().map(|own| matrix(own.stress)))?),
         Arc::new(StringArray::from_iter(structures().map(|own| own.group.as_deref()))),
+        Arc::new(mask_lists(structures().map(|own| own.force_mask.as_deref()))?),
+        Arc::new(Float64Array::from_iter(structures().map(|own| own.weight))),
         Arc::new(named_columns(rows)?),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.file))),
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.frame))),
@@ -118,6 +124,14 @@ fn vector_lists<'a>(rows: impl Iterator<Item = Option<&'a [[f64; 3]]>>) -> Resul
     let vectors = FixedSizeListArray::try_new(item(DataType::Float64), 3, numbers, None)?;
     let nulls = rows.iter().any(Option::is_none).then(|| rows.iter().map(Option::is_some).collect());
     list(vectors, rows.iter().map(|own| own.map_or(0, <[_]>::len)), nulls)
+}
+
+/// A list of truths for each row.
+fn mask_lists<'a>(rows: impl Iterator<Item = Option<&'a [bool]>>) -> Result<ListArray, ArrowError> {
+    let rows: Vec<Option<&[bool]>> = rows.collect();
+    let values = BooleanArray::from(rows.iter().flatten().copied().flatten().copied().collect::<Vec<_>>());
+    let nulls = rows.iter().any(Option::is_none).then(|| rows.iter().map(Option::is_some).collect());
+    list(values, rows.iter().map(|own| own.map_or(0, <[_]>::len)), nulls)
 }
 
 /// Nine numbers for each row.
@@ -177,6 +191,13 @@ pub(super) fn row(batch: &RecordBatch, index: usize) -> Result<Row, String> {
     let periodic = std::array::from_fn(|axis| periodic.as_boolean().value(axis));
     let energy = column("energy")?.as_primitive::<Float64Type>();
     let group = column("group")?.as_string::<i32>();
+    let weight = column("weight")?.as_primitive::<Float64Type>();
+    let masks = column("force_mask")?.as_list::<i32>();
+    let force_mask =
+        masks.is_valid(index).then(|| masks.value(index).as_boolean().values().iter().collect::<Vec<bool>>());
+    if let Some(mask) = force_mask.as_ref().filter(|mask| mask.len() != elements.len()) {
+        return Err(format!("there are {} rows of `force_mask` and {} atoms", mask.len(), elements.len()));
+    }
     let named = column("columns")?.as_list::<i32>().value(index);
     let named = named.as_struct();
     let (names, lists) = (named.column(0).as_string::<i32>(), named.column(1).as_list::<i32>());
@@ -193,6 +214,9 @@ pub(super) fn row(batch: &RecordBatch, index: usize) -> Result<Row, String> {
         stress: nine("stress")?,
         columns,
         group: group.is_valid(index).then(|| group.value(index).to_owned()),
+        force_mask,
+        weight: weight.is_valid(index).then(|| weight.value(index)),
+        remarks: Vec::new(),
         elements,
     };
     Ok(Row {
@@ -217,6 +241,8 @@ mod tests {
             energy: Some(-76.4),
             forces: Some(vec![[0.5, 0.0, -0.5], [0.0, 0.25, 0.0], [1e-300, f64::MAX, -0.0]]),
             group: Some("water".into()),
+            force_mask: Some(vec![true, false, true]),
+            weight: Some(2.5),
             columns: [("dipole".into(), vec![0.1, 0.2, 0.3]), ("charges".into(), vec![-0.8, 0.4, 0.4])].into(),
             ..Structure::default()
         };

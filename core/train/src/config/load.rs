@@ -142,6 +142,7 @@ impl Config {
                 keys: data.keys.take().unwrap_or_default(),
                 units: data.units.take().unwrap_or_default(),
                 references: data.references.take(),
+                frame_weights: std::mem::take(&mut data.frame_weights),
                 weight: 1.0,
                 loss_weight: 1.0,
             });
@@ -166,17 +167,27 @@ impl Config {
             return Err(("data.files", "is missing, expected a list of structure files (or [[data.sources]])".into()));
         }
         let has_files = !data.files.is_empty() || !data.validation_files.is_empty();
-        if has_files || data.keys.is_some() || data.units.is_some() || data.references.is_some() {
+        let has_keys = data.keys.is_some() || !data.frame_weights.is_empty();
+        if has_files || has_keys || data.units.is_some() || data.references.is_some() {
             return Err((
                 "data.sources",
-                "and the keys of a single source (files, validation_files, keys, units, references) exclude each \
-                         other; move them into a [[data.sources]] entry"
+                "and the keys of a single source (files, validation_files, keys, units, references, frame_weights) \
+                         exclude each other; move them into a [[data.sources]] entry"
                     .into(),
             ));
         }
         for (index, source) in data.sources.iter().enumerate() {
             if data.sources[..index].iter().any(|other| other.name == source.name) {
                 return Err(("data.sources", format!("has two entries named `{}`", source.name)));
+            }
+            if !source.frame_weights.is_empty() && source.keys.weight.is_none() {
+                let message = "needs keys.weight, the key whose values it has the weights of, as in \"config_type\"";
+                return Err(("data.frame_weights", message.into()));
+            }
+            if let Some((name, weight)) =
+                source.frame_weights.iter().find(|(_, own)| !(own.is_finite() && **own >= 0.0))
+            {
+                return Err(("data.frame_weights", format!("has {weight} for `{name}`, expected 0 or more")));
             }
         }
         let between = |key, value: f64, low: f64, high: f64| {

@@ -1,5 +1,6 @@
 //! The sections of the config file, key by key, with their defaults.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -95,6 +96,10 @@ pub struct DataConfig {
     /// with `train.start_from`, where that model has such a source, else `fit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub references: Option<ReferenceEnergies>,
+    /// What frames of the only source count in the loss, by the value of the key that `keys.weight` names, such as a
+    /// `config_type`; `default` is for values that are not named.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub frame_weights: BTreeMap<String, f64>,
     /// Sources with their own files, keys, units and reference energies.
     pub sources: Vec<SourceConfig>,
     /// Share of the frames of each source without `validation_files` that is held out for validation; 0 holds nothing out.
@@ -138,6 +143,7 @@ impl Default for DataConfig {
             keys: None,
             units: None,
             references: None,
+            frame_weights: BTreeMap::new(),
             sources: Vec::new(),
             validation_fraction: 0.1,
             split_seed: None,
@@ -206,6 +212,10 @@ pub struct SourceConfig {
     /// `start` with `train.start_from`, where that model has such a source, else `fit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<ReferenceEnergies>,
+    /// What its frames count in the loss, by the value of the key that `keys.weight` names, such as a `config_type`; `default`
+    /// is for values that are not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub frame_weights: BTreeMap<String, f64>,
     /// How often it is drawn from, in relation to the others, with `data.sampling = "weights"`. Default 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: f64,
@@ -229,7 +239,7 @@ impl SourceConfig {
         if let SplitBy::Key(key) = split_by {
             keys.group = Some(key.clone());
         }
-        Source { keys, units: self.units, columns }
+        Source { keys, units: self.units, columns, weights: self.frame_weights.clone() }
     }
 }
 

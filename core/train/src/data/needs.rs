@@ -1,5 +1,6 @@
 //! What a task needs of the data, and what of it a source has.
 
+use isograd_data::Keys;
 use isograd_data::audit::{Needs, Summary};
 use isograd_tasks::{Label, Task};
 
@@ -58,6 +59,21 @@ pub(super) fn lacks(needs: &Needs, own: &Needs, name: &str) -> Vec<String> {
 
 /// Refuses a source that is not fit for training.
 pub(super) fn judge(config: &Config, needs: &Needs, source: &SourceConfig, summary: &Summary) -> Result<()> {
-    let verdict = summary.verdict(config.data.suspicious, needs);
+    let verdict = summary.verdict(config.data.suspicious, needs).and_then(|()| has_named(source, summary));
     verdict.map_err(|message| Error::Source { name: source.name.clone(), message })
+}
+
+/// Refuses masks and weights that are asked for and that no frame has.
+fn has_named(source: &SourceConfig, summary: &Summary) -> Result<(), String> {
+    let Keys { force_mask, weight, .. } = &source.keys;
+    let lacking = [
+        (force_mask, summary.with_force_mask, "column", "keys.force_mask"),
+        (weight, summary.with_weight, "key", "keys.weight"),
+    ];
+    for (name, count, what, of) in lacking {
+        if let Some(name) = name.as_ref().filter(|_| count == 0) {
+            return Err(format!("no frame has the {what} `{name}` of {of}"));
+        }
+    }
+    Ok(())
 }

@@ -21,7 +21,7 @@ impl Squares {
         for ((target, label), (count, sum)) in task.targets.iter().zip(labels).zip(&mut self.0) {
             let per = if target.extensive { nodes as f64 } else { 1.0 };
             if let Some(label) = label {
-                *count += label.len();
+                *count += label.iter().filter(|value| !value.is_nan()).count();
                 *sum += squares(label) / (per * per);
             }
         }
@@ -58,7 +58,7 @@ impl Squares {
             let per = if target.extensive { atoms as f64 } else { 1.0 };
             let (numbers, own, labels) = match target.label {
                 Label::Energy => (1, squares(&[entry.energy - offset.of(elements)]), Labels::ENERGY),
-                Label::Forces => (3 * atoms, f64::from(entry.force_squares), Labels::FORCES),
+                Label::Forces => (entry.force_components(), f64::from(entry.force_squares), Labels::FORCES),
                 Label::Stress => (9, f64::from(entry.stress_squares), Labels::STRESS),
                 Label::Column(_) => continue,
             };
@@ -89,7 +89,8 @@ impl Squares {
     }
 }
 
-/// The sum of the squares of some numbers, rounded to single precision.
+/// The sum of the squares of some numbers, without NaN, rounded to single precision.
 fn squares(numbers: &[f64]) -> f64 {
-    f64::from(numbers.iter().fold(0.0, |sum, value| sum + value * value) as f32)
+    let labels = numbers.iter().filter(|value| !value.is_nan());
+    f64::from(labels.fold(0.0, |sum, value| sum + value * value) as f32)
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use isograd_data::audit::{Limits, Summary, inspect};
 use isograd_data::formats::{Formats, Frame, Inputs};
 use isograd_data::store::Store;
-use isograd_data::{Collection, Keys, Measured, Place, Sizes, Source, Stored, suggest_keys, unread_states};
+use isograd_data::{
+    Collection, Keys, Measured, Place, Sizes, Source, Stored, suggest_keys, unread_mask, unread_states,
+};
 use isograd_structure::{Structure, Units};
 use rayon::prelude::*;
 
@@ -49,7 +51,8 @@ pub fn survey<P: AsRef<Path>>(
         }
     }
     if let Some(first) = first_frame(formats, &found)? {
-        summary.unread = unread_states(&first, &source.columns);
+        let unread = [unread_states(&first, &source.columns), unread_mask(&first, &source.keys)];
+        summary.unread = unread.into_iter().flatten().collect();
         if summary.with_energy == 0 || summary.with_forces == 0 {
             summary.other_names = suggest_keys(&first, &source.keys);
         }
@@ -74,7 +77,8 @@ fn survey_store(folder: &Path, source: &Source, limits: &Limits, cutoff: f64) ->
     let groups = &store.header().group_key;
     if source.keys.group.is_some() && source.keys.group != *groups {
         let words = groups.as_ref().map_or("without groups".into(), |key| format!("with groups by `{key}`"));
-        return Err(wrong(format!("was packed {words}, which data.split_by does not fit")).into());
+        let asked = source.keys.group.as_deref().unwrap_or_default();
+        return Err(wrong(format!("was packed {words}, and groups by `{asked}` are asked for")).into());
     }
     let (stored, summary) = Stored::survey(Arc::new(store), limits, cutoff)?;
     Ok((Collection::Stored(stored), summary))

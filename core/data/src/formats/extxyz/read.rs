@@ -108,16 +108,20 @@ impl<R: BufRead> FrameReader<R> {
             None => "species:S:1:pos:R:3".into(),
         };
         let mut columns = parse_properties(&properties).map_err(|message| self.error(message))?;
+        let mut remarks = Vec::new();
         for atom in 0..atoms {
             if !self.next_line()? {
                 return Err(self.error(format!("the file ends after {atom} of {atoms} atoms")));
             }
-            parse_row(&self.buffer, &mut columns).map_err(|message| self.error(message))?;
+            let more = parse_row(&self.buffer, &mut columns).map_err(|message| self.error(message))?;
+            if more && remarks.is_empty() {
+                remarks.push(MORE_CELLS);
+            }
         }
         let index = self.index;
         self.index += 1;
         self.read_cell_lines(&mut header).map_err(Error::frame(&self.name, self.line, index))?;
-        Ok(Some(Frame { atoms, header, columns, line, header_line, index, converted_from: None }))
+        Ok(Some(Frame { atoms, header, columns, line, header_line, index, converted_from: None, remarks }))
     }
 
     /// Reads lines `VEC1 x y z` to `VEC3 x y z` that may follow the atoms: lattice vectors, where the comment has none.
@@ -143,6 +147,9 @@ impl<R: BufRead> FrameReader<R> {
         Ok(())
     }
 }
+
+/// A remark about a frame.
+const MORE_CELLS: &str = "rows of atoms have more cells than `Properties` names: what is left over is not read";
 
 /// The key of the lattice vectors.
 const LATTICE: &str = "Lattice";
@@ -195,7 +202,8 @@ fn turn_nested_lattice(header: &mut Header) -> Result<(), String> {
     Ok(())
 }
 
-fn parse_row(row: &str, columns: &mut [Column]) -> Result<(), String> {
+/// Reads the cells of a row; whether there are more than `Properties` asks for.
+fn parse_row(row: &str, columns: &mut [Column]) -> Result<bool, String> {
     let expected: usize = columns.iter().map(|column| column.width).sum();
     // Unicode white space, as Python splits: a lone vertical tab is no cell.
     let mut words = row.split_whitespace();
@@ -208,12 +216,7 @@ fn parse_row(row: &str, columns: &mut [Column]) -> Result<(), String> {
         }
     }
     // A plain XYZ file may have more columns than the four that it is read for.
-    match words.next() {
-        Some(_) if expected > 4 => {
-            Err(format!("{} values where Properties asks for {expected}", row.split_whitespace().count()))
-        }
-        _ => Ok(()),
-    }
+    Ok(words.next().is_some() && expected > 4)
 }
 
 impl<R: BufRead> Iterator for FrameReader<R> {
@@ -260,7 +263,7 @@ mod tests {
             ("2\n\nH 0 0 0\n", 7, "ends after 1 of 2 atoms"),
             ("1\n\nH 0 0\n", 6, "3 values where Properties asks for 4"),
             ("1\n\nH 0 0 zero\n", 6, "column `pos`: `zero` is not a number"),
-            ("1\nProperties=species:S:1:pos:R:3:forces:R:3\nH 0 0 0 1 1 1 1\n", 6, "8 values"),
+            ("1\nProperties=species:S:1:pos:R:3:forces:R:3\nH 0 0 0 1 1\n", 6, "6 values where Properties asks for 7"),
             ("1\nenergy=\"3\nH 0 0 0\n", 5, "not closed"),
             ("\u{feff}1\n", 4, "expected the number of atoms"),
         ] {
@@ -268,6 +271,13 @@ mod tests {
             assert!(message.starts_with(&format!("test.xyz:{line}: frame 1: ")), "{message}");
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn more_cells_than_are_named_are_told_of() {
+        let frames = read("1\nProperties=species:S:1:pos:R:3:forces:R:3\nH 0 0 0 1 1 1 9 x\n1\n\nH 0 0 0 7\n").unwrap();
+        assert_eq!(frames[0].column("forces").unwrap().as_vectors().unwrap(), [[1.0; 3]]);
+        assert_eq!(frames.iter().map(|frame| frame.remarks.len()).collect::<Vec<_>>(), [1, 0]);
     }
 
     #[test]
