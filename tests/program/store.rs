@@ -114,7 +114,7 @@ fn what_a_store_cannot_do_is_said() {
     let message = train(&["--set", "data.split_by=\"frame\""]);
     assert!(message.contains("has numbers of edges within [4.0] angstrom, not 3; pack"), "{message}");
     let message = train(&["--set", "model.cutoff=4"]);
-    assert!(message.contains("was packed without groups, which data.split_by does not fit"), "{message}");
+    assert!(message.contains("was packed without groups, and groups by `system` are asked for"), "{message}");
     let units =
         ["--set", "model.cutoff=4", "--set", "data.split_by=\"frame\"", "--set", "data.units={energy=\"Hartree\"}"];
     assert!(train(&units).contains("is a store, whose labels have their names and units"));

@@ -2,6 +2,7 @@
 //! source holds. An [`Auditor`] takes its time: copies, labels that contradict each other, signs and units.
 
 mod auditor;
+mod bonds;
 mod conclusions;
 mod energies;
 mod finding;

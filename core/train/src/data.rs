@@ -190,8 +190,12 @@ fn leakage(config: &Config, parts: &[SourcePart]) -> Result<Option<String>> {
     let found = leaks(&training, &held_out)?;
     let Some(Leak { count, held_out, trained }) = found else { return Ok(None) };
     let total: usize = parts.iter().map(|part| part.validation.len()).sum();
-    let message =
+    let mut message =
         format!("{count} of {total} structures that are held out are trained on too (first: {held_out} is {trained})");
+    // They may differ in what no model sees.
+    for unread in parts.iter().flat_map(|part| &part.summary.unread) {
+        message += &format!("; {unread}");
+    }
     match config.data.leakage {
         Leakage::Allow => Ok(Some(format!("{message}: errors are smaller than those of new structures"))),
         Leakage::Refuse => Err(Error::Config {

@@ -7,6 +7,7 @@ use std::hash::Hash;
 use isograd_structure::{Element, Structure, Units};
 use rayon::prelude::*;
 
+use super::bonds::Bonds;
 use super::fingerprint::{Changes, Difference, Fingerprint, Metric, difference, fingerprint, response};
 use super::slopes::ForceSlope;
 use super::{Fault, Inspection, Limits, Summary, inspect};
@@ -114,6 +115,7 @@ pub(super) struct Looked {
     pub(super) units: Units,
     pub(super) summary: Summary,
     pub(super) forces: ForceSlope,
+    pub(super) bonds: Bonds,
     /// Frames whose energy is that of the frame before, though atoms have moved.
     pub(super) stale: Vec<(u32, u32)>,
     pub(super) stale_frames: usize,
@@ -176,6 +178,7 @@ impl Auditor {
             units,
             summary: Summary::default(),
             forces: ForceSlope::default(),
+            bonds: Bonds::default(),
             stale: Vec::new(),
             stale_frames: 0,
             previous: None,
@@ -246,6 +249,7 @@ impl Auditor {
                 continue;
             };
             own.forces.add(structure);
+            own.bonds.add(structure);
             if let Some(energy) = structure.energy {
                 let stale = |&(of, hash, before): &(u32, u64, f64)| of == file && hash != look.hash && before == energy;
                 if own.previous.as_ref().is_some_and(stale) {

@@ -448,7 +448,8 @@ impl Evidence {
     }
 
     fn forces(&self, source: usize, audited: &AuditedSource, findings: &mut Vec<Finding>) {
-        let judged = audited.forces.and_then(|slope| judged::forces(slope, &self.looked(source).units));
+        let looked = self.looked(source);
+        let judged = judged::forces(audited.forces, looked.bonds.restoring(), &looked.units);
         findings.extend(judged.map(|judged| self.judged(source, audited.summary.with_forces, judged)));
     }
 

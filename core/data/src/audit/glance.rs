@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use isograd_structure::{Structure, Units};
 
 use super::auditor::{FORCE_PAIRS, SIZES, geometry_hash};
+use super::bonds::Bonds;
 use super::energies::{are_per_atom, residuals};
 use super::finding::{Finding, Severity, Worst};
 use super::judged::{self, Judged};
@@ -41,6 +42,7 @@ pub struct Glimpse {
 pub struct Glance {
     units: Units,
     forces: ForceSlope,
+    bonds: Bonds,
     energies: Reservoir<(Composition, f64)>,
     /// Hash of the geometry, and energy, of the frame before in the same file.
     previous: Option<(u64, f64)>,
@@ -59,6 +61,7 @@ impl Glance {
         Self {
             units,
             forces: ForceSlope::default(),
+            bonds: Bonds::default(),
             energies: Reservoir::new(ENERGIES),
             previous: None,
             stale: 0,
@@ -82,6 +85,7 @@ impl Glance {
             return;
         }
         self.forces.add(structure);
+        self.bonds.add(structure);
         let hash = geometry_hash(structure);
         if self.seen.contains(&hash) {
             self.copies += 1;
@@ -137,10 +141,8 @@ impl Glance {
             (glimpse.references, glimpse.left) = (Some(found.fit), found.left);
         }
         // Energies that are read as others say nothing of forces.
-        if !per_atom
-            && let Some(judged) =
-                slope(&self.forces.differences(), FORCE_PAIRS).and_then(|own| judged::forces(own, &self.units))
-        {
+        let found = slope(&self.forces.differences(), FORCE_PAIRS);
+        if !per_atom && let Some(judged) = judged::forces(found, self.bonds.restoring(), &self.units) {
             glimpse.units.extend(lines(&judged));
             glimpse.findings.push(finding(judged, summary.with_forces, None));
         }

@@ -2,6 +2,7 @@
 
 use isograd_structure::Units;
 
+use super::bonds::Restoring;
 use super::finding::Severity;
 use super::slopes::Slope;
 use super::units;
@@ -22,8 +23,30 @@ pub(super) struct Judged {
     pub(super) remedy: Option<String>,
 }
 
-/// What is wrong with forces that were read with these units, if anything.
-pub(super) fn forces(found: Slope, units: &Units) -> Option<Judged> {
+/// The correlation of lengths and forces of bonds above which forces are taken for gradients.
+const TURNED: f64 = 0.3;
+
+/// What is wrong with forces that were read with these units, if anything: near frames say it, or, where there are none, bonds.
+pub(super) fn forces(found: Option<Slope>, bonds: Option<Restoring>, units: &Units) -> Option<Judged> {
+    match found {
+        Some(found) => forces_of_near(found, units),
+        None => forces_of_bonds(bonds?, units),
+    }
+}
+
+fn forces_of_bonds(Restoring { correlation, bonds }: Restoring, units: &Units) -> Option<Judged> {
+    (correlation > TURNED).then(|| Judged {
+        kind: "force_sign",
+        severity: Severity::Warning,
+        says: format!(
+            "short bonds are pulled together and long ones pushed apart (correlation {correlation:.2} of {bonds} nearest neighbours): \
+             forces are probably gradients"
+        ),
+        remedy: Some(format!("units.forces_are_gradients = {}", !units.forces_are_gradients)),
+    })
+}
+
+fn forces_of_near(found: Slope, units: &Units) -> Option<Judged> {
     let Slope { slope, agreement, pairs } = found;
     if agreement.abs() < UNRELATED.1 && pairs >= UNRELATED.0 {
         let says = format!(

@@ -1,4 +1,5 @@
-//! What a store knows of each graph without a look at the graph: an Arrow file beside the shards, mapped into memory.
+//! What a store knows of each graph without a look at the graph: an Arrow file beside the shards, mapped into memory. Columns that
+//! few data have are left out where no graph has any: of tens of millions of graphs, each byte counts.
 
 use std::io::Write;
 use std::path::Path;
@@ -89,7 +90,42 @@ impl Labels {
 /// Labels are the lower bits of a byte, the fault is the upper ones: of tens of millions of graphs, each byte counts.
 const LABEL_BITS: u32 = 5;
 
-fn schema(cutoffs: usize) -> Schema {
+/// Which of the columns that few data have there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Rare {
+    /// Stresses.
+    stress: bool,
+    /// Forces that are no labels.
+    masked: bool,
+    /// Weights that are not one.
+    weight: bool,
+}
+
+impl Rare {
+    /// All of them, where it is not known yet.
+    pub(super) const ALL: Self = Self { stress: true, masked: true, weight: true };
+
+    /// Those of both.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            stress: self.stress || other.stress,
+            masked: self.masked || other.masked,
+            weight: self.weight || other.weight,
+        }
+    }
+
+    /// Names and types, in order.
+    fn fields(self) -> impl Iterator<Item = (&'static str, DataType)> {
+        let all = [
+            (self.stress, "stress_squares", DataType::Float32),
+            (self.masked, "masked", DataType::UInt32),
+            (self.weight, "weight", DataType::Float32),
+        ];
+        all.into_iter().filter(|(is_there, ..)| *is_there).map(|(_, name, data)| (name, data))
+    }
+}
+
+fn schema(cutoffs: usize, rare: Rare) -> Schema {
     let fixed = [
         ("atoms", DataType::UInt32),
         ("composition", DataType::UInt32),
@@ -99,17 +135,15 @@ fn schema(cutoffs: usize) -> Schema {
         ("energy", DataType::Float64),
         ("force_squares", DataType::Float32),
         ("largest_force", DataType::Float32),
-        ("stress_squares", DataType::Float32),
         ("shortest", DataType::Float32),
-        ("masked", DataType::UInt32),
-        ("weight", DataType::Float32),
     ];
-    let mut fields: Vec<Field> = fixed.into_iter().map(|(name, data)| Field::new(name, data, false)).collect();
+    let all = fixed.into_iter().chain(rare.fields());
+    let mut fields: Vec<Field> = all.map(|(name, data)| Field::new(name, data, false)).collect();
     fields.extend((0..cutoffs).map(|cutoff| Field::new(format!("edges_{cutoff}"), DataType::UInt32, false)));
     Schema::new(fields)
 }
 
-/// Columns that are being filled, or looked at.
+/// Columns that are being filled, or looked at; rare ones are empty where they are not there.
 #[derive(Default)]
 struct Columns<U8, U32, U64, F32, F64> {
     atoms: U32,
@@ -134,15 +168,16 @@ type Looked = Columns<ScalarBuffer<u8>, ScalarBuffer<u32>, ScalarBuffer<u64>, Sc
 pub(super) struct IndexWriter<W: Write> {
     out: FileWriter<W>,
     schema: Arc<Schema>,
+    rare: Rare,
     filled: Filled,
 }
 
 impl<W: Write> IndexWriter<W> {
-    /// For a store with so many cutoffs.
-    pub(super) fn new(out: W, cutoffs: usize) -> Result<Self, ArrowError> {
-        let schema = Arc::new(schema(cutoffs));
+    /// For a store with so many cutoffs, and these rare columns.
+    pub(super) fn new(out: W, cutoffs: usize, rare: Rare) -> Result<Self, ArrowError> {
+        let schema = Arc::new(schema(cutoffs, rare));
         let filled = Filled { edges: vec![Vec::new(); cutoffs], ..Filled::default() };
-        Ok(Self { out: FileWriter::try_new(out, &schema)?, schema, filled })
+        Ok(Self { out: FileWriter::try_new(out, &schema)?, schema, rare, filled })
     }
 
     /// One more; its edges are of as many cutoffs as the store has.
@@ -182,11 +217,14 @@ impl<W: Write> IndexWriter<W> {
             column::<Float64Type>(own.energy),
             column::<Float32Type>(own.force_squares),
             column::<Float32Type>(own.largest_force),
-            column::<Float32Type>(own.stress_squares),
             column::<Float32Type>(own.shortest),
-            column::<UInt32Type>(own.masked),
-            column::<Float32Type>(own.weight),
         ];
+        let rare = [
+            (self.rare.stress, column::<Float32Type>(own.stress_squares)),
+            (self.rare.masked, column::<UInt32Type>(own.masked)),
+            (self.rare.weight, column::<Float32Type>(own.weight)),
+        ];
+        columns.extend(rare.into_iter().filter_map(|(is_there, column)| is_there.then_some(column)));
         columns.extend(own.edges.into_iter().map(column::<UInt32Type>));
         self.out.write(&RecordBatch::try_new(self.schema.clone(), columns)?)
     }
@@ -216,14 +254,16 @@ impl Index {
         let mut rows = 0;
         for place in 0..mapped.pieces() {
             let piece = mapped.piece(place)?;
-            if piece.schema_ref().fields() != schema(cutoffs).fields() {
+            let has = |name: &str| piece.column_by_name(name).is_some();
+            let rare = Rare { stress: has("stress_squares"), masked: has("masked"), weight: has("weight") };
+            if piece.schema_ref().fields() != schema(cutoffs, rare).fields() {
                 return Err(damaged("its columns are not those of an index"));
             }
             if rows != place * PIECE {
                 return Err(damaged("a piece of its table has another length"));
             }
             rows += piece.num_rows();
-            pieces.push(looked(&piece));
+            pieces.push(looked(&piece, cutoffs));
         }
         if rows != len {
             return Err(damaged(&format!("there are {rows} rows, expected {len}")));
@@ -258,10 +298,10 @@ impl Index {
             energy: own.energy[row],
             force_squares: own.force_squares[row],
             largest_force: own.largest_force[row],
-            stress_squares: own.stress_squares[row],
+            stress_squares: own.stress_squares.get(row).copied().unwrap_or(0.0),
             shortest: own.shortest[row],
-            masked: own.masked[row],
-            weight: own.weight[row],
+            masked: own.masked.get(row).copied().unwrap_or(0),
+            weight: own.weight.get(row).copied().unwrap_or(1.0),
         }
     }
 
@@ -271,7 +311,17 @@ impl Index {
     /// If there is no such graph.
     pub fn weight(&self, graph: usize) -> f32 {
         let (own, row) = self.place(graph);
-        own.weight[row]
+        own.weight.get(row).copied().unwrap_or(1.0)
+    }
+
+    /// Which rare columns its graphs need.
+    pub(super) fn rare(&self) -> Rare {
+        let stress = |own: &Looked| own.labels.iter().any(|&byte| labels(byte).has(Labels::STRESS));
+        Rare {
+            stress: self.pieces.iter().any(stress),
+            masked: self.pieces.iter().any(|own| own.masked.iter().any(|&count| count > 0)),
+            weight: self.pieces.iter().any(|own| own.weight.iter().any(|&weight| weight != 1.0)),
+        }
     }
 
     /// Atoms of a graph.
@@ -340,9 +390,14 @@ fn labels(byte: u8) -> Labels {
 }
 
 /// The columns of a piece whose types are those of an index.
-fn looked(piece: &RecordBatch) -> Looked {
+fn looked(piece: &RecordBatch, cutoffs: usize) -> Looked {
     fn column<T: ArrowPrimitiveType>(piece: &RecordBatch, place: usize) -> ScalarBuffer<T::Native> {
         piece.column(place).as_primitive::<T>().values().clone()
+    }
+    fn rare<T: ArrowPrimitiveType>(piece: &RecordBatch, name: &str) -> ScalarBuffer<T::Native> {
+        piece
+            .column_by_name(name)
+            .map_or_else(|| Vec::new().into(), |column| column.as_primitive::<T>().values().clone())
     }
     Looked {
         atoms: column::<UInt32Type>(piece, 0),
@@ -353,11 +408,13 @@ fn looked(piece: &RecordBatch) -> Looked {
         energy: column::<Float64Type>(piece, 5),
         force_squares: column::<Float32Type>(piece, 6),
         largest_force: column::<Float32Type>(piece, 7),
-        stress_squares: column::<Float32Type>(piece, 8),
-        shortest: column::<Float32Type>(piece, 9),
-        masked: column::<UInt32Type>(piece, 10),
-        weight: column::<Float32Type>(piece, 11),
-        edges: (12..piece.num_columns()).map(|place| column::<UInt32Type>(piece, place)).collect(),
+        shortest: column::<Float32Type>(piece, 8),
+        stress_squares: rare::<Float32Type>(piece, "stress_squares"),
+        masked: rare::<UInt32Type>(piece, "masked"),
+        weight: rare::<Float32Type>(piece, "weight"),
+        edges: (piece.num_columns() - cutoffs..piece.num_columns())
+            .map(|place| column::<UInt32Type>(piece, place))
+            .collect(),
     }
 }
 
@@ -378,7 +435,7 @@ mod tests {
             energy: -0.1 * f64::from(k),
             force_squares: 0.5 * k as f32,
             largest_force: 0.25 * k as f32,
-            stress_squares: 0.125 * k as f32,
+            stress_squares: if k.is_multiple_of(2) { 0.125 * k as f32 } else { 0.0 },
             shortest: if k == 0 { f32::INFINITY } else { 1.0 },
             masked: k / 2,
             weight: 0.5 * (k % 4) as f32,
@@ -390,7 +447,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index.arrow");
         for count in [0, 1, PIECE as u32, PIECE as u32 + 3] {
-            let mut writer = IndexWriter::new(File::create(&path).unwrap(), 2).unwrap();
+            let mut writer = IndexWriter::new(File::create(&path).unwrap(), 2, Rare::ALL).unwrap();
             (0..count).for_each(|k| writer.push(&entry(k)).unwrap());
             writer.finish().unwrap();
             let index = Index::open(&path, count as usize, 2).unwrap();
@@ -408,6 +465,28 @@ mod tests {
                 assert!(message(count as usize, 3).ends_with("its columns are not those of an index"));
             }
         }
+    }
+
+    #[test]
+    fn columns_that_no_graph_needs_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = |k| Entry { labels: Labels::ENERGY, stress_squares: 0.0, masked: 0, weight: 1.0, ..entry(k) };
+        let write = |name: &str, rare: Rare, entry: &dyn Fn(u32) -> Entry| {
+            let path = folder.path().join(name);
+            let mut writer = IndexWriter::new(File::create(&path).unwrap(), 2, rare).unwrap();
+            (0..1000).for_each(|k| writer.push(&entry(k)).unwrap());
+            writer.finish().unwrap();
+            (Index::open(&path, 1000, 2).unwrap(), path.metadata().unwrap().len())
+        };
+        let (all, bytes) = write("all", Rare::ALL, &plain);
+        assert_eq!(all.rare(), Rare::default());
+        let (few, fewer) = write("few", all.rare(), &plain);
+        assert!(fewer + 12_000 <= bytes, "{fewer} and {bytes} bytes");
+        assert!((0..1000).all(|k| few.entry(k) == plain(k as u32) && few.weight(k) == 1.0));
+        let heavy = |k| Entry { weight: 2.0, ..plain(k) };
+        let (one, _) = write("one", Rare { weight: true, ..Rare::default() }, &heavy);
+        assert_eq!(one.rare().or(few.rare()), Rare { weight: true, ..Rare::default() });
+        assert_eq!(one.entry(7), heavy(7));
     }
 
     #[test]

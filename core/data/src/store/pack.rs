@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::header::{Header, PackedInput, Part, Shard, Statistics, Unit, write_json};
-use super::index::{Entry, Index, IndexWriter, Labels};
+use super::index::{Entry, Index, IndexWriter, Labels, Rare};
 use super::rows::{self, Row};
 use super::{Composition, PIECE, SHARDS, content_hash, group_hash, read_compositions};
 use crate::audit::{Limits, inspect};
@@ -234,7 +234,8 @@ impl Job<'_> {
         let mut writing = Writing {
             job: self,
             number,
-            index: IndexWriter::new(Output::create(&path)?, self.options.cutoffs.len()).map_err(arrow(&path))?,
+            index: IndexWriter::new(Output::create(&path)?, self.options.cutoffs.len(), Rare::ALL)
+                .map_err(arrow(&path))?,
             shard: None,
             shards: Vec::new(),
             compositions: Compositions::default(),
@@ -463,26 +464,30 @@ fn complete(folder: &Path, old: Option<Header>, made: Vec<Made>, options: &PackO
     let named = |name: &str, ending: &str| format!("{name}-{:06}.{ending}", first + made.len());
     let [index, compositions] = [named("index", "arrow"), named("compositions", "json")];
     let path = folder.join(&index);
-    let mut joining = Joining {
-        compositions: Compositions::default(),
-        statistics: Statistics::default(),
-        fingerprint: blake3::Hasher::new(),
-        writer: IndexWriter::new(Hashed::create(&path)?, cutoffs).map_err(arrow(&path))?,
-        path: &path,
-    };
     let mut units = Vec::new();
+    let mut parts = Vec::new();
     let mut with_columns = old.as_ref().map_or_else(BTreeMap::new, |old| old.statistics.with_columns.clone());
     if let Some(old) = &old {
         let part = Index::open(&folder.join(&old.index.name), old.graphs, cutoffs)?;
-        joining.add(&part, &read_compositions(&folder.join(&old.compositions.name))?)?;
+        parts.push((part, read_compositions(&folder.join(&old.compositions.name))?));
         units.clone_from(&old.units);
     }
     for (place, Made { unit, compositions, with_columns: own }) in made.into_iter().enumerate() {
         let graphs = unit.shards.iter().map(|shard| shard.graphs).sum();
-        let part = Index::open(&index_of_unit(folder, first + place), graphs, cutoffs)?;
-        joining.add(&part, &compositions)?;
+        parts.push((Index::open(&index_of_unit(folder, first + place), graphs, cutoffs)?, compositions));
         units.push(unit);
         own.into_iter().for_each(|(name, count)| *with_columns.entry(name).or_default() += count);
+    }
+    let rare = parts.iter().map(|(part, _)| part.rare()).fold(Rare::default(), Rare::or);
+    let mut joining = Joining {
+        compositions: Compositions::default(),
+        statistics: Statistics::default(),
+        fingerprint: blake3::Hasher::new(),
+        writer: IndexWriter::new(Hashed::create(&path)?, cutoffs, rare).map_err(arrow(&path))?,
+        path: &path,
+    };
+    for (part, compositions) in &parts {
+        joining.add(part, compositions)?;
     }
     let Joining { compositions: all, statistics, fingerprint, writer, .. } = joining;
     let index = Part { name: index, hash: writer.finish().map_err(arrow(&path))?.finish()? };
