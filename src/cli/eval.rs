@@ -106,7 +106,7 @@ impl RunOn for Evaluate {
         let trained = load_model::<B>(&opened.run.trained()?, &Registry::default(), &device)?;
         let (structures, index) = labelled(&args, &opened.config.data.limits(), &trained.info)?;
         let metrics = trained.info.task.metrics();
-        let (names, group) = values_of(&structures, args.by.is_some())?;
+        let (names, group) = values_of(&structures, args.by.as_deref())?;
         let dataset = Arc::new(Dataset::of_structures(
             vec![Part { graphs: structures, source: index, cost: 1.0 }],
             trained.info.clone(),
@@ -159,13 +159,16 @@ fn table_by(key: &str, by: &BTreeMap<String, Share>, metrics: &[Metric]) -> Tabl
 
 /// The values of the key that structures are told apart by, and which of them each has; one value of all where none is asked
 /// for.
-fn values_of(structures: &Collection, is_asked: bool) -> Result<(Vec<String>, Vec<usize>)> {
-    if !is_asked {
-        return Ok((vec![String::new()], vec![0; structures.len()]));
-    }
+fn values_of(structures: &Collection, key: Option<&str>) -> Result<(Vec<String>, Vec<usize>)> {
+    let Some(key) = key else { return Ok((vec![String::new()], vec![0; structures.len()])) };
     let value = |index| Ok(structures.structure(index)?.group.clone().unwrap_or_else(|| WITHOUT.into()));
     let values: Vec<String> = (0..structures.len()).map(value).collect::<Result<_>>()?;
     let names: Vec<String> = values.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    if names == [WITHOUT] {
+        let message =
+            format!("is `{key}`, which no frame has; `isograd data info FILES` lists the keys that there are");
+        return Err(Error::Config { place: "--by".into(), message });
+    }
     let place = |value: &String| names.partition_point(|name| name < value);
     let group = values.iter().map(place).collect();
     Ok((names, group))

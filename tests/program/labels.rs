@@ -155,6 +155,8 @@ fn frames_count_what_their_kind_counts() {
     let [odd, most] = ["odd", "plain"].map(|kind| of(&plain["by"][kind]));
     assert_eq!((&plain["by"]["odd"]["structures"], &plain["by"]["plain"]["structures"]), (&10.into(), &30.into()));
     assert!((0.25 * odd + 0.75 * most - of(&plain)).abs() < 1e-6 * odd, "{plain}");
+    let (code, _, said) = space.run(&["eval", "one", "data.xyz", "--by", "kind"]);
+    assert!(code == 2 && said.contains("--by: is `kind`, which no frame has"), "{said}");
     let table = space.succeed(&["eval", "one", "data.xyz", "--by", "config_type"]);
     assert!(
         table.contains("config_type") && table.lines().any(|line| line.contains("plain") && line.contains("30")),
