@@ -184,6 +184,9 @@ fn labelled(args: &Args, limits: &Limits, info: &ModelInfo) -> Result<(Collectio
     for warning in summary.warnings() {
         eprintln!("warning: {warning}");
     }
+    if let Some(name) = source.keys.force_mask.as_ref().filter(|_| summary.with_force_mask == 0) {
+        eprintln!("warning: no frame has the column `{name}`: all forces are labels");
+    }
     if structures.is_empty() {
         eprintln!("{}", summary_table("files", &summary));
         return Err(Error::Structure("no structure with labels is left to evaluate on".into()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use isograd::data::formats::{Formats, Inputs};
-use isograd::data::store::{Header, PackOptions, Packing};
+use isograd::data::store::{Header, PackOptions, Packing, Statistics};
 use isograd::data::{ColumnKey, Source};
 use isograd::train::config::Config;
 use isograd::train::{Error, Result};
@@ -79,6 +79,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let bar = bar();
     let header = source.pack(&formats, &found, &args.output, &options, &|packing| show(&bar, packing))?;
     bar.finish_and_clear();
+    let Statistics { with_masked, with_weight, .. } = &header.statistics;
+    if let Some(name) = source.keys.force_mask.as_ref().filter(|_| *with_masked == 0) {
+        eprintln!("warning: no frame has a column `{name}` in which an atom is F: all forces are labels");
+    }
+    if let Some(name) = source.keys.weight.as_ref().filter(|_| *with_weight == 0) {
+        eprintln!("warning: no frame has a weight other than 1 under the key `{name}`: all count alike");
+    }
     if args.json {
         return print_json(&header);
     }

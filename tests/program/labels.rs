@@ -84,6 +84,15 @@ fn forces_that_are_masked_change_nothing() {
     };
     let masked = force(&eval(&[]));
     assert!(force(&eval(&["--force-mask", "none"])) > 1.5 * masked, "{masked}");
+    let said = |arguments: &[&str]| space.run(arguments).2;
+    let eval = said(&["eval", "zero", "data.xyz", "--force-mask", "none"]);
+    assert!(eval.contains("no frame has the column `none`: all forces are labels"), "{eval}");
+    let pack = said(&["data", "pack", "data.xyz", "-o", "no.store", "--force-mask", "none", "--weight-key", "w"]);
+    assert!(pack.contains("column `none` in which an atom is F") && pack.contains("under the key `w`"), "{pack}");
+    // What is held out may do without.
+    let plain = clusters(52).lines().skip(clusters(40).lines().count()).collect::<Vec<_>>().join("\n");
+    std::fs::write(space.path("own.xyz"), plain).unwrap();
+    space.succeed(&["train", "config.toml", "--out", "own", "--set", "data.validation_files=[\"own.xyz\"]"]);
     // Without the key it is said that there is one.
     let (code, _, said) = space.run(&["train", "config.toml", "--out", "all", "--set", "data.keys={}"]);
     assert!(code == 0 && said.contains("set keys.force_mask = \"move_mask\""), "{said}");

@@ -19,7 +19,7 @@ use isograd_tasks::{Label, Level, Model, ModelInfo, Nodes, Offset, SourceInfo, T
 use serde::Serialize;
 
 pub use self::needs::unused_stresses;
-use self::needs::{judge, lacks, needs, needs_of_one};
+use self::needs::{has_named, judge, lacks, needs, needs_of_one};
 pub use self::references::ReferenceReport;
 use self::references::{offset, reference_warnings, with_isolated_atoms};
 use self::scales::Squares;
@@ -104,6 +104,7 @@ pub fn prepare(config: &Config, registry: &Registry, formats: &Formats) -> Resul
         let others: Vec<&Summary> = others.map(|(_, (_, (_, summary), _))| summary).collect();
         let own = needs_of_one(&needs, summary, &others);
         judge(config, &own, source, summary)?;
+        has_named(source, summary)?;
         warnings.extend(lacks(&needs, &own, &source.name));
         if let Some((_, summary)) = held_out {
             judge(config, &own, source, summary)?;

@@ -68,6 +68,12 @@ pub struct Statistics {
     pub with_stress: usize,
     /// Graphs with a column that was asked for, by its name.
     pub with_columns: BTreeMap<String, usize>,
+    /// Graphs with forces that are no labels.
+    #[serde(default)]
+    pub with_masked: usize,
+    /// Graphs that count more or less than one in the loss.
+    #[serde(default)]
+    pub with_weight: usize,
     /// Graphs that are not trusted, whatever limits are set.
     pub faulty: usize,
     /// Numbers in all forces together.
@@ -90,6 +96,8 @@ impl Statistics {
         self.edges.iter_mut().zip(&entry.edges).for_each(|(sum, edges)| *sum += *edges as usize);
         self.periodic += usize::from(labels.has(Labels::PERIODIC));
         self.with_energy += usize::from(labels.has(Labels::ENERGY));
+        self.with_masked += usize::from(entry.masked > 0);
+        self.with_weight += usize::from(entry.weight != 1.0);
         self.faulty += usize::from(entry.fault != 0);
         let mean = |before: Option<f64>, count: f64, squares: f32, components: f64| {
             let sum = before.map_or(0.0, |rms| rms * rms * count) + f64::from(squares);

@@ -59,12 +59,12 @@ pub(super) fn lacks(needs: &Needs, own: &Needs, name: &str) -> Vec<String> {
 
 /// Refuses a source that is not fit for training.
 pub(super) fn judge(config: &Config, needs: &Needs, source: &SourceConfig, summary: &Summary) -> Result<()> {
-    let verdict = summary.verdict(config.data.suspicious, needs).and_then(|()| has_named(source, summary));
+    let verdict = summary.verdict(config.data.suspicious, needs);
     verdict.map_err(|message| Error::Source { name: source.name.clone(), message })
 }
 
-/// Refuses masks and weights that are asked for and that no frame has.
-fn has_named(source: &SourceConfig, summary: &Summary) -> Result<(), String> {
+/// Refuses masks and weights that are asked for and that no frame to train on has; what is held out may do without.
+pub(super) fn has_named(source: &SourceConfig, summary: &Summary) -> Result<()> {
     let Keys { force_mask, weight, .. } = &source.keys;
     let lacking = [
         (force_mask, summary.with_force_mask, "column", "keys.force_mask"),
@@ -72,7 +72,8 @@ fn has_named(source: &SourceConfig, summary: &Summary) -> Result<(), String> {
     ];
     for (name, count, what, of) in lacking {
         if let Some(name) = name.as_ref().filter(|_| count == 0) {
-            return Err(format!("no frame has the {what} `{name}` of {of}"));
+            let message = format!("no frame has the {what} `{name}` of {of}");
+            return Err(Error::Source { name: source.name.clone(), message });
         }
     }
     Ok(())
